@@ -1,0 +1,35 @@
+//! Who a device is and what it may do: keys, certificates, and the trust in their issuers.
+//!
+//! Nothing here does IO, reads a clock or draws random bytes: the time (milliseconds since the Unix
+//! epoch) and randomness are arguments, so every decision can be repeated in a test.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod admitted;
+mod app;
+mod certificate;
+mod envelope;
+mod issuer;
+mod key;
+mod limits;
+mod local;
+mod permissions;
+mod refusal;
+mod secret;
+mod trust;
+mod wire;
+
+pub use admitted::{Admitted, Full};
+pub use app::{AppId, AppIdError};
+pub use certificate::{
+    Certificate, CertificateKind, CertificateName, Extension, Serial, SignedCertificate,
+};
+pub use envelope::{Envelope, EnvelopeError};
+pub use issuer::{CertificateRequest, IssueError, Issuer, Validity};
+pub use key::{DeviceKey, KeyError, KeyId, PublicKey};
+pub use limits::*;
+pub use local::LocalIdentity;
+pub use permissions::{Permissions, Rights};
+pub use refusal::{CertificateError, RefusalCode};
+pub use secret::{SecretError, SharedSecret};
+pub use trust::{Trust, TrustError, Verified};

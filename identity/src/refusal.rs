@@ -1,0 +1,273 @@
+//! Why a certificate or a peer is refused: in full for our own log, as a bare code for the other side.
+
+use std::fmt;
+
+use crate::{
+    app::AppId,
+    envelope::EnvelopeError,
+    key::{KeyId, PublicKey},
+    limits::CERTIFICATE_BYTES_MAX,
+};
+
+/// Why a certificate is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateError {
+    /// More bytes than a certificate may have.
+    #[error("the certificate has {bytes} bytes, at most {CERTIFICATE_BYTES_MAX} are allowed")]
+    TooLarge {
+        /// Size found, in bytes.
+        bytes: usize,
+    },
+    /// The bytes are no certificate.
+    #[error("the certificate is truncated or damaged ({0})")]
+    Damaged(&'static str),
+    /// The envelope holds something else.
+    #[error("the signed envelope holds {found:?}, not a certificate")]
+    PayloadType {
+        /// What the envelope says it holds, shortened.
+        found: String,
+    },
+    /// The signature does not belong to the bytes.
+    #[error("the certificate's signature does not hold: it was changed or forged")]
+    Signature,
+    /// The certificate was written by another version of Sedge.
+    #[error(
+        "the certificate has format version {version}, this device understands 1: update the older of the two"
+    )]
+    UnsupportedVersion {
+        /// The version found.
+        version: u32,
+    },
+    /// The certificate demands something that this version does not know.
+    #[error(
+        "the certificate demands the extension {name:?}, which this device does not know: update it"
+    )]
+    UnknownCritical {
+        /// The extension's name.
+        name: String,
+    },
+    /// The certificate counts in another app.
+    #[error("the certificate is for app '{theirs}', this device belongs to app '{ours}'")]
+    OtherApp {
+        /// The app in the certificate.
+        theirs: AppId,
+        /// The app of this device.
+        ours: AppId,
+    },
+    /// No trusted issuer signed it.
+    #[error(
+        "the certificate is signed by an issuer this device does not trust ({issuer}): another secret?"
+    )]
+    UnknownRoot {
+        /// The signer, by its short name.
+        issuer: KeyId,
+    },
+    /// The certificate belongs to an issuer, not to a device or service.
+    #[error("the certificate is an issuer's: only devices and services are admitted")]
+    IssuerKind,
+    /// The certificate is about another key than the one that the connection proved.
+    #[error(
+        "the certificate is about another key ({subject}) than the one presenting it ({presented}): a copied certificate?"
+    )]
+    OtherKey {
+        /// The key in the certificate.
+        subject: PublicKey,
+        /// The key that the other side proved to hold.
+        presented: PublicKey,
+    },
+    /// The certificate is not valid any more.
+    #[error(
+        "the certificate expired {} ago by this device's clock: renew it, or correct the clock",
+        Span(now_ms.saturating_sub(*not_after_ms))
+    )]
+    Expired {
+        /// End of validity, in ms since the Unix epoch.
+        not_after_ms: u64,
+        /// This device's time, in ms since the Unix epoch.
+        now_ms: u64,
+    },
+    /// The certificate is not valid yet.
+    #[error(
+        "the certificate becomes valid in {} by this device's clock: correct the clock of one of the two",
+        Span(not_before_ms.saturating_sub(*now_ms))
+    )]
+    NotYetValid {
+        /// Begin of validity, in ms since the Unix epoch.
+        not_before_ms: u64,
+        /// This device's time, in ms since the Unix epoch.
+        now_ms: u64,
+    },
+}
+
+/// Why a peer was refused, as the refused side is told. The numbers are part of the wire format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum RefusalCode {
+    /// A code that this version does not know.
+    Other = 0,
+    /// The certificate could not be read.
+    Damaged = 1,
+    /// A version of the protocol or of the certificate that the other side does not speak.
+    UnsupportedVersion = 2,
+    /// The other side belongs to another app.
+    OtherApp = 3,
+    /// The other side does not trust the issuer.
+    UnknownRoot = 4,
+    /// The signature does not hold.
+    Signature = 5,
+    /// The certificate is about another key, or of a kind that is not admitted.
+    OtherKey = 6,
+    /// The certificate has expired by the other side's clock.
+    Expired = 7,
+    /// The certificate is not valid yet by the other side's clock.
+    NotYetValid = 8,
+    /// A critical extension that the other side does not know.
+    UnknownCritical = 9,
+    /// The other side has as many peers as it takes.
+    Full = 10,
+}
+
+impl CertificateError {
+    /// What the refused side is told.
+    #[must_use]
+    pub fn code(&self) -> RefusalCode {
+        match self {
+            Self::TooLarge { .. } | Self::Damaged(_) | Self::PayloadType { .. } => {
+                RefusalCode::Damaged
+            }
+            Self::Signature => RefusalCode::Signature,
+            Self::UnsupportedVersion { .. } => RefusalCode::UnsupportedVersion,
+            Self::UnknownCritical { .. } => RefusalCode::UnknownCritical,
+            Self::OtherApp { .. } => RefusalCode::OtherApp,
+            Self::UnknownRoot { .. } => RefusalCode::UnknownRoot,
+            Self::IssuerKind | Self::OtherKey { .. } => RefusalCode::OtherKey,
+            Self::Expired { .. } => RefusalCode::Expired,
+            Self::NotYetValid { .. } => RefusalCode::NotYetValid,
+        }
+    }
+}
+
+impl From<EnvelopeError> for CertificateError {
+    fn from(error: EnvelopeError) -> Self {
+        match error {
+            EnvelopeError::TooLarge { bytes, .. } => Self::TooLarge { bytes },
+            EnvelopeError::Damaged => Self::Damaged("the envelope"),
+            EnvelopeError::Key => Self::Damaged("the signer's key"),
+            EnvelopeError::PayloadType { found, .. } => Self::PayloadType { found },
+            EnvelopeError::Signature => Self::Signature,
+        }
+    }
+}
+
+impl RefusalCode {
+    /// Every code that this version knows.
+    pub const ALL: [Self; 11] = [
+        Self::Other,
+        Self::Damaged,
+        Self::UnsupportedVersion,
+        Self::OtherApp,
+        Self::UnknownRoot,
+        Self::Signature,
+        Self::OtherKey,
+        Self::Expired,
+        Self::NotYetValid,
+        Self::UnknownCritical,
+        Self::Full,
+    ];
+
+    /// The number on the wire.
+    #[must_use]
+    pub fn to_wire(self) -> u32 {
+        u32::from(self as u8)
+    }
+
+    /// The code of a number on the wire; [`RefusalCode::Other`] for a number that this version does not know.
+    #[must_use]
+    pub fn from_wire(number: u32) -> Self {
+        Self::ALL
+            .into_iter()
+            .find(|code| code.to_wire() == number)
+            .unwrap_or(Self::Other)
+    }
+}
+
+impl fmt::Display for RefusalCode {
+    /// What the code means for the refused side, and what to check there.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Other => "for a reason that this version does not know: see the peer's log",
+            Self::Damaged => {
+                "because it could not read our certificate: is one of the two outdated?"
+            }
+            Self::UnsupportedVersion => "because its version differs: update the older of the two",
+            Self::OtherApp => "because it belongs to another app: check the app id of both",
+            Self::UnknownRoot => "because it does not trust our issuer: different app or secret?",
+            Self::Signature => "because our certificate's signature does not hold: replace it",
+            Self::OtherKey => "because our certificate is not for this device's key: replace it",
+            Self::Expired => {
+                "because our certificate has expired by its clock: renew it, or check both clocks"
+            }
+            Self::NotYetValid => {
+                "because our certificate is not valid yet by its clock: check both clocks"
+            }
+            Self::UnknownCritical => {
+                "because our certificate demands an extension it does not know: update the peer"
+            }
+            Self::Full => "because it has as many peers as it takes: try another peer",
+        })
+    }
+}
+
+/// A duration in ms as people say it, in its largest whole unit.
+struct Span(u64);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0 / 1000;
+        match seconds {
+            0 => write!(f, "{} ms", self.0),
+            1..=119 => write!(f, "{seconds} s"),
+            120..=7_199 => write!(f, "{} min", seconds / 60),
+            7_200..=172_799 => write!(f, "{} h", seconds / 3_600),
+            _ => write!(f, "{} days", seconds / 86_400),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: the numbers on the wire never change, and an unknown one is understood as such.
+    #[test]
+    fn codes_are_pinned() {
+        for (number, code) in RefusalCode::ALL.into_iter().enumerate() {
+            assert_eq!(code.to_wire() as usize, number);
+            assert_eq!(RefusalCode::from_wire(number as u32), code);
+        }
+        assert_eq!(RefusalCode::from_wire(11), RefusalCode::Other);
+        assert_eq!(RefusalCode::from_wire(u32::MAX), RefusalCode::Other);
+    }
+
+    /// Goal: the two messages that people meet most say what to do.
+    #[test]
+    fn messages_say_what_to_do() {
+        let expired = CertificateError::Expired {
+            not_after_ms: 1_000,
+            now_ms: 1_000 + 3 * 86_400_000,
+        };
+        assert_eq!(
+            expired.to_string(),
+            "the certificate expired 3 days ago by this device's clock: renew it, or correct the clock"
+        );
+        let app = |name: &str| AppId::new(name).unwrap();
+        let other = CertificateError::OtherApp {
+            theirs: app("fleet"),
+            ours: app("demo"),
+        };
+        assert_eq!(
+            other.to_string(),
+            "the certificate is for app 'fleet', this device belongs to app 'demo'"
+        );
+    }
+}
