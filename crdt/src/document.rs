@@ -1,0 +1,105 @@
+//! One document: an Automerge document whose root map holds the fields.
+//!
+//! `_id` is the document's key, not a field, so nothing can change it. Local writes become one change per write
+//! (`write`), remote ones arrive as deltas that are measured first (`delta`, `chunk`), and what both lead to is the
+//! visible value (`visible`). Maps are born deterministically (`birth`).
+
+mod birth;
+mod chunk;
+mod delta;
+mod visible;
+mod write;
+
+use crate::id::DocumentId;
+use crate::value::Value;
+use automerge::{Automerge, Change, ChangeHash};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+pub use chunk::{ChunkError, check as check_chunk};
+pub(crate) use delta::DEVICE_ACTOR_BYTES;
+pub use delta::{Delta, DeltaError};
+pub(crate) use write::{Author, Written, create};
+
+/// Root key that a DELETE sets. While it is there the document has no visible value.
+const TOMBSTONE: &str = "\u{0}deleted";
+
+/// Key that makes an empty map visible: a map without live keys doesn't exist for readers.
+const EMPTY_MAP: &str = "\u{0}empty";
+
+/// First character of the keys that this crate keeps for itself; fields can't begin with it.
+pub(crate) const RESERVED_KEY_PREFIX: char = '\u{0}';
+
+/// What goes wrong with a document's own bytes or changes.
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentError {
+    /// The stored record does not load.
+    #[error("the stored document can't be read: {0}")]
+    Load(String),
+    /// Automerge refuses a change.
+    #[error("a change can't be applied: {0}")]
+    Apply(String),
+    /// Automerge failed on it (a panic, contained).
+    #[error("a change made the document decoder fail; it is refused")]
+    Panicked,
+}
+
+/// A loaded document.
+#[derive(Default)]
+pub struct Document {
+    automerge: Automerge,
+}
+
+impl Document {
+    /// Loads the chunks of a stored record (a snapshot and the changes behind it, or changes only).
+    ///
+    /// # Errors
+    /// [`DocumentError::Load`] when the bytes are damaged.
+    pub fn load(record: &[u8]) -> Result<Self, DocumentError> {
+        let automerge = contained(|| Automerge::load(record))?
+            .map_err(|error| DocumentError::Load(error.to_string()))?;
+        Ok(Self { automerge })
+    }
+
+    /// The whole history as one compact chunk.
+    pub fn save(&self) -> Vec<u8> {
+        self.automerge.save()
+    }
+
+    /// The hashes of the newest changes, ascending.
+    pub fn heads(&self) -> Vec<ChangeHash> {
+        self.automerge.get_heads()
+    }
+
+    /// Whether the change is part of this document's history.
+    pub fn has(&self, hash: &ChangeHash) -> bool {
+        self.automerge.get_change_meta_by_hash(hash).is_some()
+    }
+
+    /// What readers see, `_id` included; `None` for a deleted document.
+    pub fn value(&self, id: &DocumentId) -> Option<Value> {
+        visible::document_value(&self.automerge, id)
+    }
+
+    /// The greatest operation counter of the history; 0 when it is empty.
+    fn max_op(&self) -> u64 {
+        let of = |hash| self.automerge.get_change_meta_by_hash(hash);
+        let heads = self.automerge.get_heads();
+        let counters = heads.iter().filter_map(of).map(|change| change.max_op);
+        counters.max().unwrap_or(0)
+    }
+
+    /// Applies changes whose dependencies are here or among them.
+    fn apply(&mut self, changes: Vec<Change>) -> Result<(), DocumentError> {
+        let automerge = &mut self.automerge;
+        contained(|| automerge.apply_changes(changes))?
+            .map_err(|error| DocumentError::Apply(error.to_string()))
+    }
+}
+
+/// Runs automerge on bytes that may be hostile; a panic becomes an error. The document it happened to must be dropped.
+fn contained<T>(work: impl FnOnce() -> T) -> Result<T, DocumentError> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|_| DocumentError::Panicked)
+}
+
+#[cfg(test)]
+mod tests;

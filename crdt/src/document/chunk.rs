@@ -1,0 +1,328 @@
+//! Measures an Automerge change chunk from outside before automerge decodes it.
+//!
+//! Automerge inflates a compressed chunk without a bound and expands run-length encoded columns row by row, so a few
+//! bytes can cost gigabytes or hours. [`check`] walks the same layout (Automerge binary format, "Change chunk") with
+//! bounds: sizes, counts and run lengths. It proves nothing else; automerge still verifies checksum and contents.
+
+use crate::limits::{
+    CHANGE_OPS_MAX, CHANGE_REFERENCES_MAX, CHUNK_BYTES_MAX, CHUNK_INFLATED_BYTES_MAX,
+};
+use std::io::Read;
+
+const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
+const TYPE_CHANGE: u8 = 1;
+const TYPE_COMPRESSED: u8 = 2;
+
+/// Why a chunk from outside is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChunkError {
+    /// The bytes end within the chunk, or a length points beyond its end.
+    #[error("the chunk is truncated")]
+    Truncated,
+    /// Not an Automerge chunk.
+    #[error("the chunk does not begin like an Automerge chunk")]
+    Magic,
+    /// A document or bundle chunk where only a change may be.
+    #[error("chunk type {0} is not a change")]
+    Type(u8),
+    /// Bytes remain after the chunk.
+    #[error("{0} bytes follow the chunk")]
+    Trailing(usize),
+    /// Larger than [`CHUNK_BYTES_MAX`].
+    #[error("the chunk has {0} bytes; at most {CHUNK_BYTES_MAX} are allowed")]
+    TooLarge(usize),
+    /// Larger than [`CHUNK_INFLATED_BYTES_MAX`] once inflated.
+    #[error("the chunk inflates to more than {CHUNK_INFLATED_BYTES_MAX} bytes")]
+    Inflated,
+    /// The compressed content is damaged.
+    #[error("the compressed chunk is damaged")]
+    Deflate,
+    /// A number is longer than 64 bits.
+    #[error("a number in the chunk is too long")]
+    Number,
+    /// A column expands to more than the allowed operations.
+    #[error("the change has more than {CHANGE_OPS_MAX} operations")]
+    Operations,
+    /// Too many dependencies, actors or columns.
+    #[error("the change has more than {CHANGE_REFERENCES_MAX} dependencies, actors or columns")]
+    References,
+}
+
+/// Checks the bounds of one change chunk that spans all of `bytes`.
+///
+/// # Errors
+/// The first bound that does not hold; see [`ChunkError`]. Memory stays below [`CHUNK_INFLATED_BYTES_MAX`].
+pub fn check(bytes: &[u8]) -> Result<(), ChunkError> {
+    if bytes.len() > CHUNK_BYTES_MAX {
+        return Err(ChunkError::TooLarge(bytes.len()));
+    }
+    let mut chunk = Cursor(bytes);
+    if chunk.take(4)? != MAGIC {
+        return Err(ChunkError::Magic);
+    }
+    chunk.take(4)?; // the checksum, automerge's to verify
+    let kind = chunk.byte()?;
+    let length = chunk.length()?;
+    let body = chunk.take(length)?;
+    if !chunk.0.is_empty() {
+        return Err(ChunkError::Trailing(chunk.0.len()));
+    }
+    match kind {
+        TYPE_CHANGE => check_body(body),
+        TYPE_COMPRESSED => check_body(&inflate(body)?),
+        other => Err(ChunkError::Type(other)),
+    }
+}
+
+fn inflate(compressed: &[u8]) -> Result<Vec<u8>, ChunkError> {
+    let mut body = Vec::new();
+    flate2::bufread::DeflateDecoder::new(compressed)
+        .take(CHUNK_INFLATED_BYTES_MAX as u64 + 1)
+        .read_to_end(&mut body)
+        .map_err(|_| ChunkError::Deflate)?;
+    if body.len() > CHUNK_INFLATED_BYTES_MAX {
+        return Err(ChunkError::Inflated);
+    }
+    Ok(body)
+}
+
+fn check_body(body: &[u8]) -> Result<(), ChunkError> {
+    let mut body = Cursor(body);
+    for _ in 0..body.references()? {
+        body.take(32)?; // a dependency's hash
+    }
+    body.prefixed()?; // actor
+    body.unsigned()?; // seq
+    body.unsigned()?; // start_op
+    body.signed()?; // time
+    body.prefixed()?; // message
+    for _ in 0..body.references()? {
+        body.prefixed()?; // another actor
+    }
+    let columns = (0..body.references()?)
+        .map(|_| Ok((body.unsigned()?, body.length()?)))
+        .collect::<Result<Vec<_>, ChunkError>>()?;
+    for (specification, length) in columns {
+        check_column(specification, Cursor(body.take(length)?))?;
+    }
+    Ok(())
+}
+
+/// What one row of a column takes, by the low three bits of its specification.
+#[derive(Clone, Copy)]
+enum Row {
+    Unsigned,
+    Signed,
+    Text,
+}
+
+fn check_column(specification: u64, column: Cursor<'_>) -> Result<(), ChunkError> {
+    match specification & 7 {
+        0 | 1 | 2 | 6 => check_runs(Row::Unsigned, column),
+        3 => check_runs(Row::Signed, column),
+        4 => check_booleans(column),
+        5 => check_runs(Row::Text, column),
+        _ => Ok(()), // raw values: as long as they are
+    }
+}
+
+/// A run-length encoded column: n > 0 repeats one row, n < 0 introduces |n| literal rows, 0 a run of nulls.
+fn check_runs(row: Row, mut column: Cursor<'_>) -> Result<(), ChunkError> {
+    let mut rows = 0u64;
+    while !column.0.is_empty() {
+        let run = column.signed()?;
+        rows = rows.saturating_add(match run {
+            0 => column.unsigned()?,
+            n => n.unsigned_abs(),
+        });
+        if rows > CHANGE_OPS_MAX {
+            return Err(ChunkError::Operations);
+        }
+        let literals = if run < 0 {
+            run.unsigned_abs()
+        } else {
+            u64::from(run > 0)
+        };
+        for _ in 0..literals {
+            match row {
+                Row::Unsigned => drop(column.unsigned()?),
+                Row::Signed => drop(column.signed()?),
+                Row::Text => drop(column.prefixed()?),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A boolean column: alternating run lengths of false and true.
+fn check_booleans(mut column: Cursor<'_>) -> Result<(), ChunkError> {
+    let mut rows = 0u64;
+    while !column.0.is_empty() {
+        rows = rows.saturating_add(column.unsigned()?);
+        if rows > CHANGE_OPS_MAX {
+            return Err(ChunkError::Operations);
+        }
+    }
+    Ok(())
+}
+
+struct Cursor<'a>(&'a [u8]);
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8], ChunkError> {
+        let (head, rest) = self
+            .0
+            .split_at_checked(length)
+            .ok_or(ChunkError::Truncated)?;
+        self.0 = rest;
+        Ok(head)
+    }
+
+    fn byte(&mut self) -> Result<u8, ChunkError> {
+        let (byte, rest) = self.0.split_first().ok_or(ChunkError::Truncated)?;
+        self.0 = rest;
+        Ok(*byte)
+    }
+
+    fn unsigned(&mut self) -> Result<u64, ChunkError> {
+        let mut number = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(number);
+            }
+        }
+        Err(ChunkError::Number)
+    }
+
+    fn signed(&mut self) -> Result<i64, ChunkError> {
+        let mut number = 0i64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            number |= i64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                let negative = byte & 0x40 != 0 && shift + 7 < 64;
+                return Ok(if negative {
+                    number | (-1i64 << (shift + 7))
+                } else {
+                    number
+                });
+            }
+        }
+        Err(ChunkError::Number)
+    }
+
+    fn length(&mut self) -> Result<usize, ChunkError> {
+        usize::try_from(self.unsigned()?).map_err(|_| ChunkError::Truncated)
+    }
+
+    fn prefixed(&mut self) -> Result<&'a [u8], ChunkError> {
+        let length = self.length()?;
+        self.take(length)
+    }
+
+    fn references(&mut self) -> Result<u64, ChunkError> {
+        match self.unsigned()? {
+            count if count > CHANGE_REFERENCES_MAX => Err(ChunkError::References),
+            count => Ok(count),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use automerge::{AutoCommit, ROOT, transaction::Transactable};
+    use proptest::prelude::*;
+    use std::io::Write;
+
+    fn chunk(kind: u8, body: &[u8]) -> Vec<u8> {
+        let mut bytes = [&MAGIC[..], &[0; 4], &[kind]].concat();
+        let mut length = body.len();
+        while length >= 0x80 {
+            bytes.push(length as u8 | 0x80);
+            length >>= 7;
+        }
+        bytes.push(length as u8);
+        [bytes, body.to_vec()].concat()
+    }
+
+    /// The body of a change whose only column has this specification and content.
+    fn body(specification: u8, column: &[u8]) -> Vec<u8> {
+        [
+            &[0, 1, 7, 1, 1, 0, 0, 0, 1, specification][..],
+            &[column.len() as u8],
+            column,
+        ]
+        .concat()
+    }
+
+    fn real_change(fields: usize) -> Vec<u8> {
+        let mut document = AutoCommit::new();
+        for field in 0..fields {
+            document
+                .put(ROOT, format!("field {field}"), "value")
+                .unwrap();
+        }
+        document.commit();
+        let mut change = document.get_last_local_change().unwrap();
+        change.bytes().into_owned()
+    }
+
+    #[test]
+    fn real_changes_pass_plain_and_compressed() {
+        let (small, large) = (real_change(3), real_change(500));
+        assert_eq!((small[8], large[8]), (TYPE_CHANGE, TYPE_COMPRESSED));
+        assert_eq!(check(&small), Ok(()));
+        assert_eq!(check(&large), Ok(()));
+    }
+
+    /// Goal: 261 kB that inflate to 256 MiB are refused after 8 MiB.
+    #[test]
+    fn a_decompression_bomb_is_refused() {
+        let mut deflate =
+            flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+        for _ in 0..64 {
+            deflate.write_all(&[0; 1 << 20]).unwrap();
+        }
+        let bomb = chunk(TYPE_COMPRESSED, &deflate.finish().unwrap());
+        assert!(bomb.len() < 100_000);
+        assert_eq!(check(&bomb), Err(ChunkError::Inflated));
+    }
+
+    /// Goal: a run of 2^40 rows in a few bytes is refused, in every kind of run.
+    #[test]
+    fn run_length_bombs_are_refused() {
+        let huge = [0x80, 0x80, 0x80, 0x80, 0x80, 0x20];
+        let repeated = [&huge[..], &[1]].concat();
+        let nulls = [&[0][..], &huge].concat();
+        for (specification, column) in [(2, &repeated[..]), (3, &nulls), (4, &huge), (5, &nulls)] {
+            assert_eq!(
+                check(&chunk(TYPE_CHANGE, &body(specification, column))),
+                Err(ChunkError::Operations)
+            );
+        }
+    }
+
+    #[test]
+    fn other_chunk_types_are_refused() {
+        let mut document = AutoCommit::new();
+        document.put(ROOT, "a", 1).unwrap();
+        assert_eq!(check(&document.save()), Err(ChunkError::Type(0)));
+        assert_eq!(check(b"hello world"), Err(ChunkError::Magic));
+    }
+
+    proptest! {
+        #[test]
+        fn truncated_chunks_are_refused(fields in 1usize..200, cut in any::<prop::sample::Index>()) {
+            let bytes = real_change(fields);
+            prop_assert!(check(&bytes[..cut.index(bytes.len())]).is_err());
+        }
+
+        #[test]
+        fn arbitrary_bodies_never_panic(kind in 0u8..4, body in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(check(&chunk(kind, &body)).is_err() || kind == TYPE_CHANGE || kind == TYPE_COMPRESSED);
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! Merge semantics: what two devices write apart must meet as the design says, in every order.
+
+use super::delta::Ingested;
+use super::*;
+use crate::query::Edit;
+use crate::value::{arbitrary, parse_json};
+use automerge::ActorId;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+const COLLECTION: &str = "cars";
+
+/// One device's copy of a document.
+#[derive(Clone, Default)]
+struct Device {
+    record: Vec<u8>,
+    seq: u64,
+    name: u8,
+}
+
+impl Device {
+    fn new(name: u8) -> Self {
+        Self {
+            name,
+            ..Self::default()
+        }
+    }
+
+    fn document(&self) -> Document {
+        if self.record.is_empty() {
+            return Document::default();
+        }
+        Document::load(&self.record).unwrap()
+    }
+
+    fn author(&self) -> Author {
+        Author {
+            actor: ActorId::from(&[self.name; DEVICE_ACTOR_BYTES][..]),
+            seq: self.seq + 1,
+            time_ms: 0,
+        }
+    }
+
+    fn keep(&mut self, written: Option<Written>) -> Option<Delta> {
+        let written = written?;
+        for (_, birth) in &written.births {
+            self.record.extend_from_slice(birth.raw_bytes());
+        }
+        self.record.extend_from_slice(written.change.raw_bytes());
+        self.seq += 1;
+        Some(Delta::from(&written))
+    }
+
+    fn put(&mut self, json: &str) -> Option<Delta> {
+        let fields = parse_json(json).unwrap().as_map().unwrap().clone();
+        let mut document = self.document();
+        let written = document.replace(COLLECTION, &id(), self.author(), &fields);
+        self.keep(written.unwrap())
+    }
+
+    fn set(&mut self, path: &[&str], json: Option<&str>) -> Option<Delta> {
+        let edit = Edit {
+            path: path.iter().map(|key| key.to_string()).collect(),
+            value: json.map(|json| parse_json(json).unwrap()),
+        };
+        let mut document = self.document();
+        let written = document.edit(COLLECTION, &id(), self.author(), &[edit]);
+        self.keep(written.unwrap())
+    }
+
+    fn delete(&mut self) -> Option<Delta> {
+        let mut document = self.document();
+        let written = document.delete(COLLECTION, &id(), self.author());
+        self.keep(written.unwrap())
+    }
+
+    fn take(&mut self, delta: &Delta) -> Ingested {
+        let wire = Delta::decode(&delta.encode()).unwrap();
+        let mut document = self.document();
+        let ingested = document.ingest(COLLECTION, &id(), &wire).unwrap();
+        for change in &ingested.changes {
+            self.record.extend_from_slice(change.raw_bytes());
+        }
+        ingested
+    }
+
+    fn meet(&mut self, other: &mut Device) {
+        let (own, others) = (self.document(), other.document());
+        self.take(&others.delta(&own.heads()));
+        other.take(&own.delta(&others.heads()));
+    }
+
+    fn shows(&self) -> String {
+        match self.document().value(&id()) {
+            Some(Value::Map(mut fields)) => {
+                fields.remove("_id");
+                Value::Map(fields).to_string()
+            }
+            _ => "nothing".to_owned(),
+        }
+    }
+}
+
+fn id() -> DocumentId {
+    DocumentId::new(&"x".into()).unwrap()
+}
+
+/// Two devices that share `json` and then part.
+fn pair(json: &str) -> (Device, Device) {
+    let (mut a, mut b) = (Device::new(1), Device::new(2));
+    a.put(json);
+    a.meet(&mut b);
+    (a, b)
+}
+
+/// Both meet; both must show the same, which is returned.
+fn met(mut a: Device, mut b: Device) -> String {
+    a.meet(&mut b);
+    assert_eq!(a.document().heads(), b.document().heads());
+    assert_eq!(a.shows(), b.shows());
+    a.shows()
+}
+
+/// Goal: a nested map that two devices create apart keeps both sides, which plain Automerge loses.
+#[test]
+fn maps_created_apart_merge() {
+    let (mut a, mut b) = (Device::new(1), Device::new(2));
+    a.put(r#"{"address":{"home":{"city":"Rome"}}}"#);
+    b.put(r#"{"address":{"home":{"zip":"00100"}}}"#);
+    assert_eq!(
+        met(a, b),
+        r#"{"address":{"home":{"city":"Rome","zip":"00100"}}}"#
+    );
+}
+
+/// Goal: add wins: unsetting a map deletes the keys it has seen, not what is added meanwhile.
+#[test]
+fn unset_of_a_map_keeps_what_is_added_concurrently() {
+    let (mut a, mut b) = pair(r#"{"a":{"b":{"c":1}}}"#);
+    a.set(&["a"], None);
+    assert_eq!(a.shows(), "{}");
+    b.set(&["a", "b", "d"], Some("2"));
+    assert_eq!(met(a, b), r#"{"a":{"b":{"d":2}}}"#);
+}
+
+#[test]
+fn map_to_scalar_to_map() {
+    let (mut a, mut b) = pair(r#"{"a":{"b":1}}"#);
+    a.set(&["a"], Some("5"));
+    assert_eq!(a.shows(), r#"{"a":5}"#);
+    a.meet(&mut b);
+    b.set(&["a", "c"], Some("2"));
+    assert_eq!(met(a, b), r#"{"a":{"c":2}}"#);
+}
+
+/// Goal: a map with live keys wins over a scalar written concurrently, in both orders of actors.
+#[test]
+fn a_map_wins_over_a_concurrent_scalar() {
+    for (one, other) in [(1, 2), (2, 1)] {
+        let (mut a, mut b) = (Device::new(one), Device::new(other));
+        a.put(r#"{"a":{"b":1}}"#);
+        b.put(r#"{"a":7}"#);
+        assert_eq!(met(a, b), r#"{"a":{"b":1}}"#);
+    }
+}
+
+#[test]
+fn an_empty_map_shows_only_when_written() {
+    let mut a = Device::new(1);
+    a.put(r#"{"a":{},"b":{"c":{}}}"#);
+    assert_eq!(a.shows(), r#"{"a":{},"b":{"c":{}}}"#);
+    a.set(&["a", "x"], Some("1"));
+    a.set(&["a", "x"], None);
+    a.set(&["b", "c"], None);
+    assert_eq!(a.shows(), r#"{"a":{}}"#);
+}
+
+/// Goal: no zombies and no husks: a concurrent update does not bring a deleted document back, an insert does.
+#[test]
+fn delete_update_insert() {
+    let (mut a, mut b) = pair(r#"{"a":1,"m":{"x":1}}"#);
+    a.delete();
+    assert_eq!(a.shows(), "nothing");
+    b.set(&["a"], Some("2"));
+    b.set(&["m", "y"], Some("2"));
+    a.meet(&mut b);
+    assert_eq!((a.shows(), b.shows()), ("nothing".into(), "nothing".into()));
+    b.put(r#"{"c":3}"#);
+    assert_eq!(met(a, b), r#"{"c":3}"#);
+}
+
+#[test]
+fn a_write_that_changes_nothing_makes_no_change() {
+    let mut a = Device::new(1);
+    let json = r#"{"a":1,"b":[1,{"c":2}],"m":{"e":{}}}"#;
+    assert!(a.put(json).is_some());
+    assert!(a.put(json).is_none());
+    assert!(a.set(&["m", "zz", "y"], None).is_none());
+    assert_eq!(a.shows(), json);
+}
+
+/// Goal: changes that arrive before what they depend on are left out and said to be missing.
+#[test]
+fn missing_dependencies_are_told() {
+    let mut a = Device::new(1);
+    let first = a.put(r#"{"a":1}"#).unwrap();
+    let second = a.put(r#"{"a":2}"#).unwrap();
+    let mut b = Device::new(2);
+    let early = b.take(&second);
+    assert!(early.incomplete && early.changes.is_empty());
+    b.take(&first);
+    assert!(!b.take(&second).incomplete);
+    assert_eq!(b.shows(), r#"{"a":2}"#);
+}
+
+/// Goal: births alone store nothing, and a forged birth (an authored change with a birth's actor) is refused.
+#[test]
+fn births_count_only_below_authored_changes() {
+    let mut a = Device::new(1);
+    let delta = a.put(r#"{"m":{"x":1}}"#).unwrap();
+    let mut births = Delta::default();
+    let all = a.document().delta(&[]);
+    assert_eq!(all, delta);
+    births.extend(all);
+    let wire = births.encode();
+    let forged = super::birth::Births::of(COLLECTION, &id())
+        .at(&["m".to_owned()])
+        .unwrap();
+    let mut document = Document::default();
+    let mut evil = Delta::decode(&wire).unwrap();
+    evil.push_change_for_test(forged.change.raw_bytes().to_vec());
+    assert!(matches!(
+        document.ingest(COLLECTION, &id(), &evil),
+        Err(DeltaError::Actor(17))
+    ));
+}
+
+/// Goal: more maps than births are allowed still work, as ordinary objects.
+#[test]
+fn maps_beyond_the_birth_limit_are_ordinary() {
+    let members: BTreeMap<String, Value> = (0..400)
+        .map(|n| {
+            (
+                format!("k{n:03}"),
+                Value::Map([("v".into(), Value::Int(n))].into()),
+            )
+        })
+        .collect();
+    let json = Value::Map(members).to_string();
+    let mut a = Device::new(1);
+    a.put(&json);
+    assert_eq!(a.shows(), json);
+    a.set(&["k399", "w"], Some("1"));
+    assert!(a.shows().contains(r#""k399":{"v":399,"w":1}"#));
+    assert_eq!(met(a, Device::new(2)).len(), json.len() + 6);
+}
+
+/// One random write.
+#[derive(Clone, Debug)]
+enum Step {
+    Put(Value),
+    Set(Vec<String>, Option<Value>),
+    Delete,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let path = prop::collection::vec("[abc]", 1..4);
+    prop_oneof![
+        1 => arbitrary::document().prop_map(|document| {
+            let mut fields = document.as_map().cloned().unwrap_or_default();
+            fields.remove("_id");
+            Step::Put(Value::Map(fields))
+        }),
+        6 => (path, prop::option::of(arbitrary::value())).prop_map(|(path, value)| Step::Set(path, value)),
+        1 => Just(Step::Delete),
+    ]
+}
+
+fn take_step(device: &mut Device, step: &Step) {
+    let delta = match step {
+        Step::Put(value) => device.put(&value.to_string()),
+        Step::Set(path, value) => {
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            let json = value.as_ref().map(Value::to_string);
+            device.set(&path, json.as_deref())
+        }
+        Step::Delete => device.delete(),
+    };
+    drop(delta);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Goal: the fast path of a first change (no op set) shows exactly what the change, applied, shows.
+    #[test]
+    fn a_first_change_encodes_its_value(document in arbitrary::document()) {
+        let mut fields = document.as_map().unwrap().clone();
+        fields.remove("_id");
+        let device = Device::new(1);
+        let fast = create(COLLECTION, &id(), device.author(), &fields).unwrap();
+        let slow = Document::default()
+            .replace(COLLECTION, &id(), device.author(), &fields)
+            .unwrap();
+        if let Some(slow) = slow {
+            prop_assert_eq!(fast.change.hash(), slow.change.hash());
+        }
+        let mut device = device;
+        device.keep(Some(fast));
+        prop_assert_eq!(device.shows(), Value::Map(fields).to_string());
+    }
+
+    /// Goal: random concurrent histories of three devices lead to one document, in whatever order they meet, and the
+    /// record still loads.
+    #[test]
+    fn histories_converge_in_every_order(
+        base in arbitrary::document(),
+        steps in prop::collection::vec((0usize..3, step(), prop::option::weighted(0.2, (0usize..3, 0usize..3))), 1..12),
+    ) {
+        let mut devices = [Device::new(1), Device::new(2), Device::new(3)];
+        devices[0].put(&{
+            let mut fields = base.as_map().unwrap().clone();
+            fields.remove("_id");
+            Value::Map(fields).to_string()
+        });
+        for (device, step, meeting) in &steps {
+            take_step(&mut devices[*device], step);
+            if let Some((one, other)) = meeting && one != other {
+                let mut second = devices[*other].clone();
+                devices[*one].meet(&mut second);
+                devices[*other] = second;
+            }
+        }
+        let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+        let mut results = Vec::new();
+        for order in orders {
+            let mut all = Device::new(9);
+            for index in order {
+                all.take(&devices[index].document().delta(&[]));
+            }
+            results.push((all.document().heads(), all.shows()));
+            let saved = all.document().save();
+            prop_assert_eq!(Document::load(&saved).unwrap().value(&id()), all.document().value(&id()));
+        }
+        prop_assert!(results.windows(2).all(|pair| pair[0] == pair[1]), "{:?}", results);
+    }
+
+    /// Goal: no truncated delta is taken, and none makes anything panic.
+    #[test]
+    fn truncated_deltas_are_refused(cut in any::<prop::sample::Index>()) {
+        let mut device = Device::new(1);
+        let bytes = device.put(r#"{"a":{"b":[1,2,3]},"c":"text"}"#).unwrap().encode();
+        let cut = cut.index(bytes.len());
+        let taken = Delta::decode(&bytes[..cut]).and_then(|delta| {
+            Document::default().ingest(COLLECTION, &id(), &delta)
+        });
+        if let Ok(ingested) = taken {
+            prop_assert!(ingested.changes.is_empty());
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Sedge's document store: documents (Automerge), the query language, and the store that keeps them (RocksDB).
+//!
+//! Without the `rocksdb` feature only the cores remain: values, documents and queries, which know no disk.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod document;
+mod id;
+pub mod limits;
+pub mod query;
+#[cfg(feature = "rocksdb")]
+mod store;
+mod value;
+
+pub use document::{ChunkError, Delta, DeltaError, Document, DocumentError, check_chunk};
+pub use id::{DocumentId, IdError};
+#[cfg(feature = "rocksdb")]
+pub use store::{
+    Arrival, Arrived, CollectionStatus, Commit, Committed, Digest, Feed, FeedEntry, FeedLimits,
+    FeedPage, Imported, Observation, Origin, Outcome, Store, StoreError, Update,
+};
+pub use value::{DEPTH_MAX, DecodeError, JsonError, Value, parse_json};

@@ -1,0 +1,46 @@
+//! Every bound of this crate, with its unit and its reason.
+
+/// Longest statement text, in bytes: enough for any query a person writes, small enough to parse on a Pi at once.
+pub const STATEMENT_BYTES_MAX: usize = 64 << 10;
+
+/// Longest document id in its canonical form, in bytes: ids are keys in every index.
+pub const DOCUMENT_ID_BYTES_MAX: usize = 512;
+
+/// Longest collection name, in bytes: names travel in handshakes and topics.
+pub const COLLECTION_NAME_BYTES_MAX: usize = 128;
+
+/// Most collections of one store: each is a gossip topic, and neighbours announce them by name.
+pub const COLLECTIONS_MAX: usize = 1_000;
+
+/// Largest document a local write may make, as its visible value in binary form, in bytes.
+pub const DOCUMENT_BYTES_MAX: usize = 5 << 20;
+
+/// Size above which a local write is accepted with a warning, in bytes.
+pub const DOCUMENT_BYTES_WARN: usize = 256 << 10;
+
+/// Largest change chunk accepted from outside, in bytes as it travels.
+pub const CHUNK_BYTES_MAX: usize = 5 << 20;
+
+/// Largest change chunk accepted from outside once inflated, in bytes (a 261 kB chunk can hold 256 MiB of zeros).
+pub const CHUNK_INFLATED_BYTES_MAX: usize = 8 << 20;
+
+/// Most operations in one change from outside: run-length encoding makes billions of them fit a few bytes.
+pub const CHANGE_OPS_MAX: u64 = 64 << 10;
+
+/// Most dependencies of one change, and most other actors it names.
+pub const CHANGE_REFERENCES_MAX: u64 = 1_024;
+
+/// Most changes in one delta from outside.
+pub const DELTA_CHANGES_MAX: usize = 100_000;
+
+/// Most births (deterministic maps) per document; maps beyond are ordinary objects.
+pub const BIRTHS_MAX: usize = 256;
+
+/// Change chunks a document's record may collect behind its snapshot before a write compacts it.
+pub const TAIL_CHUNKS_MAX: usize = 32;
+
+/// Documents per write batch when many are written: bounds memory and the time until the first is durable.
+pub const BATCH_DOCUMENTS_MAX: usize = 512;
+
+/// Commits that a slow observer may lag behind before it has to start over from the current state.
+pub const COMMITS_QUEUED_MAX: usize = 1_024;

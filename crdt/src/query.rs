@@ -1,0 +1,43 @@
+//! The query language: SQL-shaped statements over collections of JSON-like documents.
+//!
+//! A text becomes a [`Statement`] ([`Statement::parse`]), parameters are put in ([`Statement::bind`]), and the store
+//! asks it what to do: which documents it means ([`Filter`]), which rows they make ([`Select::rows`]), which documents
+//! to add ([`Insert::documents`]) or what to change in one ([`Update::edits`]). Nothing here reads or writes; the same
+//! evaluator serves queries, subscriptions and rules. Whatever the language does not have is an error that points at
+//! its place, never an empty answer.
+
+mod aggregate;
+mod ast;
+mod collect;
+mod compare;
+mod error;
+mod eval;
+mod expression;
+mod filter;
+mod functions;
+mod grammar_select;
+mod grammar_write;
+mod lexer;
+mod like;
+mod limits;
+mod names;
+mod parser;
+mod select;
+mod statement;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use crate::value::Value;
+
+pub use error::QueryError;
+pub use filter::Filter;
+pub(crate) use names::SYSTEM_PREFIX;
+pub use names::check_collection_name;
+pub use select::Select;
+pub use statement::{Statement, StatementKind};
+pub use write::{Delete, Edit, Insert, OnConflict, Update};
+
+/// The values of a statement's parameters, by name without the colon.
+pub type Params = std::collections::BTreeMap<String, Value>;

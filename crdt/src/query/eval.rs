@@ -1,0 +1,399 @@
+//! What an expression is worth for one document or group.
+//!
+//! Logic is three-valued: null and missing make a comparison unknown, and so does asking for the order of values of
+//! different types. IS NULL and IS MISSING always decide, and a missing value is not null. Arithmetic on something that is not a number gives null, and so does division by zero; a result
+//! that does not fit its type is an error.
+
+use super::ast::{Absence, Arithmetic, Comparison, Expr, ExprKind, Segment};
+use super::compare;
+use super::error::{Position, QueryError};
+use super::functions::{self, Function};
+use super::like;
+use crate::value::Value;
+use std::borrow::Cow;
+
+/// A value, or `None` for MISSING.
+pub(super) type Datum<'a> = Option<Cow<'a, Value>>;
+
+/// True, false, or `None` for unknown.
+pub(super) type Truth = Option<bool>;
+
+static NULL: Value = Value::Null;
+
+/// What an expression can see.
+#[derive(Clone, Copy)]
+pub(super) struct Scope<'a> {
+    document: &'a Value,
+    keys: &'a [Option<Value>],
+    aggregates: &'a [Value],
+}
+
+impl<'a> Scope<'a> {
+    /// One document.
+    pub(super) fn document(document: &'a Value) -> Self {
+        Scope {
+            document,
+            keys: &[],
+            aggregates: &[],
+        }
+    }
+
+    /// One group, by its GROUP BY values and the results of its aggregates.
+    pub(super) fn group(keys: &'a [Option<Value>], aggregates: &'a [Value]) -> Self {
+        Scope {
+            keys,
+            aggregates,
+            ..Scope::nothing()
+        }
+    }
+
+    /// No document at all, as for the values of an INSERT.
+    pub(super) fn nothing() -> Self {
+        Scope::document(&NULL)
+    }
+}
+
+/// What stands at `path` in a value.
+pub(super) fn reach<'a>(value: &'a Value, path: &[Segment]) -> Option<&'a Value> {
+    path.iter().try_fold(value, |value, segment| match segment {
+        Segment::Name(name) => value.get(name),
+        Segment::Index(index) => match value {
+            Value::List(items) => items.get(*index),
+            _ => None,
+        },
+    })
+}
+
+impl Expr {
+    /// The expression's value.
+    pub(super) fn value<'a>(&'a self, scope: Scope<'a>) -> Result<Datum<'a>, QueryError> {
+        Ok(match &self.kind {
+            ExprKind::Literal(value) => Some(Cow::Borrowed(value)),
+            ExprKind::Parameter(name) => {
+                return Err(self.at.error(format!(
+                    "the parameter :{name} has no value; bind the statement first"
+                )));
+            }
+            ExprKind::Path(path) => reach(scope.document, path).map(Cow::Borrowed),
+            ExprKind::GroupKey(index) => scope
+                .keys
+                .get(*index)
+                .and_then(Option::as_ref)
+                .map(Cow::Borrowed),
+            ExprKind::Aggregate(index) => scope.aggregates.get(*index).map(Cow::Borrowed),
+            ExprKind::Negate(operand) => Some(Cow::Owned(match &*operand.or_null(scope)? {
+                Value::Int(number) => Value::Int(number.checked_neg().ok_or_else(|| {
+                    self.at
+                        .error(format!("-({number}) does not fit a 64-bit integer"))
+                })?),
+                Value::Float(number) => Value::Float(-number),
+                _ => Value::Null,
+            })),
+            ExprKind::Arithmetic(operator, left, right) => Some(Cow::Owned(arithmetic(
+                *operator,
+                &*left.or_null(scope)?,
+                &*right.or_null(scope)?,
+                self.at,
+            )?)),
+            ExprKind::Concat(left, right) => Some(Cow::Owned(concat(
+                &*left.or_null(scope)?,
+                &*right.or_null(scope)?,
+            ))),
+            ExprKind::Case {
+                operand,
+                branches,
+                otherwise,
+            } => return self::case(operand.as_deref(), branches, otherwise.as_deref(), scope),
+            ExprKind::Call(function, arguments) => {
+                return self.call(*function, arguments, scope);
+            }
+            ExprKind::List(items) => Some(Cow::Owned(Value::List(
+                items
+                    .iter()
+                    .map(|item| Ok(item.or_null(scope)?.into_owned()))
+                    .collect::<Result<_, QueryError>>()?,
+            ))),
+            ExprKind::Map(members) => Some(Cow::Owned(Value::Map(
+                members
+                    .iter()
+                    .filter_map(|(name, member)| match member.value(scope) {
+                        Ok(value) => value.map(|value| Ok((name.clone(), value.into_owned()))),
+                        Err(error) => Some(Err(error)),
+                    })
+                    .collect::<Result<_, QueryError>>()?,
+            ))),
+            ExprKind::Not(_)
+            | ExprKind::And(_)
+            | ExprKind::Or(_)
+            | ExprKind::Compare(..)
+            | ExprKind::Is { .. }
+            | ExprKind::In { .. }
+            | ExprKind::Between { .. }
+            | ExprKind::Like { .. } => Some(Cow::Owned(
+                self.truth(scope)?.map_or(Value::Null, Value::Bool),
+            )),
+        })
+    }
+
+    /// The expression as a condition. Anything but true and false is unknown.
+    pub(super) fn truth(&self, scope: Scope<'_>) -> Result<Truth, QueryError> {
+        Ok(match &self.kind {
+            ExprKind::Not(operand) => operand.truth(scope)?.map(|truth| !truth),
+            ExprKind::And(parts) => decide(parts, scope, false)?,
+            ExprKind::Or(parts) => decide(parts, scope, true)?,
+            ExprKind::Compare(comparison, left, right) => {
+                compare_values(*comparison, &*left.or_null(scope)?, &*right.or_null(scope)?)
+            }
+            ExprKind::Is {
+                operand,
+                what,
+                negated,
+            } => {
+                let value = operand.value(scope)?;
+                let absent = match what {
+                    Absence::Null => matches!(value.as_deref(), Some(Value::Null)),
+                    Absence::Missing => value.is_none(),
+                };
+                Some(absent != *negated)
+            }
+            ExprKind::In {
+                operand,
+                list,
+                negated,
+            } => is_in(operand, list, scope)?.map(|found| found != *negated),
+            ExprKind::Between {
+                operand,
+                low,
+                high,
+                negated,
+            } => {
+                let value = operand.or_null(scope)?;
+                let above =
+                    compare_values(Comparison::GreaterOrEqual, &value, &*low.or_null(scope)?);
+                let below = compare_values(Comparison::LessOrEqual, &value, &*high.or_null(scope)?);
+                both(above, below).map(|within| within != *negated)
+            }
+            ExprKind::Like {
+                operand,
+                pattern,
+                escape,
+                negated,
+            } => match (&*operand.or_null(scope)?, &*pattern.or_null(scope)?) {
+                (Value::String(text), Value::String(wanted)) => {
+                    Some(like::matches(text, wanted, *escape, pattern.at)? != *negated)
+                }
+                (_, Value::String(_)) => None,
+                (_, other) => fixed(pattern, "LIKE takes a string", other)?,
+            },
+            _ => match self.value(scope)?.as_deref() {
+                Some(Value::Bool(truth)) => Some(*truth),
+                _ => None,
+            },
+        })
+    }
+
+    /// The value, with null in the place of MISSING: what operators work on.
+    fn or_null<'a>(&'a self, scope: Scope<'a>) -> Result<Cow<'a, Value>, QueryError> {
+        Ok(self.value(scope)?.unwrap_or(Cow::Borrowed(&NULL)))
+    }
+
+    fn call<'a>(
+        &'a self,
+        function: Function,
+        arguments: &'a [Expr],
+        scope: Scope<'a>,
+    ) -> Result<Datum<'a>, QueryError> {
+        if function == Function::Coalesce {
+            for argument in arguments {
+                let value = argument.or_null(scope)?;
+                if *value != Value::Null {
+                    return Ok(Some(value));
+                }
+            }
+            return Ok(Some(Cow::Borrowed(&NULL)));
+        }
+        let values = arguments
+            .iter()
+            .map(|argument| argument.or_null(scope))
+            .collect::<Result<Vec<_>, _>>()?;
+        let values: Vec<&Value> = values.iter().map(|value| &**value).collect();
+        functions::call(function, &values, self.at).map(|value| Some(Cow::Owned(value)))
+    }
+}
+
+/// AND (`decisive` false) or OR (`decisive` true): one decisive part decides, else one unknown part leaves it open.
+fn decide(parts: &[Expr], scope: Scope<'_>, decisive: bool) -> Result<Truth, QueryError> {
+    let mut all = Some(!decisive);
+    for part in parts {
+        match part.truth(scope)? {
+            Some(truth) if truth == decisive => return Ok(Some(decisive)),
+            Some(_) => {}
+            None => all = None,
+        }
+    }
+    Ok(all)
+}
+
+fn both(left: Truth, right: Truth) -> Truth {
+    match (left, right) {
+        (Some(false), _) | (_, Some(false)) => Some(false),
+        (Some(true), Some(true)) => Some(true),
+        _ => None,
+    }
+}
+
+fn compare_values(comparison: Comparison, left: &Value, right: &Value) -> Truth {
+    match comparison {
+        Comparison::Equal => compare::equal(left, right),
+        Comparison::NotEqual => compare::equal(left, right).map(|equal| !equal),
+        Comparison::Less => compare::order(left, right).map(|order| order.is_lt()),
+        Comparison::LessOrEqual => compare::order(left, right).map(|order| order.is_le()),
+        Comparison::Greater => compare::order(left, right).map(|order| order.is_gt()),
+        Comparison::GreaterOrEqual => compare::order(left, right).map(|order| order.is_ge()),
+    }
+}
+
+/// Whether a value equals a member of a list: unknown if it equals none but could equal a null one.
+fn is_in(operand: &Expr, list: &Expr, scope: Scope<'_>) -> Result<Truth, QueryError> {
+    let value = operand.or_null(scope)?;
+    let mut found = Some(false);
+    let mut meet = |member: &Value| {
+        match compare::equal(&value, member) {
+            Some(true) => found = Some(true),
+            None if found == Some(false) => found = None,
+            _ => {}
+        }
+        found == Some(true)
+    };
+    // The members of a written list are met one by one, without building the list for every document.
+    if let ExprKind::List(members) = &list.kind {
+        // `IN (:p)` looks into a parameter that is a list, as `IN :p` does.
+        if let [
+            Expr {
+                kind: ExprKind::Literal(value),
+                ..
+            },
+        ] = members.as_slice()
+            && let Value::List(members) = &**value
+        {
+            members.iter().any(meet);
+            return Ok(found);
+        }
+        for member in members {
+            if meet(&*member.or_null(scope)?) {
+                break;
+            }
+        }
+        return Ok(found);
+    }
+    match &*list.or_null(scope)? {
+        Value::List(members) => {
+            members.iter().any(meet);
+            Ok(found)
+        }
+        other => fixed(list, "IN looks into a list", other),
+    }
+}
+
+/// Unknown because of a value of an unfit type; but an error if the statement itself, not a document, says that value.
+fn fixed(expr: &Expr, rule: &str, found: &Value) -> Result<Truth, QueryError> {
+    match (&expr.kind, found) {
+        (ExprKind::Literal(_), Value::Null) => Ok(None),
+        (ExprKind::Literal(_), found) => Err(expr
+            .at
+            .error(format!("{rule}, and this is of type {}", found.type_name()))),
+        _ => Ok(None),
+    }
+}
+
+fn case<'a>(
+    operand: Option<&'a Expr>,
+    branches: &'a [(Expr, Expr)],
+    otherwise: Option<&'a Expr>,
+    scope: Scope<'a>,
+) -> Result<Datum<'a>, QueryError> {
+    let subject = operand.map(|operand| operand.or_null(scope)).transpose()?;
+    for (when, then) in branches {
+        let taken = match &subject {
+            Some(subject) => compare::equal(subject, &*when.or_null(scope)?),
+            None => when.truth(scope)?,
+        };
+        if taken == Some(true) {
+            return then.value(scope);
+        }
+    }
+    otherwise.map_or(Ok(Some(Cow::Borrowed(&NULL))), |otherwise| {
+        otherwise.value(scope)
+    })
+}
+
+/// Strings as they are, numbers and bools as JSON writes them; null with anything else.
+fn concat(left: &Value, right: &Value) -> Value {
+    let text = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Int(_) | Value::Float(_) | Value::Bool(_) => Some(value.to_string()),
+        Value::Null | Value::List(_) | Value::Map(_) => None,
+    };
+    match (text(left), text(right)) {
+        (Some(left), Some(right)) => Value::String(left + &right),
+        _ => Value::Null,
+    }
+}
+
+/// A number as a float; integers beyond 2^53 are rounded to the nearest one.
+pub(super) fn as_float(value: &Value) -> Option<f64> {
+    match value {
+        Value::Int(number) => Some(*number as f64),
+        Value::Float(number) => Some(*number),
+        _ => None,
+    }
+}
+
+fn arithmetic(
+    operator: Arithmetic,
+    left: &Value,
+    right: &Value,
+    at: Position,
+) -> Result<Value, QueryError> {
+    if let (Value::Int(left), Value::Int(right)) = (left, right) {
+        return on_integers(operator, *left, *right, at);
+    }
+    let (Some(a), Some(b)) = (as_float(left), as_float(right)) else {
+        return Ok(Value::Null);
+    };
+    let result = match operator {
+        Arithmetic::Add => a + b,
+        Arithmetic::Subtract => a - b,
+        Arithmetic::Multiply => a * b,
+        Arithmetic::Divide | Arithmetic::Remainder if b == 0.0 => return Ok(Value::Null),
+        Arithmetic::Divide => a / b,
+        Arithmetic::Remainder => a % b,
+    };
+    if result.is_finite() {
+        Ok(Value::Float(result))
+    } else {
+        Err(at.error(format!(
+            "the result of {left} and {right} is too large for a float"
+        )))
+    }
+}
+
+/// A quotient is an integer where the division leaves no remainder, else a float.
+fn on_integers(operator: Arithmetic, a: i64, b: i64, at: Position) -> Result<Value, QueryError> {
+    let (sign, result) = match operator {
+        Arithmetic::Add => ("+", a.checked_add(b)),
+        Arithmetic::Subtract => ("-", a.checked_sub(b)),
+        Arithmetic::Multiply => ("*", a.checked_mul(b)),
+        Arithmetic::Divide | Arithmetic::Remainder if b == 0 => return Ok(Value::Null),
+        Arithmetic::Remainder => ("%", Some(a.wrapping_rem(b))),
+        Arithmetic::Divide if a.wrapping_rem(b) != 0 => {
+            return Ok(Value::Float(a as f64 / b as f64));
+        }
+        Arithmetic::Divide => ("/", a.checked_div(b)),
+    };
+    result.map(Value::Int).ok_or_else(|| {
+        at.error(format!(
+            "{a} {sign} {b} does not fit a 64-bit integer; make one of them a float to lose digits instead"
+        ))
+    })
+}

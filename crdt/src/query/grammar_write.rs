@@ -1,0 +1,152 @@
+//! The grammar of INSERT, UPDATE and DELETE, and what can be checked without any document.
+
+use super::ast::ExprKind;
+use super::error::QueryError;
+use super::expression::INFIX_WORDS;
+use super::names::Access;
+use super::parser::{Aggregates, Parser};
+use super::write::{Assignment, Delete, Insert, OnConflict, Update, plain_names};
+
+impl Parser<'_> {
+    /// Everything after `INSERT`.
+    pub(super) fn insert(&mut self) -> Result<Insert, QueryError> {
+        self.context = Aggregates::Forbidden("in INSERT");
+        self.expect("INTO")?;
+        let collection = self.collection(Access::Write)?;
+        if !self.eat("DOCUMENTS") {
+            return Err(self.unexpected(
+                "DOCUMENTS, as in INSERT INTO cars DOCUMENTS (:car)",
+                &["DOCUMENTS"],
+            ));
+        }
+        let mut documents = Vec::new();
+        loop {
+            self.expect_symbol("(")?;
+            let document = self.expression()?;
+            if let Some(at) = document.find(&|kind| matches!(kind, ExprKind::Path(_))) {
+                return Err(at.error(
+                    "INSERT has no document to read a field from; strings are written 'text', parameters :name",
+                ));
+            }
+            self.expect_symbol(")")?;
+            documents.push(document);
+            if !self.eat_symbol(",") {
+                break;
+            }
+        }
+        let on_conflict = self.on_conflict()?;
+        self.end("ON ID CONFLICT or the end of the statement", &["ON"])?;
+        Ok(Insert {
+            collection,
+            documents,
+            on_conflict,
+        })
+    }
+
+    fn on_conflict(&mut self) -> Result<OnConflict, QueryError> {
+        if !self.eat("ON") {
+            return Ok(OnConflict::default());
+        }
+        for word in ["ID", "CONFLICT", "DO"] {
+            self.expect(word)?;
+        }
+        let words = ["FAIL", "NOTHING", "UPDATE"];
+        let actions = [OnConflict::Fail, OnConflict::Nothing, OnConflict::Update];
+        for (word, action) in words.iter().zip(actions) {
+            if self.eat(word) {
+                return Ok(action);
+            }
+        }
+        Err(self.unexpected("FAIL, NOTHING or UPDATE after DO", &words))
+    }
+
+    /// Everything after `UPDATE`.
+    pub(super) fn update(&mut self) -> Result<Update, QueryError> {
+        self.context = Aggregates::Forbidden("in UPDATE");
+        let collection = self.collection(Access::Write)?;
+        if !self.sees("SET") && !self.sees("UNSET") {
+            return Err(self.unexpected("SET or UNSET", &["SET", "UNSET"]));
+        }
+        let mut assignments = Vec::new();
+        let mut sets = true;
+        loop {
+            // SET and UNSET may alternate, with or without a comma before them.
+            if self.eat("SET") {
+                sets = true;
+            } else if self.eat("UNSET") {
+                sets = false;
+            }
+            assignments.push(self.assignment(sets)?);
+            if !self.eat_symbol(",") && !self.sees("SET") && !self.sees("UNSET") {
+                break;
+            }
+        }
+        check_overlap(&assignments)?;
+        let filter = self.condition()?;
+        let words = [&INFIX_WORDS[..], &["WHERE", "SET", "UNSET"]].concat();
+        self.end("`,`, WHERE or the end of the statement", &words)?;
+        Ok(Update {
+            collection,
+            filter,
+            assignments,
+        })
+    }
+
+    fn assignment(&mut self, sets: bool) -> Result<Assignment, QueryError> {
+        let target = self.path()?;
+        let ExprKind::Path(path) = &target.kind else {
+            return Err(target.at.error("expected a field"));
+        };
+        let Some(path) = plain_names(path) else {
+            return Err(target
+                .at
+                .error("an item of a list cannot be set alone; set the whole list"));
+        };
+        if path[0] == "_id" {
+            return Err(target.at.error(
+                "_id never changes; insert a document with the new _id and delete this one",
+            ));
+        }
+        let expr = if sets {
+            if !self.eat_symbol("=") {
+                return Err(self.unexpected("`=` after the field to set", &[]));
+            }
+            Some(self.expression()?)
+        } else {
+            None
+        };
+        Ok(Assignment {
+            path,
+            at: target.at,
+            expr,
+        })
+    }
+
+    /// Everything after `DELETE`.
+    pub(super) fn delete(&mut self) -> Result<Delete, QueryError> {
+        self.expect("FROM")?;
+        let collection = self.collection(Access::Write)?;
+        let filter = self.condition()?;
+        let words = [&INFIX_WORDS[..], &["WHERE"]].concat();
+        self.end("WHERE or the end of the statement", &words)?;
+        Ok(Delete { collection, filter })
+    }
+}
+
+/// Refuses two assignments of which one is to a part of the other: their order would decide.
+fn check_overlap(assignments: &[Assignment]) -> Result<(), QueryError> {
+    let mut sorted: Vec<&Assignment> = assignments.iter().collect();
+    // Whatever begins with a path follows directly after it.
+    sorted.sort_by(|left, right| left.path.cmp(&right.path));
+    for pair in sorted.windows(2) {
+        if let [outer, inner] = pair
+            && inner.path.starts_with(&outer.path)
+        {
+            return Err(inner.at.error(format!(
+                "{} is assigned more than once; keep one of the assignments",
+                outer.path.join(".")
+            )));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,286 @@
+//! SELECT: which rows the documents of a collection make.
+
+use super::aggregate::{Accumulator, AggregateCall};
+use super::ast::{Expr, ExprKind};
+use super::collect::{Collector, Keys};
+use super::compare::Ranked;
+use super::error::{Position, QueryError};
+use super::eval::Scope;
+use super::filter::Filter;
+use super::limits::ROWS_HELD_MAX;
+use crate::value::Value;
+use std::collections::BTreeMap;
+
+/// A SELECT statement.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Select {
+    pub(super) collection: String,
+    pub(super) filter: Filter,
+    pub(super) distinct: bool,
+    pub(super) columns: Columns,
+    pub(super) grouping: Option<Grouping>,
+    pub(super) order: Vec<SortKey>,
+    pub(super) limit: Option<Expr>,
+    pub(super) offset: Option<Expr>,
+}
+
+/// What a row consists of.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Columns {
+    /// The document itself.
+    Everything,
+    Named(Vec<Column>),
+}
+
+/// One member of a row.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Column {
+    pub(super) name: String,
+    pub(super) expr: Expr,
+}
+
+/// How documents are made into groups. Without keys, all of them are one group.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Grouping {
+    pub(super) keys: Vec<Expr>,
+    pub(super) aggregates: Vec<AggregateCall>,
+    pub(super) having: Filter,
+}
+
+/// One expression of ORDER BY.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct SortKey {
+    pub(super) by: SortBy,
+    pub(super) descending: bool,
+}
+
+/// What rows are sorted by.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum SortBy {
+    /// The column of this name.
+    Column(String),
+    Expression(Expr),
+}
+
+impl Select {
+    /// The collection that is read.
+    pub fn collection(&self) -> &str {
+        &self.collection
+    }
+
+    /// The WHERE clause.
+    pub fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    /// Whether a changed document can be tested and projected alone, because no row depends on other documents: no
+    /// aggregate, GROUP BY, DISTINCT, ORDER BY, LIMIT or OFFSET.
+    pub fn is_incremental(&self) -> bool {
+        self.grouping.is_none()
+            && !self.distinct
+            && self.order.is_empty()
+            && self.limit.is_none()
+            && self.offset.is_none()
+    }
+
+    /// The row a document makes, without testing the filter. A column whose value is missing is left out.
+    ///
+    /// # Errors
+    /// Evaluation failed, or the rows of this statement are made of groups of documents.
+    pub fn project(&self, document: &Value) -> Result<Value, QueryError> {
+        if self.grouping.is_some() {
+            return Err(QueryError::without_place(
+                "a row of this statement is made of many documents, not of one",
+            ));
+        }
+        match &self.columns {
+            Columns::Everything => Ok(document.clone()),
+            Columns::Named(columns) => row(columns, Scope::document(document)),
+        }
+    }
+
+    /// The statement's answer over the documents of its collection: filtered, grouped, made distinct, ordered, limited
+    /// and projected.
+    ///
+    /// Documents are taken one by one, no more of them than the answer needs. With ORDER BY and LIMIT only the best
+    /// rows are held. Without ORDER BY, rows come in the order of the documents, groups in the order of their keys.
+    ///
+    /// # Errors
+    /// Evaluation failed, a parameter has no value, or the answer would be too large to hold.
+    pub fn rows(
+        &self,
+        documents: impl IntoIterator<Item = Value>,
+    ) -> Result<Vec<Value>, QueryError> {
+        let mut answer = Collector::new(
+            self.distinct,
+            self.order.iter().map(|key| key.descending).collect(),
+            count(self.limit.as_ref())?,
+            count(self.offset.as_ref())?.unwrap_or(0),
+        );
+        let mut documents = documents.into_iter();
+        if let Some(grouping) = &self.grouping {
+            if !answer.is_full() {
+                self.group(grouping, documents, &mut answer)?;
+            }
+            return Ok(answer.finish());
+        }
+        while !answer.is_full() {
+            let Some(document) = documents.next() else {
+                break;
+            };
+            let scope = Scope::document(&document);
+            if !self.filter.holds(scope)? {
+                continue;
+            }
+            match &self.columns {
+                Columns::Everything => {
+                    let keys = self.keys(scope, &document)?;
+                    answer.push(document, keys)?;
+                }
+                Columns::Named(columns) => {
+                    let row = row(columns, scope)?;
+                    let keys = self.keys(scope, &row)?;
+                    answer.push(row, keys)?;
+                }
+            }
+        }
+        Ok(answer.finish())
+    }
+
+    fn group(
+        &self,
+        grouping: &Grouping,
+        documents: impl Iterator<Item = Value>,
+        answer: &mut Collector,
+    ) -> Result<(), QueryError> {
+        let fresh = || grouping.aggregates.iter().map(Accumulator::new).collect();
+        let mut groups: BTreeMap<Vec<Ranked>, Vec<Accumulator<'_>>> = BTreeMap::new();
+        if grouping.keys.is_empty() {
+            groups.insert(Vec::new(), fresh());
+        }
+        for document in documents {
+            let scope = Scope::document(&document);
+            if !self.filter.holds(scope)? {
+                continue;
+            }
+            let keys = grouping
+                .keys
+                .iter()
+                .map(|key| Ok(Ranked(key.value(scope)?.map(|value| value.into_owned()))))
+                .collect::<Result<Vec<_>, QueryError>>()?;
+            for accumulator in groups.entry(keys).or_insert_with(fresh) {
+                accumulator.add(scope)?;
+            }
+            if groups.len() > ROWS_HELD_MAX {
+                return Err(QueryError::without_place(format!(
+                    "GROUP BY makes more than {ROWS_HELD_MAX} groups; narrow the query with WHERE"
+                )));
+            }
+        }
+        let Columns::Named(columns) = &self.columns else {
+            return Err(QueryError::without_place("groups have no * to select"));
+        };
+        for (keys, accumulators) in groups {
+            let keys: Vec<Option<Value>> = keys.into_iter().map(|key| key.0).collect();
+            let aggregates = accumulators
+                .into_iter()
+                .map(Accumulator::finish)
+                .collect::<Result<Vec<_>, _>>()?;
+            let scope = Scope::group(&keys, &aggregates);
+            if answer.is_full() || !grouping.having.holds(scope)? {
+                continue;
+            }
+            let row = row(columns, scope)?;
+            let keys = self.keys(scope, &row)?;
+            answer.push(row, keys)?;
+        }
+        Ok(())
+    }
+
+    /// What a row is sorted by.
+    fn keys(&self, scope: Scope<'_>, row: &Value) -> Result<Keys, QueryError> {
+        self.order
+            .iter()
+            .map(|key| match &key.by {
+                SortBy::Column(name) => Ok(row.get(name).cloned()),
+                SortBy::Expression(expr) => Ok(expr.value(scope)?.map(|value| value.into_owned())),
+            })
+            .collect()
+    }
+
+    /// Visits every expression, so that parameters can be put in.
+    pub(super) fn for_each_expr_mut(&mut self, visit: &mut dyn FnMut(&mut Expr)) {
+        if let Columns::Named(columns) = &mut self.columns {
+            columns
+                .iter_mut()
+                .for_each(|column| visit(&mut column.expr));
+        }
+        self.filter
+            .condition_mut()
+            .into_iter()
+            .for_each(&mut *visit);
+        if let Some(grouping) = &mut self.grouping {
+            grouping.keys.iter_mut().for_each(&mut *visit);
+            let calls = grouping.aggregates.iter_mut();
+            calls
+                .filter_map(|call| call.argument.as_mut())
+                .for_each(&mut *visit);
+            grouping
+                .having
+                .condition_mut()
+                .into_iter()
+                .for_each(&mut *visit);
+        }
+        for key in &mut self.order {
+            if let SortBy::Expression(expr) = &mut key.by {
+                visit(expr);
+            }
+        }
+        self.limit.iter_mut().for_each(&mut *visit);
+        self.offset.iter_mut().for_each(&mut *visit);
+    }
+
+    /// Checks what can only be checked once parameters have values.
+    pub(super) fn check(&self) -> Result<(), QueryError> {
+        self.filter.check()?;
+        if let Some(grouping) = &self.grouping {
+            grouping.having.check()?;
+        }
+        for bound in [&self.limit, &self.offset].into_iter().flatten() {
+            if !matches!(bound.kind, ExprKind::Parameter(_)) {
+                count(Some(bound))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The row that the columns make; missing values are left out.
+fn row(columns: &[Column], scope: Scope<'_>) -> Result<Value, QueryError> {
+    let mut members = BTreeMap::new();
+    for column in columns {
+        if let Some(value) = column.expr.value(scope)? {
+            members.insert(column.name.clone(), value.into_owned());
+        }
+    }
+    Ok(Value::Map(members))
+}
+
+/// The number that LIMIT or OFFSET gives.
+fn count(bound: Option<&Expr>) -> Result<Option<usize>, QueryError> {
+    let Some(bound) = bound else { return Ok(None) };
+    match bound.value(Scope::nothing())?.as_deref() {
+        Some(Value::Int(number)) if *number >= 0 => {
+            Ok(Some(usize::try_from(*number).unwrap_or(usize::MAX)))
+        }
+        Some(other) => Err(not_a_count(bound.at, &other.to_string())),
+        None => Err(not_a_count(bound.at, "nothing")),
+    }
+}
+
+fn not_a_count(at: Position, found: &str) -> QueryError {
+    at.error(format!(
+        "LIMIT and OFFSET take a whole number from 0, not {}",
+        super::error::excerpt(found)
+    ))
+}

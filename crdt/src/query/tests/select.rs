@@ -1,0 +1,301 @@
+//! SELECT: each clause over a few documents.
+
+use super::{bound, json, params, rows, select};
+use crate::query::Statement;
+use crate::value::Value;
+use std::cell::Cell;
+
+const CARS: &str = r#"[
+    {"_id": "1", "make": "Saab", "year": 1990, "km": 10},
+    {"_id": "2", "make": "Volvo", "year": 1980, "km": 20.5},
+    {"_id": "3", "make": "Saab", "year": 1985},
+    {"_id": "4", "make": "Lada", "year": null, "km": 5, "owner": {"name": "Ann"}},
+    {"_id": "5", "make": "Volvo", "km": 7}
+]"#;
+
+#[test]
+fn clauses_do_what_they_say() {
+    for (text, expected) in [
+        (
+            "SELECT _id FROM c WHERE make = 'Saab'",
+            r#"[{"_id":"1"},{"_id":"3"}]"#,
+        ),
+        (
+            "select _id from c where year < 1990;",
+            r#"[{"_id":"2"},{"_id":"3"}]"#,
+        ),
+        (
+            "SELECT _id FROM c WHERE NOT year < 1990",
+            r#"[{"_id":"1"}]"#,
+        ),
+        (
+            "SELECT * FROM c WHERE _id = '3'",
+            r#"[{"_id":"3","make":"Saab","year":1985}]"#,
+        ),
+        (
+            "SELECT owner.name, km FROM c WHERE _id IN ('3','4')",
+            r#"[{},{"km":5,"name":"Ann"}]"#,
+        ),
+        ("SELECT km * 2 FROM c LIMIT 1", r#"[{"km * 2":20}]"#),
+        (
+            "SELECT upper( make )  AS m FROM c LIMIT 1",
+            r#"[{"m":"SAAB"}]"#,
+        ),
+        (
+            "SELECT DISTINCT make FROM c",
+            r#"[{"make":"Saab"},{"make":"Volvo"},{"make":"Lada"}]"#,
+        ),
+        (
+            "SELECT DISTINCT make FROM c ORDER BY make LIMIT 2 OFFSET 1",
+            r#"[{"make":"Saab"},{"make":"Volvo"}]"#,
+        ),
+        (
+            "SELECT DISTINCT make FROM c LIMIT 1 OFFSET 1",
+            r#"[{"make":"Volvo"}]"#,
+        ),
+        // Missing sorts before null, null before numbers; equal keys stay in the order of the documents.
+        (
+            "SELECT _id FROM c ORDER BY year",
+            r#"[{"_id":"5"},{"_id":"4"},{"_id":"2"},{"_id":"3"},{"_id":"1"}]"#,
+        ),
+        (
+            "SELECT _id FROM c ORDER BY make DESC, km ASC",
+            r#"[{"_id":"5"},{"_id":"2"},{"_id":"3"},{"_id":"1"},{"_id":"4"}]"#,
+        ),
+        (
+            "SELECT _id FROM c ORDER BY make",
+            r#"[{"_id":"4"},{"_id":"1"},{"_id":"3"},{"_id":"2"},{"_id":"5"}]"#,
+        ),
+        (
+            "SELECT _id FROM c ORDER BY km DESC LIMIT 2",
+            r#"[{"_id":"2"},{"_id":"1"}]"#,
+        ),
+        (
+            "SELECT -km AS low FROM c WHERE km > 5 ORDER BY low",
+            r#"[{"low":-20.5},{"low":-10},{"low":-7}]"#,
+        ),
+        ("SELECT _id FROM c LIMIT 2 OFFSET 4", r#"[{"_id":"5"}]"#),
+        ("SELECT _id FROM c OFFSET 9", "[]"),
+        ("SELECT _id FROM c LIMIT 0", "[]"),
+        ("SELECT _id FROM c ORDER BY _id LIMIT 0", "[]"),
+    ] {
+        assert_eq!(rows(text, CARS).unwrap(), expected, "{text}");
+    }
+}
+
+#[test]
+fn groups_and_aggregates() {
+    for (text, expected) in [
+        ("SELECT COUNT(*) FROM c", r#"[{"COUNT(*)":5}]"#),
+        (
+            "SELECT count(km) AS n, SUM(km) AS s, AVG(km) AS a, MIN(km) AS lo, MAX(km) AS hi FROM c",
+            r#"[{"a":10.625,"hi":20.5,"lo":5,"n":4,"s":42.5}]"#,
+        ),
+        (
+            "SELECT COUNT(DISTINCT make) AS n, SUM(year) - 1 AS s, AVG(make) AS a FROM c",
+            r#"[{"a":null,"n":3,"s":5954}]"#,
+        ),
+        (
+            "SELECT COUNT(*) AS n, SUM(km) AS s, MIN(km) AS m FROM c WHERE make = 'none'",
+            r#"[{"m":null,"n":0,"s":null}]"#,
+        ),
+        (
+            "SELECT make, COUNT(*) AS n FROM c WHERE make = 'none' GROUP BY make",
+            "[]",
+        ),
+        (
+            "SELECT make, COUNT(*) AS n FROM c GROUP BY make",
+            r#"[{"make":"Lada","n":1},{"make":"Saab","n":2},{"make":"Volvo","n":2}]"#,
+        ),
+        (
+            "SELECT make, COUNT(*) AS n FROM c GROUP BY make HAVING COUNT(*) > 1 ORDER BY make DESC LIMIT 1",
+            r#"[{"make":"Volvo","n":2}]"#,
+        ),
+        (
+            "SELECT lower(make) || '!' AS m FROM c GROUP BY lower(make) ORDER BY SUM(km) DESC, m",
+            r#"[{"m":"volvo!"},{"m":"saab!"},{"m":"lada!"}]"#,
+        ),
+        (
+            "SELECT make FROM c GROUP BY make ORDER BY COUNT(km), make",
+            r#"[{"make":"Lada"},{"make":"Saab"},{"make":"Volvo"}]"#,
+        ),
+        // Missing and null are groups of their own.
+        (
+            "SELECT year, COUNT(*) AS n FROM c WHERE year IS MISSING OR year IS NULL GROUP BY year",
+            r#"[{"n":1},{"n":1,"year":null}]"#,
+        ),
+    ] {
+        assert_eq!(rows(text, CARS).unwrap(), expected, "{text}");
+    }
+    // A sum is exact while it is made of integers, in any order, and an error when it does not fit.
+    let large = r#"[{"n":9223372036854775807},{"n":1},{"n":-5}]"#;
+    assert_eq!(
+        rows("SELECT SUM(n) AS s FROM c", large).unwrap(),
+        r#"[{"s":9223372036854775803}]"#
+    );
+    let error = rows("SELECT SUM(n) AS s FROM c WHERE n > 0", large).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "line 1, column 8: the sum 9223372036854775808 does not fit 64 bits"
+    );
+    // 1 and 1.0 are one value.
+    assert_eq!(
+        rows(
+            "SELECT DISTINCT n FROM c",
+            r#"[{"n":1},{"n":1.0},{"n":"1"}]"#
+        )
+        .unwrap(),
+        r#"[{"n":1},{"n":"1"}]"#
+    );
+}
+
+/// Goal: LIMIT without ORDER BY takes no more documents than it needs.
+#[test]
+fn a_full_answer_stops_the_reading() {
+    let taken = Cell::new(0);
+    let documents = || {
+        taken.set(0);
+        (0..1_000i64).map(|n| {
+            taken.set(taken.get() + 1);
+            json(&format!(r#"{{"_id":"{n}","n":{n}}}"#))
+        })
+    };
+    for (text, rows, documents_taken) in [
+        ("SELECT * FROM c WHERE n >= 10 LIMIT 5", 5, 15),
+        ("SELECT * FROM c LIMIT 5 OFFSET 5", 5, 10),
+        ("SELECT * FROM c LIMIT 0", 0, 0),
+        ("SELECT COUNT(*) FROM c LIMIT 0", 0, 0),
+        ("SELECT * FROM c ORDER BY n LIMIT 5", 5, 1_000),
+    ] {
+        assert_eq!(
+            select(text).rows(documents()).unwrap().len(),
+            rows,
+            "{text}"
+        );
+        assert_eq!(taken.get(), documents_taken, "{text}");
+    }
+}
+
+/// Goal: keeping only the best rows gives what sorting all of them gives, equal keys in the documents' order.
+#[test]
+fn the_best_rows_are_those_of_a_full_sort() {
+    let documents: Vec<Value> = (0..10_000i64)
+        .map(|n| json(&format!(r#"{{"n":{n},"key":{}}}"#, n * 7919 % 101)))
+        .collect();
+    let all = select("SELECT n FROM c ORDER BY key DESC")
+        .rows(documents.clone())
+        .unwrap();
+    let best = select("SELECT n FROM c ORDER BY key DESC LIMIT 30 OFFSET 150")
+        .rows(documents)
+        .unwrap();
+    assert_eq!(best, all[150..180]);
+}
+
+#[test]
+fn parameters_are_bound_completely() {
+    let text = "SELECT _id FROM c WHERE make = :make AND year IN (:years) LIMIT :n";
+    let Ok(Statement::Select(query)) = bound(text, r#"{"make":"Saab","years":[1985,1990],"n":1}"#)
+    else {
+        panic!("the statement binds");
+    };
+    let Value::List(cars) = json(CARS) else {
+        panic!("a list")
+    };
+    assert_eq!(
+        Value::List(query.rows(cars).unwrap()).to_string(),
+        r#"[{"_id":"1"}]"#
+    );
+    for (text, values, message) in [
+        (
+            "SELECT * FROM c WHERE a = :a",
+            "{}",
+            "line 1, column 27: the parameter :a has no value",
+        ),
+        (
+            "SELECT * FROM c WHERE a = :name",
+            r#"{"nmae":1}"#,
+            "line 1, column 27: the parameter :name has no value; did you mean nmae?",
+        ),
+        (
+            "SELECT * FROM c",
+            r#"{"b":1}"#,
+            "the statement has no parameter :b; remove its value or correct the name",
+        ),
+        (
+            "SELECT * FROM c LIMIT :n",
+            r#"{"n":-1}"#,
+            "line 1, column 23: LIMIT and OFFSET take a whole number from 0, not -1",
+        ),
+        (
+            "SELECT * FROM c WHERE :p",
+            r#"{"p":"x"}"#,
+            "line 1, column 23: a condition is true or false, and this is of type string; compare it with something",
+        ),
+    ] {
+        assert_eq!(
+            bound(text, values).unwrap_err().to_string(),
+            message,
+            "{text}"
+        );
+    }
+    assert!(select("SELECT * FROM c LIMIT :n").rows([]).is_err());
+    assert!(
+        Statement::parse("SELECT * FROM c")
+            .unwrap()
+            .bind(&params("{}"))
+            .is_ok()
+    );
+}
+
+/// Goal: live queries know which statements may look at one changed document alone.
+#[test]
+fn incremental_statements_are_those_without_relations_between_rows() {
+    for (text, expected) in [
+        ("SELECT * FROM c WHERE a = 1", true),
+        ("SELECT a, b AS x FROM c", true),
+        ("SELECT DISTINCT a FROM c", false),
+        ("SELECT a FROM c ORDER BY a", false),
+        ("SELECT a FROM c LIMIT 1", false),
+        ("SELECT a FROM c OFFSET 1", false),
+        ("SELECT COUNT(*) FROM c", false),
+        ("SELECT a FROM c GROUP BY a", false),
+    ] {
+        assert_eq!(select(text).is_incremental(), expected, "{text}");
+    }
+    assert!(
+        select("SELECT COUNT(*) FROM c")
+            .project(&json("{}"))
+            .is_err()
+    );
+}
+
+/// Goal: a condition that pins the `_id` is recognised, and nothing else is taken for one.
+#[test]
+fn a_filter_knows_the_one_id_it_means() {
+    for (condition, id) in [
+        ("_id = 'x'", Some(r#""x""#)),
+        ("'x' = _id", Some(r#""x""#)),
+        ("a = 1 AND (_id == {'k': 1} AND b)", None),
+        ("a = 1 AND _id == 'y' AND b", Some(r#""y""#)),
+        ("_id = 'x' OR a = 1", None),
+        ("NOT _id = 'x'", None),
+        ("_id <> 'x'", None),
+        ("_id.k = 'x'", None),
+        ("_id = a", None),
+    ] {
+        let query = select(&format!("SELECT * FROM c WHERE {condition}"));
+        assert_eq!(
+            query.filter().document_id().cloned(),
+            id.map(json),
+            "{condition}"
+        );
+        assert!(!query.filter().is_everything());
+    }
+    let Ok(Statement::Select(query)) =
+        bound("SELECT * FROM c WHERE _id = :id", r#"{"id":{"k":1}}"#)
+    else {
+        panic!("the statement binds");
+    };
+    assert_eq!(query.filter().document_id(), Some(&json(r#"{"k":1}"#)));
+    assert!(select("SELECT * FROM c").filter().is_everything());
+}

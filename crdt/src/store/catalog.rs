@@ -1,0 +1,230 @@
+//! The collections of a store and their running totals.
+//!
+//! A collection's digest covers the visible value of every document: the sum, modulo 2^256, of the BLAKE3 hashes of
+//! (id, value). Adding and subtracting keeps it current with each commit, in the same write batch.
+
+use super::database::{Batch, Database};
+use super::error::StoreError;
+use super::schema::COLLECTIONS;
+use crate::id::DocumentId;
+use crate::limits::COLLECTIONS_MAX;
+use crate::query::{SYSTEM_PREFIX, check_collection_name};
+use crate::value::Value;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// A 256-bit sum of document hashes; equal contents have equal digests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Digest([u64; 4]);
+
+impl Digest {
+    /// The digest of one document's visible value.
+    pub fn of(id: &DocumentId, value: &Value) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&(id.as_bytes().len() as u64).to_le_bytes());
+        hasher.update(id.as_bytes());
+        hasher.update(&value.encode());
+        Self::from_bytes(hasher.finalize().as_bytes())
+    }
+
+    /// The digest of both sets of documents together.
+    pub fn plus(self, other: Self) -> Self {
+        let mut sum = [0; 4];
+        let mut carry = false;
+        for (index, limb) in sum.iter_mut().enumerate() {
+            let (partial, first) = self.0[index].overflowing_add(other.0[index]);
+            let (total, second) = partial.overflowing_add(u64::from(carry));
+            *limb = total;
+            carry = first || second;
+        }
+        Self(sum)
+    }
+
+    /// The digest without documents that it covers.
+    pub fn minus(self, other: Self) -> Self {
+        let complement = Self(other.0.map(|limb| !limb));
+        self.plus(complement).plus(Self([1, 0, 0, 0]))
+    }
+
+    fn to_bytes(self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        for (chunk, limb) in bytes.chunks_exact_mut(8).zip(self.0) {
+            chunk.copy_from_slice(&limb.to_le_bytes());
+        }
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8; 32]) -> Self {
+        let mut limbs = [0; 4];
+        for (limb, chunk) in limbs.iter_mut().zip(bytes.as_chunks::<8>().0) {
+            *limb = u64::from_le_bytes(*chunk);
+        }
+        Self(limbs)
+    }
+}
+
+/// The first 128 bits in hexadecimal: enough to compare by eye or program.
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_bytes()[..16]
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// What a collection holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectionStatus {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Visible documents.
+    pub documents: u64,
+    /// Over the visible value of every document.
+    pub digest: Digest,
+}
+
+/// All collections, as of one commit.
+#[derive(Clone, Default)]
+pub(super) struct Catalog {
+    by_name: BTreeMap<Arc<str>, Collection>,
+}
+
+#[derive(Clone, Copy)]
+struct Collection {
+    number: u32,
+    documents: u64,
+    digest: Digest,
+}
+
+impl Catalog {
+    pub(super) fn load(database: &Database) -> Result<Self, StoreError> {
+        let mut catalog = Self::default();
+        for entry in database.entries_from(COLLECTIONS, &[])? {
+            let (name, bytes) = entry?;
+            let name = String::from_utf8_lossy(&name).into_owned();
+            let collection = Collection::read(&bytes).ok_or_else(|| StoreError::Damaged {
+                what: format!("the entry of collection {name:?}"),
+                reason: "unexpected length".to_owned(),
+            })?;
+            catalog.by_name.insert(name.into(), collection);
+        }
+        Ok(catalog)
+    }
+
+    /// The number of a collection that exists.
+    pub(super) fn number(&self, name: &str) -> Option<u32> {
+        self.by_name.get(name).map(|collection| collection.number)
+    }
+
+    /// The collection's number, a new one if need be.
+    pub(super) fn number_or_new(&mut self, name: &str) -> Result<u32, StoreError> {
+        if let Some(number) = self.number(name) {
+            return Ok(number);
+        }
+        check_collection_name(name).map_err(StoreError::CollectionName)?;
+        if name.starts_with(SYSTEM_PREFIX) {
+            return Err(StoreError::CollectionName(format!(
+                "collection {name:?} would describe the peer itself; choose a name that does not begin with {SYSTEM_PREFIX}"
+            )));
+        }
+        if self.by_name.len() >= COLLECTIONS_MAX {
+            return Err(StoreError::CollectionName(format!(
+                "collection {name:?} would be one more than the {COLLECTIONS_MAX} a store may have"
+            )));
+        }
+        let number = self.by_name.len() as u32;
+        let collection = Collection {
+            number,
+            documents: 0,
+            digest: Digest::default(),
+        };
+        self.by_name.insert(name.into(), collection);
+        Ok(number)
+    }
+
+    pub(super) fn name(&self, number: u32) -> Option<Arc<str>> {
+        let mut collections = self.by_name.iter();
+        let found = collections.find(|(_, collection)| collection.number == number);
+        found.map(|(name, _)| Arc::clone(name))
+    }
+
+    /// Notes that a document's visible value went from one to the other.
+    pub(super) fn count(
+        &mut self,
+        name: &str,
+        id: &DocumentId,
+        before: Option<&Value>,
+        after: Option<&Value>,
+    ) {
+        if let Some(collection) = self.by_name.get_mut(name) {
+            if let Some(value) = before {
+                collection.documents = collection.documents.saturating_sub(1);
+                collection.digest = collection.digest.minus(Digest::of(id, value));
+            }
+            if let Some(value) = after {
+                collection.documents += 1;
+                collection.digest = collection.digest.plus(Digest::of(id, value));
+            }
+        }
+    }
+
+    pub(super) fn store(&self, name: &str, batch: &mut Batch<'_>) {
+        if let Some(collection) = self.by_name.get(name) {
+            batch.put(COLLECTIONS, name.as_bytes(), collection.bytes());
+        }
+    }
+
+    pub(super) fn status(&self) -> Vec<CollectionStatus> {
+        self.by_name
+            .iter()
+            .map(|(name, collection)| CollectionStatus {
+                name: Arc::clone(name),
+                documents: collection.documents,
+                digest: collection.digest,
+            })
+            .collect()
+    }
+
+    pub(super) fn unknown(&self, name: &str) -> StoreError {
+        StoreError::UnknownCollection {
+            name: name.to_owned(),
+            known: self.by_name.keys().map(|name| name.to_string()).collect(),
+        }
+    }
+}
+
+impl Collection {
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = self.number.to_le_bytes().to_vec();
+        bytes.extend_from_slice(&self.documents.to_le_bytes());
+        bytes.extend_from_slice(&self.digest.to_bytes());
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (number, rest) = bytes.split_first_chunk::<4>()?;
+        let (documents, sum) = rest.split_first_chunk::<8>()?;
+        Some(Self {
+            number: u32::from_le_bytes(*number),
+            documents: u64::from_le_bytes(*documents),
+            digest: Digest::from_bytes(sum.try_into().ok()?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Goal: whatever is added and taken away again leaves no trace, in any order.
+        #[test]
+        fn digests_add_and_subtract(a in any::<[u64; 4]>(), b in any::<[u64; 4]>(), c in any::<[u64; 4]>()) {
+            let (a, b, c) = (Digest(a), Digest(b), Digest(c));
+            prop_assert_eq!(a.plus(b).plus(c).minus(b), c.plus(a));
+            prop_assert_eq!(Digest::from_bytes(&a.to_bytes()), a);
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! RocksDB with this store's column families, settings and synced writes.
+
+use super::error::StoreError;
+use super::schema::{
+    CURSORS, DOCUMENTS, DocumentKey, DocumentState, FAMILIES, FORMAT, META, META_APP, META_CLOCK,
+    META_DEVICE, META_FEED, META_FORMAT, META_INCARNATION, STATES, VALUES, read_u64,
+};
+use crate::value::Value;
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, Direction,
+    IteratorMode, MergeOperands, Options, WriteBatch, WriteOptions,
+};
+use sedge_identity::{AppId, PublicKey};
+use std::path::Path;
+
+/// Memory for decoded blocks of all families, in bytes: a Pi runs this beside other programs.
+const BLOCK_CACHE_BYTES: usize = 16 << 20;
+/// Memory for not yet flushed writes of all families, in bytes.
+const WRITE_BUFFERS_BYTES: usize = 16 << 20;
+/// Write buffer of one family, in bytes.
+const WRITE_BUFFER_BYTES: usize = 4 << 20;
+/// Files kept open: below the usual limit of 1,024 of a process.
+const OPEN_FILES_MAX: i32 = 256;
+
+/// A key and its value.
+type Entry = (Box<[u8]>, Box<[u8]>);
+
+pub(super) struct Database {
+    rocks: DB,
+}
+
+/// What makes this store different from every other.
+pub(super) struct StoreIdentity {
+    pub(super) incarnation: [u8; 8],
+    pub(super) feed: [u8; 16],
+}
+
+impl Database {
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
+        let families = FAMILIES
+            .iter()
+            .map(|name| ColumnFamilyDescriptor::new(*name, family_options(name, &cache)));
+        let rocks = DB::open_cf_descriptors(&options(), path, families).map_err(|error| {
+            let text = error.as_ref();
+            if text.contains("lock") && text.contains("LOCK") {
+                StoreError::InUse(path.to_owned())
+            } else {
+                StoreError::Database(error)
+            }
+        })?;
+        Ok(Self { rocks })
+    }
+
+    /// Binds a new database to its app and device; checks format, app and device of an old one.
+    pub(super) fn identify(
+        &self,
+        app: &AppId,
+        device: &PublicKey,
+    ) -> Result<StoreIdentity, StoreError> {
+        let Some(format) = self.get(META, META_FORMAT)? else {
+            return self.create(app, device);
+        };
+        let format = fixed(META_FORMAT, &format).map(u32::from_le_bytes)?;
+        if format != FORMAT {
+            return Err(StoreError::Format {
+                found: format,
+                expected: FORMAT,
+            });
+        }
+        let found = self.meta(META_APP)?;
+        if found != app.as_str().as_bytes() {
+            return Err(StoreError::Foreign {
+                what: "app",
+                found: String::from_utf8_lossy(&found).into_owned(),
+                expected: app.to_string(),
+            });
+        }
+        let found = self.meta(META_DEVICE)?;
+        if found != device.as_bytes() {
+            return Err(StoreError::Foreign {
+                what: "device",
+                found: found.iter().map(|byte| format!("{byte:02x}")).collect(),
+                expected: device.to_string(),
+            });
+        }
+        Ok(StoreIdentity {
+            incarnation: fixed(META_INCARNATION, &self.meta(META_INCARNATION)?)?,
+            feed: fixed(META_FEED, &self.meta(META_FEED)?)?,
+        })
+    }
+
+    fn create(&self, app: &AppId, device: &PublicKey) -> Result<StoreIdentity, StoreError> {
+        let identity = StoreIdentity {
+            incarnation: random()?,
+            feed: random()?,
+        };
+        let mut batch = self.batch();
+        batch.put(META, META_APP, app.as_str());
+        batch.put(META, META_DEVICE, device.as_bytes());
+        batch.put(META, META_INCARNATION, identity.incarnation);
+        batch.put(META, META_FEED, identity.feed);
+        batch.put(META, META_FORMAT, FORMAT.to_le_bytes());
+        batch.write()?;
+        Ok(identity)
+    }
+
+    /// The newest sequence and the time of the newest own change in ms; zeros for a new store.
+    pub(super) fn clock(&self) -> Result<(u64, i64), StoreError> {
+        let Some(bytes) = self.get(META, META_CLOCK)? else {
+            return Ok((0, 0));
+        };
+        let [sequence, time] = bytes.as_chunks::<8>().0 else {
+            return Err(damaged(META_CLOCK));
+        };
+        Ok((u64::from_le_bytes(*sequence), i64::from_le_bytes(*time)))
+    }
+
+    pub(super) fn record(&self, key: &DocumentKey) -> Result<Option<Vec<u8>>, StoreError> {
+        self.get(DOCUMENTS, &key.bytes())
+    }
+
+    pub(super) fn value(&self, key: &DocumentKey) -> Result<Option<Value>, StoreError> {
+        let bytes = self.get(VALUES, &key.bytes())?;
+        bytes.map(|bytes| decode(key, &bytes)).transpose()
+    }
+
+    pub(super) fn state(&self, key: &DocumentKey) -> Result<Option<DocumentState>, StoreError> {
+        let bytes = self.get(STATES, &key.bytes())?;
+        let read = |bytes: Vec<u8>| {
+            DocumentState::read(&bytes).ok_or_else(|| StoreError::Damaged {
+                what: format!("the state of document {}", key.id),
+                reason: "unexpected length".to_owned(),
+            })
+        };
+        bytes.map(read).transpose()
+    }
+
+    /// The visible values of a collection, ascending by document id, as of now.
+    pub(super) fn values(
+        &self,
+        collection: u32,
+    ) -> Result<impl Iterator<Item = Result<Value, StoreError>> + use<'_>, StoreError> {
+        let prefix = collection.to_be_bytes();
+        let entries = self.entries_from(VALUES, &prefix)?;
+        let own = move |entry: &Result<Entry, StoreError>| match entry {
+            Ok((key, _)) => key.starts_with(&prefix),
+            Err(_) => true,
+        };
+        Ok(entries.take_while(own).map(|entry| {
+            let (key, value) = entry?;
+            let key = DocumentKey::read(&key).ok_or_else(|| damaged(&key))?;
+            decode(&key, &value)
+        }))
+    }
+
+    pub(super) fn cursor(&self, key: &[u8]) -> Result<u64, StoreError> {
+        let bytes = self.get(CURSORS, key)?;
+        Ok(bytes.as_deref().and_then(read_u64).unwrap_or(0))
+    }
+
+    /// Entries of a family from `start` on, ascending, from one snapshot.
+    pub(super) fn entries_from(
+        &self,
+        family: &'static str,
+        start: &[u8],
+    ) -> Result<impl Iterator<Item = Result<Entry, StoreError>> + use<'_>, StoreError> {
+        let mode = IteratorMode::From(start, Direction::Forward);
+        let iterator = self.rocks.iterator_cf(self.family(family)?, mode);
+        Ok(iterator.map(|entry| entry.map_err(StoreError::from)))
+    }
+
+    pub(super) fn batch(&self) -> Batch<'_> {
+        Batch {
+            database: self,
+            batch: WriteBatch::default(),
+            missing: None,
+        }
+    }
+
+    fn get(&self, family: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.rocks.get_cf(self.family(family)?, key)?)
+    }
+
+    fn meta(&self, key: &[u8]) -> Result<Vec<u8>, StoreError> {
+        self.get(META, key)?.ok_or_else(|| damaged(key))
+    }
+
+    fn family(&self, name: &'static str) -> Result<&rocksdb::ColumnFamily, StoreError> {
+        self.rocks
+            .cf_handle(name)
+            .ok_or_else(|| damaged(name.as_bytes()))
+    }
+}
+
+/// Writes that become visible and durable together.
+pub(super) struct Batch<'a> {
+    database: &'a Database,
+    batch: WriteBatch,
+    missing: Option<StoreError>,
+}
+
+impl Batch<'_> {
+    pub(super) fn put(&mut self, family: &'static str, key: &[u8], value: impl AsRef<[u8]>) {
+        match self.database.family(family) {
+            Ok(family) => self.batch.put_cf(family, key, value),
+            Err(error) => self.missing = Some(error),
+        }
+    }
+
+    /// Appends to what is stored under the key (`documents` only).
+    pub(super) fn append(&mut self, family: &'static str, key: &[u8], value: &[u8]) {
+        match self.database.family(family) {
+            Ok(family) => self.batch.merge_cf(family, key, value),
+            Err(error) => self.missing = Some(error),
+        }
+    }
+
+    pub(super) fn delete(&mut self, family: &'static str, key: &[u8]) {
+        match self.database.family(family) {
+            Ok(family) => self.batch.delete_cf(family, key),
+            Err(error) => self.missing = Some(error),
+        }
+    }
+
+    /// Returns once the batch is on disk.
+    pub(super) fn write(self) -> Result<(), StoreError> {
+        let mut synced = WriteOptions::default();
+        synced.set_sync(true);
+        self.write_with(&synced)
+    }
+
+    /// Returns at once; the batch reaches the disk with the next synced one, never before an earlier one.
+    pub(super) fn write_unsynced(self) -> Result<(), StoreError> {
+        self.write_with(&WriteOptions::default())
+    }
+
+    fn write_with(self, options: &WriteOptions) -> Result<(), StoreError> {
+        match self.missing {
+            Some(error) => Err(error),
+            None => Ok(self.database.rocks.write_opt(self.batch, options)?),
+        }
+    }
+}
+
+fn options() -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    options.set_db_write_buffer_size(WRITE_BUFFERS_BYTES);
+    options.set_max_open_files(OPEN_FILES_MAX);
+    options.set_keep_log_file_num(2);
+    options.set_max_background_jobs(2);
+    options
+}
+
+fn family_options(name: &str, cache: &Cache) -> Options {
+    let mut blocks = BlockBasedOptions::default();
+    blocks.set_block_cache(cache);
+    blocks.set_bloom_filter(10.0, false);
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&blocks);
+    options.set_write_buffer_size(WRITE_BUFFER_BYTES);
+    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_bottommost_compression_type(DBCompressionType::Zstd);
+    if name == DOCUMENTS {
+        options.set_merge_operator_associative("append", append);
+    }
+    options
+}
+
+/// A document's record grows by whole chunks; reading concatenates them.
+fn append(_key: &[u8], existing: Option<&[u8]>, operands: &MergeOperands) -> Option<Vec<u8>> {
+    let mut record = existing.unwrap_or_default().to_vec();
+    for operand in operands {
+        record.extend_from_slice(operand);
+    }
+    Some(record)
+}
+
+fn decode(key: &DocumentKey, bytes: &[u8]) -> Result<Value, StoreError> {
+    Value::decode(bytes).map_err(|error| StoreError::Damaged {
+        what: format!("the value of document {}", key.id),
+        reason: error.to_string(),
+    })
+}
+
+fn damaged(what: &[u8]) -> StoreError {
+    StoreError::Damaged {
+        what: format!("the entry {:?}", String::from_utf8_lossy(what)),
+        reason: "missing or of unexpected length".to_owned(),
+    }
+}
+
+fn fixed<const N: usize>(what: &[u8], bytes: &[u8]) -> Result<[u8; N], StoreError> {
+    bytes.try_into().map_err(|_| damaged(what))
+}
+
+fn random<const N: usize>() -> Result<[u8; N], StoreError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| StoreError::Random(error.to_string()))?;
+    Ok(bytes)
+}

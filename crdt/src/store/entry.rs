@@ -1,0 +1,94 @@
+//! One document as a transaction sees and leaves it.
+
+use super::schema::DocumentState;
+use crate::document::{Delta, Document, DocumentError};
+use crate::limits::TAIL_CHUNKS_MAX;
+use crate::value::Value;
+use std::sync::Arc;
+
+#[derive(Clone)]
+pub(super) struct Entry {
+    pub(super) collection: Arc<str>,
+    /// The visible value before the transaction.
+    pub(super) before: Option<Value>,
+    /// The visible value now.
+    pub(super) visible: Option<Value>,
+    pub(super) state: DocumentState,
+    /// Automerge chunks, of which the first `stored` bytes are in the database already.
+    record: Vec<u8>,
+    stored: usize,
+    /// The changes this transaction made.
+    pub(super) delta: Delta,
+}
+
+/// What a write did to a document.
+pub(super) struct Grown {
+    pub(super) visible: Option<Value>,
+    pub(super) state: DocumentState,
+    /// The new chunks in the order in which they apply.
+    pub(super) chunks: Vec<Vec<u8>>,
+    pub(super) delta: Delta,
+}
+
+/// How a record gets into the database.
+pub(super) enum RecordWrite<'a> {
+    /// The whole of it.
+    Put(&'a [u8]),
+    /// What is new, behind what is there.
+    Append(&'a [u8]),
+}
+
+impl Entry {
+    pub(super) fn stored(
+        collection: Arc<str>,
+        visible: Option<Value>,
+        state: DocumentState,
+        record: Vec<u8>,
+    ) -> Self {
+        Self {
+            collection,
+            before: visible.clone(),
+            visible,
+            state,
+            stored: record.len(),
+            record,
+            delta: Delta::default(),
+        }
+    }
+
+    /// Whether nothing has ever been written under this id.
+    pub(super) fn is_new(&self) -> bool {
+        self.record.is_empty()
+    }
+
+    pub(super) fn load(&self) -> Result<Document, DocumentError> {
+        if self.is_new() {
+            return Ok(Document::default());
+        }
+        Document::load(&self.record)
+    }
+
+    pub(super) fn grow(&mut self, grown: Grown) {
+        self.visible = grown.visible;
+        self.state = grown.state;
+        self.state.tail_chunks += grown.chunks.len() as u32;
+        self.record.extend(grown.chunks.into_iter().flatten());
+        self.delta.extend(grown.delta);
+    }
+
+    /// Replaces many chunks by one when enough have gathered.
+    pub(super) fn compact_if_due(&mut self, document: &Document) {
+        if self.state.tail_chunks as usize > TAIL_CHUNKS_MAX {
+            self.record = document.save();
+            self.stored = 0;
+            self.state.tail_chunks = 0;
+        }
+    }
+
+    pub(super) fn write(&self) -> RecordWrite<'_> {
+        match self.stored {
+            0 => RecordWrite::Put(&self.record),
+            stored => RecordWrite::Append(&self.record[stored..]),
+        }
+    }
+}

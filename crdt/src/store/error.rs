@@ -1,0 +1,92 @@
+//! What can go wrong with a store.
+
+use crate::document::{DeltaError, DocumentError};
+use crate::id::IdError;
+use crate::query::QueryError;
+use std::path::PathBuf;
+
+/// Why the store refuses or fails; the message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has the database open.
+    #[error("the store {} is in use by another process; stop it, or choose another state folder", .0.display())]
+    InUse(PathBuf),
+    /// The database is of a format that this version doesn't read.
+    #[error(
+        "the store has format {found}, this version reads format {expected}; use the version that wrote it, or start \
+         with an empty state folder and let it refill from its peers"
+    )]
+    Format {
+        /// The format in the store.
+        found: u32,
+        /// The format of this version.
+        expected: u32,
+    },
+    /// The database belongs to another app or device.
+    #[error("the store belongs to {what} {found}, not to {expected}; choose another state folder")]
+    Foreign {
+        /// `app` or `device`.
+        what: &'static str,
+        /// Whose it is.
+        found: String,
+        /// Who opens it.
+        expected: String,
+    },
+    /// RocksDB failed.
+    #[error("the database failed: {0}")]
+    Database(#[from] rocksdb::Error),
+    /// A stored entry can't be read.
+    #[error(
+        "{what} is damaged: {reason}; restore a backup, or let the device refill from its peers"
+    )]
+    Damaged {
+        /// Which entry.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The statement is wrong.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// Something else than a SELECT is to be observed.
+    #[error("only a SELECT can be observed; run this statement with query")]
+    NotObservable,
+    /// The collection isn't there.
+    #[error("there is no collection {name:?}{}", known_collections(.known))]
+    UnknownCollection {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// The collection's name can't be one, or there are too many.
+    #[error("{0}")]
+    CollectionName(String),
+    /// The `_id` can't be one.
+    #[error(transparent)]
+    Id(#[from] IdError),
+    /// INSERT of a document that is there.
+    #[error(
+        "a document with _id {0} exists; say ON ID CONFLICT DO UPDATE or DO NOTHING, or use UPDATE"
+    )]
+    Exists(String),
+    /// A document of a kind that can't be stored.
+    #[error("the document can't be stored: {0}")]
+    Document(String),
+    /// A change can't be made or applied.
+    #[error(transparent)]
+    Change(#[from] DocumentError),
+    /// A delta from another store is refused.
+    #[error(transparent)]
+    Delta(#[from] DeltaError),
+    /// The system gave no random bytes.
+    #[error("the system gave no random bytes: {0}")]
+    Random(String),
+}
+
+fn known_collections(known: &[String]) -> String {
+    match known {
+        [] => "; the store is empty so far".to_owned(),
+        known => format!("; there are: {}", known.join(", ")),
+    }
+}

@@ -1,0 +1,240 @@
+//! Statements: what they read comes from materialised values, what they write goes through one transaction.
+
+use super::commit::Origin;
+use super::error::StoreError;
+use super::transaction::Transaction;
+use super::{Inner, Store};
+use crate::id::DocumentId;
+use crate::query::{
+    Delete, Filter, Insert, OnConflict, Params, Select, Statement, StatementKind, Update,
+};
+use crate::value::Value;
+
+/// What a statement gave or did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// For a SELECT the newest transaction it saw, for a write its own. Local to this store.
+    pub transaction_id: u64,
+    /// What kind of statement it was.
+    pub kind: StatementKind,
+    /// The rows of a SELECT.
+    pub items: Vec<Value>,
+    /// The documents that a write changed.
+    pub mutated: Vec<DocumentId>,
+    /// What the writer should know though it worked.
+    pub warnings: Vec<String>,
+}
+
+/// What became of one imported document.
+#[derive(Debug)]
+pub enum Imported {
+    /// It is new, or now has the imported value.
+    Written,
+    /// It had exactly this value already.
+    Unchanged,
+    /// It can't be stored.
+    Rejected(StoreError),
+}
+
+impl Store {
+    /// Runs one statement. A write is durable on return.
+    ///
+    /// # Errors
+    /// The statement is wrong, or a document can't be stored: then nothing of the statement has happened.
+    pub fn execute(&self, statement: &str, params: &Params) -> Result<Outcome, StoreError> {
+        let statement = Statement::parse(statement)?.bind(params)?;
+        let kind = statement.kind();
+        match statement {
+            Statement::Select(select) => {
+                let transaction_id = self.transaction_id();
+                Ok(Outcome {
+                    transaction_id,
+                    kind,
+                    items: self.0.select(&select)?,
+                    mutated: Vec::new(),
+                    warnings: Vec::new(),
+                })
+            }
+            Statement::Insert(insert) => {
+                self.write(kind, |transaction| transaction.insert(&insert))
+            }
+            Statement::Update(update) => {
+                self.write(kind, |transaction| transaction.update(&update))
+            }
+            Statement::Delete(delete) => {
+                self.write(kind, |transaction| transaction.delete_where(&delete))
+            }
+        }
+    }
+
+    /// Gives each document its imported value, new or not, in one transaction; one answer each, in order. A document
+    /// that can't be stored does not hold up the others. Durable on return.
+    ///
+    /// # Errors
+    /// The collection can't be written, or the database fails: then nothing was imported.
+    pub fn import(
+        &self,
+        collection: &str,
+        documents: &[Value],
+    ) -> Result<Vec<Imported>, StoreError> {
+        crate::query::check_collection_name(collection).map_err(StoreError::CollectionName)?;
+        let mut transaction = self.0.transaction();
+        let mut answers = Vec::with_capacity(documents.len());
+        for document in documents {
+            let put = id_of(document).and_then(|id| transaction.put(collection, &id, document));
+            answers.push(match put {
+                Ok(true) => Imported::Written,
+                Ok(false) => Imported::Unchanged,
+                Err(StoreError::Database(error)) => return Err(error.into()),
+                Err(error) => Imported::Rejected(error),
+            });
+        }
+        transaction.commit(Origin::Local)?;
+        Ok(answers)
+    }
+
+    /// Every visible document of a collection, ascending by id, as of now.
+    ///
+    /// # Errors
+    /// There is no such collection, or the database fails.
+    pub fn documents(
+        &self,
+        collection: &str,
+    ) -> Result<impl Iterator<Item = Result<Value, StoreError>> + use<'_>, StoreError> {
+        self.0.documents(collection)
+    }
+
+    fn write(
+        &self,
+        kind: StatementKind,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<Vec<DocumentId>, StoreError>,
+    ) -> Result<Outcome, StoreError> {
+        let mut transaction = self.0.transaction();
+        let mutated = work(&mut transaction)?;
+        let warnings = std::mem::take(&mut transaction.warnings);
+        Ok(Outcome {
+            transaction_id: transaction.commit(Origin::Local)?,
+            kind,
+            items: Vec::new(),
+            mutated,
+            warnings,
+        })
+    }
+}
+
+impl Inner {
+    pub(super) fn select(&self, select: &Select) -> Result<Vec<Value>, StoreError> {
+        if let Some(id) = select.filter().document_id() {
+            let found = self.document(select.collection(), id)?;
+            return Ok(select.rows(found)?);
+        }
+        let mut failed = None;
+        let documents = self.documents(select.collection())?;
+        let rows = select.rows(
+            documents.map_while(|document| document.map_err(|error| failed = Some(error)).ok()),
+        );
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(rows?),
+        }
+    }
+
+    pub(super) fn documents(
+        &self,
+        collection: &str,
+    ) -> Result<impl Iterator<Item = Result<Value, StoreError>> + use<'_>, StoreError> {
+        let catalog = self.catalog();
+        let number = catalog.number(collection);
+        self.database
+            .values(number.ok_or_else(|| catalog.unknown(collection))?)
+    }
+
+    fn document(&self, collection: &str, id: &Value) -> Result<Option<Value>, StoreError> {
+        let catalog = self.catalog();
+        let number = catalog.number(collection);
+        let collection = number.ok_or_else(|| catalog.unknown(collection))?;
+        match DocumentId::new(id) {
+            Ok(id) => self
+                .database
+                .value(&super::schema::DocumentKey { collection, id }),
+            Err(_) => Ok(None), // what can't be an id is no document's
+        }
+    }
+
+    /// The documents that a write's filter selects.
+    fn matching(&self, collection: &str, filter: &Filter) -> Result<Vec<Value>, StoreError> {
+        if let Some(id) = filter.document_id() {
+            let found = self.document(collection, id)?.into_iter();
+            return found
+                .filter_map(|document| matched(filter, document).transpose())
+                .collect();
+        }
+        self.documents(collection)?
+            .filter_map(|document| {
+                document
+                    .and_then(|document| matched(filter, document))
+                    .transpose()
+            })
+            .collect()
+    }
+}
+
+fn matched(filter: &Filter, document: Value) -> Result<Option<Value>, StoreError> {
+    Ok(filter.matches(&document)?.then_some(document))
+}
+
+impl Transaction<'_> {
+    fn insert(&mut self, insert: &Insert) -> Result<Vec<DocumentId>, StoreError> {
+        let collection = insert.collection();
+        let mut mutated = Vec::new();
+        for document in insert.documents()? {
+            let id = id_of(&document)?;
+            let exists = self.value(collection, &id)?.is_some();
+            match insert.on_conflict() {
+                OnConflict::Fail if exists => return Err(StoreError::Exists(id.to_string())),
+                OnConflict::Nothing if exists => continue,
+                OnConflict::Fail | OnConflict::Nothing | OnConflict::Update => {}
+            }
+            if self.put(collection, &id, &document)? {
+                mutated.push(id);
+            }
+        }
+        Ok(mutated)
+    }
+
+    fn update(&mut self, update: &Update) -> Result<Vec<DocumentId>, StoreError> {
+        let collection = update.collection();
+        let mut mutated = Vec::new();
+        for document in self.matching(collection, update.filter())? {
+            let id = id_of(&document)?;
+            if self.edit(collection, &id, &update.edits(&document)?)? {
+                mutated.push(id);
+            }
+        }
+        Ok(mutated)
+    }
+
+    fn delete_where(&mut self, delete: &Delete) -> Result<Vec<DocumentId>, StoreError> {
+        let collection = delete.collection();
+        let mut mutated = Vec::new();
+        for document in self.matching(collection, delete.filter())? {
+            let id = id_of(&document)?;
+            if self.delete(collection, &id)? {
+                mutated.push(id);
+            }
+        }
+        Ok(mutated)
+    }
+
+    fn matching(&self, collection: &str, filter: &Filter) -> Result<Vec<Value>, StoreError> {
+        self.store().matching(collection, filter)
+    }
+}
+
+/// The document's `_id`, a fresh one when it has none.
+fn id_of(document: &Value) -> Result<DocumentId, StoreError> {
+    match document.get("_id") {
+        Some(id) => Ok(DocumentId::new(id)?),
+        None => Ok(DocumentId::generate()),
+    }
+}

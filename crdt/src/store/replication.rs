@@ -1,0 +1,271 @@
+//! What the store offers to whoever replicates it: its feed, heads, deltas and cursors.
+
+use super::commit::Origin;
+use super::error::StoreError;
+use super::schema::{CURSORS, DocumentKey, FEED};
+use super::{Inner, Store};
+use crate::document::{Delta, Document};
+use crate::id::DocumentId;
+use automerge::ChangeHash;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// The feed's identity and its newest sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Feed {
+    /// Random, drawn when the store was created.
+    pub id: [u8; 16],
+    /// 0 when nothing was ever committed.
+    pub last: u64,
+}
+
+/// A document in the feed, with the heads it has now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedEntry {
+    /// The collection's name.
+    pub collection: Arc<str>,
+    /// The document.
+    pub id: DocumentId,
+    /// Its newest changes, ascending.
+    pub heads: Vec<[u8; 32]>,
+}
+
+/// A stretch of the feed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FeedPage {
+    /// The documents of the stretch, each once, in feed order.
+    pub entries: Vec<FeedEntry>,
+    /// The last sequence of the stretch, left-out entries included.
+    pub up_to: u64,
+}
+
+/// How far one page may reach.
+pub struct FeedLimits<'a> {
+    /// Whether a collection's documents are wanted.
+    pub wanted: &'a dyn Fn(&str) -> bool,
+    /// Whether the page has no room for one more entry beside those it has.
+    pub full: &'a mut dyn FnMut(&FeedEntry) -> bool,
+    /// Most feed entries to walk.
+    pub scan_max: usize,
+}
+
+/// A delta as it arrives, unchecked.
+#[derive(Clone, Debug)]
+pub struct Arrival<'a> {
+    /// The collection's name.
+    pub collection: &'a str,
+    /// The document's id in canonical form.
+    pub id: &'a [u8],
+    /// An encoded [`Delta`].
+    pub delta: &'a [u8],
+}
+
+/// What became of an arrival.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Arrived {
+    /// Something of it was new and is durable. `incomplete` when changes were left out whose dependencies are not here.
+    Applied {
+        /// See above.
+        incomplete: bool,
+    },
+    /// All of it was here.
+    Known,
+    /// None of what is new could be applied: it builds on changes that are not here.
+    MissingDependencies,
+    /// It will never be acceptable.
+    Rejected {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Store {
+    /// This store's feed.
+    pub fn feed(&self) -> Feed {
+        Feed {
+            id: self.0.feed,
+            last: self.transaction_id(),
+        }
+    }
+
+    /// The stretch of the feed after `after`.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub fn feed_page(&self, after: u64, limits: FeedLimits<'_>) -> Result<FeedPage, StoreError> {
+        let catalog = self.0.catalog();
+        let mut seen = HashSet::new();
+        let mut page = FeedPage {
+            entries: Vec::new(),
+            up_to: after,
+        };
+        let start = after.saturating_add(1).to_be_bytes();
+        for entry in self
+            .0
+            .database
+            .entries_from(FEED, &start)?
+            .take(limits.scan_max)
+        {
+            let (sequence, bytes) = entry?;
+            let sequence = <[u8; 8]>::try_from(&*sequence).map(u64::from_be_bytes);
+            let key = DocumentKey::read(&bytes);
+            let (Ok(sequence), Some(key)) = (sequence, key) else {
+                return Err(damaged_feed());
+            };
+            // Absent when the collection was created after the catalog was looked at.
+            let Some(collection) = catalog.name(key.collection) else {
+                break;
+            };
+            if (limits.wanted)(&collection) && !seen.contains(&*bytes) {
+                let state = self.0.database.state(&key)?.unwrap_or_default();
+                let entry = FeedEntry {
+                    collection,
+                    id: key.id,
+                    heads: state.heads.iter().map(|head| head.0).collect(),
+                };
+                if (limits.full)(&entry) {
+                    break;
+                }
+                page.entries.push(entry);
+                seen.insert(bytes);
+            }
+            page.up_to = sequence;
+        }
+        Ok(page)
+    }
+
+    /// What a peer that names these heads would have to send: `None` when all of them are here, else the heads that
+    /// are. A document named without heads is always wanted.
+    ///
+    /// # Errors
+    /// The database fails, or the stored document is damaged.
+    pub fn lacking(
+        &self,
+        collection: &str,
+        id: &[u8],
+        offered: &[[u8; 32]],
+    ) -> Result<Option<Vec<[u8; 32]>>, StoreError> {
+        let Some(key) = self.0.key(collection, id) else {
+            return Ok(Some(Vec::new()));
+        };
+        let Some(state) = self.0.database.state(&key)? else {
+            return Ok(Some(Vec::new()));
+        };
+        let is_head = |hash: &[u8; 32]| state.heads.contains(&ChangeHash(*hash));
+        let mut here = !offered.is_empty() && offered.iter().all(is_head);
+        if !here && !offered.is_empty() {
+            let document = self.0.load(&key)?;
+            here = offered.iter().all(|hash| document.has(&ChangeHash(*hash)));
+        }
+        let heads = state.heads.iter().map(|head| head.0);
+        Ok((!here).then(|| heads.collect()))
+    }
+
+    /// The changes of a document that are not in the ancestry of `have`; `None` when there are none.
+    ///
+    /// # Errors
+    /// The database fails, or the stored document is damaged.
+    pub fn delta(
+        &self,
+        collection: &str,
+        id: &[u8],
+        have: &[[u8; 32]],
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(key) = self.0.key(collection, id) else {
+            return Ok(None);
+        };
+        let have: Vec<ChangeHash> = have.iter().map(|hash| ChangeHash(*hash)).collect();
+        let delta = self.0.load(&key)?.delta(&have);
+        Ok((delta.changes() > 0).then(|| delta.encode()))
+    }
+
+    /// Takes in deltas from another store in one transaction; one answer each, in order. What was applied is durable
+    /// on return. `origin` is told to the subscribers of [`commits`](Self::commits).
+    ///
+    /// # Errors
+    /// The database fails: then nothing was applied.
+    pub fn ingest(
+        &self,
+        arrivals: &[Arrival<'_>],
+        origin: Arc<[u8]>,
+    ) -> Result<Vec<Arrived>, StoreError> {
+        let mut transaction = self.0.transaction();
+        let mut answers = Vec::with_capacity(arrivals.len());
+        for arrival in arrivals {
+            let taken = decode(arrival)
+                .and_then(|(id, delta)| transaction.ingest(arrival.collection, &id, delta));
+            answers.push(match taken {
+                Ok(taken) if taken.applied => Arrived::Applied {
+                    incomplete: taken.incomplete,
+                },
+                Ok(taken) if taken.incomplete => Arrived::MissingDependencies,
+                Ok(_) => Arrived::Known,
+                Err(StoreError::Database(error)) => return Err(error.into()),
+                Err(error) => Arrived::Rejected {
+                    reason: error.to_string(),
+                },
+            });
+        }
+        transaction.commit(Origin::Remote(origin))?;
+        Ok(answers)
+    }
+
+    /// How far another store's feed has been taken in for a scope (8 bytes that name what of it); 0 when unknown.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub fn cursor(&self, feed: &[u8; 16], scope: &[u8; 8]) -> Result<u64, StoreError> {
+        self.0.database.cursor(&cursor_key(feed, scope))
+    }
+
+    /// Keeps a cursor. It never becomes durable before what was ingested earlier.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub fn store_cursor(
+        &self,
+        feed: &[u8; 16],
+        scope: &[u8; 8],
+        up_to: u64,
+    ) -> Result<(), StoreError> {
+        let mut batch = self.0.database.batch();
+        batch.put(CURSORS, &cursor_key(feed, scope), up_to.to_le_bytes());
+        batch.write_unsynced()
+    }
+}
+
+impl Inner {
+    /// The key of a document that may be here.
+    fn key(&self, collection: &str, id: &[u8]) -> Option<DocumentKey> {
+        Some(DocumentKey {
+            collection: self.catalog().number(collection)?,
+            id: DocumentId::from_canonical(id).ok()?,
+        })
+    }
+
+    fn load(&self, key: &DocumentKey) -> Result<Document, StoreError> {
+        match self.database.record(key)? {
+            Some(record) => Document::load(&record).map_err(|error| StoreError::Damaged {
+                what: format!("document {}", key.id),
+                reason: error.to_string(),
+            }),
+            None => Ok(Document::default()),
+        }
+    }
+}
+
+fn decode(arrival: &Arrival<'_>) -> Result<(DocumentId, Delta), StoreError> {
+    let id = DocumentId::from_canonical(arrival.id)?;
+    Ok((id, Delta::decode(arrival.delta)?))
+}
+
+fn cursor_key(feed: &[u8; 16], scope: &[u8; 8]) -> Vec<u8> {
+    [&feed[..], scope].concat()
+}
+
+fn damaged_feed() -> StoreError {
+    StoreError::Damaged {
+        what: "the feed".to_owned(),
+        reason: "an entry can't be read".to_owned(),
+    }
+}

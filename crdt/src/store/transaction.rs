@@ -1,0 +1,376 @@
+//! Writes that become visible and durable together.
+//!
+//! A transaction holds the writer. What it changes is staged in memory, seen by its own later reads, and turned into
+//! one synced batch by [`commit`](Transaction::commit); dropped without it, nothing has happened.
+
+use super::catalog::Catalog;
+use super::commit::{Commit, Committed, Origin};
+use super::entry::{Entry, Grown, RecordWrite};
+use super::error::StoreError;
+use super::schema::{
+    DOCUMENTS, DocumentKey, DocumentState, FEED, META, META_CLOCK, STATES, VALUES,
+};
+use super::{Inner, Writer};
+use crate::document::{
+    Author, Delta, Document, DocumentError, RESERVED_KEY_PREFIX, Written, create,
+};
+use crate::id::DocumentId;
+use crate::limits::{DOCUMENT_BYTES_MAX, DOCUMENT_BYTES_WARN};
+use crate::query::Edit;
+use crate::value::{DEPTH_MAX, Value};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, MutexGuard};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub(super) struct Transaction<'a> {
+    store: &'a Inner,
+    writer: MutexGuard<'a, Writer>,
+    catalog: Catalog,
+    staged: BTreeMap<DocumentKey, Entry>,
+    /// The staged documents in the order in which they were first changed: feed order.
+    order: Vec<DocumentKey>,
+    /// The time of this transaction's changes, in milliseconds since 1970.
+    time_ms: i64,
+    pub(super) warnings: Vec<String>,
+}
+
+/// What became of a delta from another store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Taken {
+    /// Something of it was new.
+    pub(super) applied: bool,
+    /// Changes were left out because what they depend on is not here.
+    pub(super) incomplete: bool,
+}
+
+impl Inner {
+    /// Waits until no other transaction writes.
+    pub(super) fn transaction(&self) -> Transaction<'_> {
+        let writer = self.writer();
+        Transaction {
+            store: self,
+            catalog: Catalog::clone(&self.catalog()),
+            staged: BTreeMap::new(),
+            order: Vec::new(),
+            time_ms: now_ms().max(writer.time_ms),
+            warnings: Vec::new(),
+            writer,
+        }
+    }
+}
+
+impl Transaction<'_> {
+    pub(super) fn store(&self) -> &Inner {
+        self.store
+    }
+
+    /// The visible value as this transaction sees it.
+    pub(super) fn value(
+        &mut self,
+        collection: &str,
+        id: &DocumentId,
+    ) -> Result<Option<Value>, StoreError> {
+        let key = self.key(collection, id)?;
+        match self.staged.get(&key) {
+            Some(entry) => Ok(entry.visible.clone()),
+            None => self.store.database.value(&key),
+        }
+    }
+
+    /// Makes the document's visible value equal to `value`; `false` when it already is.
+    pub(super) fn put(
+        &mut self,
+        collection: &str,
+        id: &DocumentId,
+        value: &Value,
+    ) -> Result<bool, StoreError> {
+        let Value::Map(fields) = value else {
+            let kind = value.type_name();
+            return Err(StoreError::Document(format!("it is a {kind}, not a map")));
+        };
+        check_value(value, 0)?;
+        let mut fields = fields.clone();
+        fields.remove("_id");
+        let key = self.key(collection, id)?;
+        let entry = self.entry(&key)?;
+        if !entry.is_new() {
+            return self.modify(key, entry, |document, author| {
+                document.replace(collection, id, author, &fields)
+            });
+        }
+        let written = create(collection, id, self.author(&entry.state), &fields)?;
+        fields.insert("_id".to_owned(), id.to_value());
+        let heads = vec![written.change.hash()];
+        let grown = grown(&entry.state, &written, heads, Some(Value::Map(fields)));
+        self.check_size(&key.id, grown.visible.as_ref())?;
+        self.grow(key, entry, grown, None);
+        Ok(true)
+    }
+
+    /// Carries out edits on a document; `false` when they change nothing.
+    pub(super) fn edit(
+        &mut self,
+        collection: &str,
+        id: &DocumentId,
+        edits: &[Edit],
+    ) -> Result<bool, StoreError> {
+        for edit in edits {
+            edit.path.iter().try_for_each(|key| check_key(key))?;
+            if let Some(value) = &edit.value {
+                check_value(value, edit.path.len())?;
+            }
+        }
+        let key = self.key(collection, id)?;
+        let entry = self.entry(&key)?;
+        self.modify(key, entry, |document, author| {
+            document.edit(collection, id, author, edits)
+        })
+    }
+
+    /// Deletes a visible document; `false` when there is none.
+    pub(super) fn delete(&mut self, collection: &str, id: &DocumentId) -> Result<bool, StoreError> {
+        let key = self.key(collection, id)?;
+        let entry = self.entry(&key)?;
+        if entry.visible.is_none() {
+            return Ok(false);
+        }
+        self.modify(key, entry, |document, author| {
+            document.delete(collection, id, author)
+        })
+    }
+
+    /// Takes what is new of a delta from another store. After an error the document is as it was.
+    pub(super) fn ingest(
+        &mut self,
+        collection: &str,
+        id: &DocumentId,
+        delta: Delta,
+    ) -> Result<Taken, StoreError> {
+        let key = self.key(collection, id)?;
+        let entry = self.entry(&key)?;
+        let mut document = entry.load()?;
+        let ingested = document.ingest(collection, id, &delta)?;
+        let taken = Taken {
+            applied: !ingested.changes.is_empty(),
+            incomplete: ingested.incomplete,
+        };
+        if taken.applied {
+            let chunks = ingested.changes.iter();
+            let grown = Grown {
+                visible: document.value(id),
+                state: DocumentState {
+                    heads: document.heads(),
+                    ..entry.state.clone()
+                },
+                chunks: chunks.map(|change| change.raw_bytes().to_vec()).collect(),
+                delta,
+            };
+            self.grow(key, entry, grown, Some(&document));
+        }
+        Ok(taken)
+    }
+
+    /// Makes everything durable, then visible. Returns the transaction's id: the newest sequence.
+    pub(super) fn commit(mut self, origin: Origin) -> Result<u64, StoreError> {
+        if self.order.is_empty() {
+            return Ok(self.writer.sequence);
+        }
+        if origin == Origin::Local {
+            self.writer.time_ms = self.time_ms;
+        }
+        let (sequence, documents) = self.write()?;
+        self.writer.sequence = sequence;
+        let commit = Commit {
+            sequence,
+            origin,
+            documents,
+        };
+        // Still under the writer, so that subscribers hear of commits in their order.
+        self.store.publish(self.catalog, commit);
+        Ok(sequence)
+    }
+
+    fn write(&mut self) -> Result<(u64, Vec<Committed>), StoreError> {
+        let mut batch = self.store.database.batch();
+        let mut sequence = self.writer.sequence;
+        let mut documents = Vec::with_capacity(self.order.len());
+        let mut touched = BTreeSet::new();
+        for key in std::mem::take(&mut self.order) {
+            let Some(entry) = self.staged.remove(&key) else {
+                continue;
+            };
+            sequence += 1;
+            let bytes = key.bytes();
+            match entry.write() {
+                RecordWrite::Put(record) => batch.put(DOCUMENTS, &bytes, record),
+                RecordWrite::Append(tail) => batch.append(DOCUMENTS, &bytes, tail),
+            }
+            match &entry.visible {
+                Some(value) => batch.put(VALUES, &bytes, value.encode()),
+                None => batch.delete(VALUES, &bytes),
+            }
+            batch.put(STATES, &bytes, entry.state.bytes());
+            batch.put(FEED, &sequence.to_be_bytes(), &bytes);
+            let (before, after) = (entry.before.as_ref(), entry.visible.as_ref());
+            self.catalog
+                .count(&entry.collection, &key.id, before, after);
+            touched.insert(Arc::clone(&entry.collection));
+            documents.push(Committed {
+                collection: entry.collection,
+                id: key.id,
+                before: entry.before.map(Arc::new),
+                after: entry.visible.map(Arc::new),
+                delta: entry.delta,
+            });
+        }
+        for name in touched {
+            self.catalog.store(&name, &mut batch);
+        }
+        let clock = [sequence.to_le_bytes(), self.writer.time_ms.to_le_bytes()];
+        batch.put(META, META_CLOCK, clock.concat());
+        batch.write()?;
+        Ok((sequence, documents))
+    }
+
+    fn key(&mut self, collection: &str, id: &DocumentId) -> Result<DocumentKey, StoreError> {
+        Ok(DocumentKey {
+            collection: self.catalog.number_or_new(collection)?,
+            id: id.clone(),
+        })
+    }
+
+    fn author(&self, state: &DocumentState) -> Author {
+        Author {
+            actor: self.store.actor.clone(),
+            seq: state.own_seq + 1,
+            time_ms: self.time_ms,
+        }
+    }
+
+    fn entry(&self, key: &DocumentKey) -> Result<Entry, StoreError> {
+        if let Some(entry) = self.staged.get(key) {
+            return Ok(entry.clone());
+        }
+        let database = &self.store.database;
+        let collection = self.catalog.name(key.collection).unwrap_or_default();
+        let Some(state) = database.state(key)? else {
+            return Ok(Entry::stored(
+                collection,
+                None,
+                DocumentState::default(),
+                Vec::new(),
+            ));
+        };
+        let record = database.record(key)?.unwrap_or_default();
+        Ok(Entry::stored(
+            collection,
+            database.value(key)?,
+            state,
+            record,
+        ))
+    }
+
+    fn modify(
+        &mut self,
+        key: DocumentKey,
+        entry: Entry,
+        write: impl FnOnce(&mut Document, Author) -> Result<Option<Written>, DocumentError>,
+    ) -> Result<bool, StoreError> {
+        let mut document = entry.load()?;
+        let Some(written) = write(&mut document, self.author(&entry.state))? else {
+            return Ok(false);
+        };
+        let visible = document.value(&key.id);
+        let grown = grown(&entry.state, &written, document.heads(), visible);
+        self.check_size(&key.id, grown.visible.as_ref())?;
+        self.grow(key, entry, grown, Some(&document));
+        Ok(true)
+    }
+
+    fn grow(
+        &mut self,
+        key: DocumentKey,
+        mut entry: Entry,
+        grown: Grown,
+        document: Option<&Document>,
+    ) {
+        entry.grow(grown);
+        if let Some(document) = document {
+            entry.compact_if_due(document);
+        }
+        if self.staged.insert(key.clone(), entry).is_none() {
+            self.order.push(key);
+        }
+    }
+
+    /// Bounds what this device writes; what merging makes of it elsewhere is never refused.
+    fn check_size(&mut self, id: &DocumentId, value: Option<&Value>) -> Result<(), StoreError> {
+        let bytes = value.map_or(0, |value| value.encode().len());
+        if bytes > DOCUMENT_BYTES_MAX {
+            return Err(StoreError::Document(format!(
+                "{id} would have {bytes} bytes; at most {DOCUMENT_BYTES_MAX} are allowed. Split it, or keep large \
+                 parts elsewhere"
+            )));
+        }
+        if bytes > DOCUMENT_BYTES_WARN {
+            self.warnings.push(format!(
+                "document {id} has {bytes} bytes; above {DOCUMENT_BYTES_WARN} every edit and merge gets slow"
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn grown(
+    state: &DocumentState,
+    written: &Written,
+    heads: Vec<automerge::ChangeHash>,
+    visible: Option<Value>,
+) -> Grown {
+    let births = written.births.iter().map(|(_, birth)| birth);
+    let changes = births.chain([&written.change]);
+    Grown {
+        visible,
+        state: DocumentState {
+            own_seq: state.own_seq + 1,
+            heads,
+            ..state.clone()
+        },
+        chunks: changes.map(|change| change.raw_bytes().to_vec()).collect(),
+        delta: Delta::from(written),
+    }
+}
+
+fn check_key(key: &str) -> Result<(), StoreError> {
+    if key.starts_with(RESERVED_KEY_PREFIX) {
+        return Err(StoreError::Document(
+            "a field name begins with U+0000, which is kept for the store itself".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+fn check_value(value: &Value, depth: usize) -> Result<(), StoreError> {
+    if depth > DEPTH_MAX {
+        return Err(StoreError::Document(format!(
+            "it nests deeper than {DEPTH_MAX} levels"
+        )));
+    }
+    match value {
+        Value::List(items) => items
+            .iter()
+            .try_for_each(|item| check_value(item, depth + 1)),
+        Value::Map(members) => members.iter().try_for_each(|(key, member)| {
+            check_key(key)?;
+            check_value(member, depth + 1)
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn now_ms() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+    since_1970.map_or(0, |time| {
+        i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+    })
+}

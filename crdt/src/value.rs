@@ -1,0 +1,133 @@
+//! The visible value of a document: what queries read, what JSON shows and what digests cover.
+//!
+//! A value is produced from an Automerge document (`document`) or from JSON text, and is stored in the
+//! compact binary form of [`encode`](Value::encode). That form is canonical: equal values have equal bytes.
+
+mod binary;
+mod json;
+
+use std::collections::BTreeMap;
+
+pub use binary::DecodeError;
+pub use json::{JsonError, parse_json};
+
+/// How deep maps and lists may nest, in levels. Bounds the recursion of everything that walks a value.
+pub const DEPTH_MAX: usize = 128;
+
+/// A JSON-like value. Integers are 64-bit and distinct from floats; floats are always finite.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// JSON `null`.
+    Null,
+    /// JSON `true` or `false`.
+    Bool(bool),
+    /// A number without fraction or exponent, within 64 bits.
+    Int(i64),
+    /// Any other number.
+    Float(f64),
+    /// A string that merges as a whole.
+    String(String),
+    /// A nested object, ordered by key.
+    Map(BTreeMap<String, Value>),
+    /// An array.
+    List(Vec<Value>),
+}
+
+impl Value {
+    /// The member `key` if this is a map that has it.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        match self {
+            Value::Map(map) => map.get(key),
+            _ => None,
+        }
+    }
+
+    /// The text if this is a string.
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Value::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The members if this is a map.
+    pub fn as_map(&self) -> Option<&BTreeMap<String, Value>> {
+        match self {
+            Value::Map(map) => Some(map),
+            _ => None,
+        }
+    }
+
+    /// The type's name as error messages and documentation spell it.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Value::Null => "null",
+            Value::Bool(_) => "bool",
+            Value::Int(_) => "int",
+            Value::Float(_) => "float",
+            Value::String(_) => "string",
+            Value::Map(_) => "map",
+            Value::List(_) => "list",
+        }
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Value::String(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Value::String(text)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Value::Int(number)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(truth: bool) -> Self {
+        Value::Bool(truth)
+    }
+}
+
+/// Generators shared by the property tests of this crate.
+#[cfg(test)]
+pub(crate) mod arbitrary {
+    use super::Value;
+    use proptest::prelude::*;
+
+    /// Any value up to four levels deep.
+    pub(crate) fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::Bool),
+            any::<i64>().prop_map(Value::Int),
+            prop::num::f64::NORMAL.prop_map(Value::Float),
+            ".{0,12}".prop_map(Value::String),
+        ];
+        leaf.prop_recursive(4, 32, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::List),
+                prop::collection::btree_map("[a-z]{1,6}", inner, 0..6).prop_map(Value::Map),
+            ]
+        })
+    }
+
+    /// A map with an `_id` among other fields, as a document is.
+    pub(crate) fn document() -> impl Strategy<Value = Value> {
+        (
+            "[a-z0-9]{1,8}",
+            prop::collection::btree_map("[a-z]{1,6}", value(), 0..6),
+        )
+            .prop_map(|(id, mut fields)| {
+                fields.insert("_id".into(), Value::String(id));
+                Value::Map(fields)
+            })
+    }
+}

@@ -1,0 +1,274 @@
+//! The compact binary form of a value, as the store keeps it and digests hash it.
+//!
+//! One tag byte, then: int as zigzag LEB128, float as 8 bytes little-endian, string as LEB128 length and UTF-8,
+//! list and map as LEB128 count and members, map keys as strings in ascending byte order.
+
+use super::{DEPTH_MAX, Value};
+use std::collections::BTreeMap;
+
+const NULL: u8 = 0;
+const FALSE: u8 = 1;
+const TRUE: u8 = 2;
+const INT: u8 = 3;
+const FLOAT: u8 = 4;
+const STRING: u8 = 5;
+const LIST: u8 = 6;
+const MAP: u8 = 7;
+
+/// Why bytes are not a value in binary form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The bytes end in the middle of a value.
+    #[error("the value is truncated")]
+    Truncated,
+    /// Bytes remain after the value.
+    #[error("{0} bytes follow the value")]
+    Trailing(usize),
+    /// No value begins with this tag byte.
+    #[error("unknown value tag {0}")]
+    Tag(u8),
+    /// A LEB128 number is longer than 64 bits or not in its shortest form.
+    #[error("a number is not canonical")]
+    Number,
+    /// A float is infinite or not a number.
+    #[error("a float is not finite")]
+    NotFinite,
+    /// A string is not UTF-8.
+    #[error("a string is not UTF-8")]
+    Utf8,
+    /// Map keys are not in strictly ascending order.
+    #[error("map keys are out of order")]
+    KeyOrder,
+    /// Maps and lists nest deeper than [`DEPTH_MAX`].
+    #[error("the value nests deeper than {DEPTH_MAX} levels")]
+    Depth,
+}
+
+impl Value {
+    /// The canonical binary form.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(256);
+        write(self, &mut out);
+        out
+    }
+
+    /// Reads the form that [`encode`](Self::encode) writes; anything else is an error.
+    pub fn decode(bytes: &[u8]) -> Result<Value, DecodeError> {
+        let mut reader = Reader { rest: bytes };
+        let value = reader.value(0)?;
+        match reader.rest.len() {
+            0 => Ok(value),
+            left => Err(DecodeError::Trailing(left)),
+        }
+    }
+}
+
+fn write(value: &Value, out: &mut Vec<u8>) {
+    match value {
+        Value::Null => out.push(NULL),
+        Value::Bool(false) => out.push(FALSE),
+        Value::Bool(true) => out.push(TRUE),
+        Value::Int(number) => {
+            out.push(INT);
+            write_varint(((number << 1) ^ (number >> 63)).cast_unsigned(), out);
+        }
+        Value::Float(number) => {
+            out.push(FLOAT);
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        Value::String(text) => {
+            out.push(STRING);
+            write_string(text, out);
+        }
+        Value::List(items) => {
+            out.push(LIST);
+            write_varint(items.len() as u64, out);
+            items.iter().for_each(|item| write(item, out));
+        }
+        Value::Map(map) => {
+            out.push(MAP);
+            write_varint(map.len() as u64, out);
+            for (key, item) in map {
+                write_string(key, out);
+                write(item, out);
+            }
+        }
+    }
+}
+
+fn write_string(text: &str, out: &mut Vec<u8>) {
+    write_varint(text.len() as u64, out);
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn write_varint(mut number: u64, out: &mut Vec<u8>) {
+    while number >= 0x80 {
+        out.push((number as u8) | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn value(&mut self, depth: usize) -> Result<Value, DecodeError> {
+        if depth > DEPTH_MAX {
+            return Err(DecodeError::Depth);
+        }
+        Ok(match self.byte()? {
+            NULL => Value::Null,
+            FALSE => Value::Bool(false),
+            TRUE => Value::Bool(true),
+            INT => {
+                let zigzag = self.varint()?;
+                Value::Int((zigzag >> 1).cast_signed() ^ -((zigzag & 1).cast_signed()))
+            }
+            FLOAT => Value::Float(self.float()?),
+            STRING => Value::String(self.string()?),
+            LIST => {
+                let count = self.count()?;
+                let mut items = Vec::with_capacity(count.min(1024));
+                for _ in 0..count {
+                    items.push(self.value(depth + 1)?);
+                }
+                Value::List(items)
+            }
+            MAP => Value::Map(self.map(depth)?),
+            tag => return Err(DecodeError::Tag(tag)),
+        })
+    }
+
+    fn map(&mut self, depth: usize) -> Result<BTreeMap<String, Value>, DecodeError> {
+        let mut map = BTreeMap::new();
+        for _ in 0..self.count()? {
+            let key = self.string()?;
+            if map.last_key_value().is_some_and(|(last, _)| *last >= key) {
+                return Err(DecodeError::KeyOrder);
+            }
+            map.insert(key, self.value(depth + 1)?);
+        }
+        Ok(map)
+    }
+
+    fn float(&mut self) -> Result<f64, DecodeError> {
+        let (bytes, rest) = self
+            .rest
+            .split_first_chunk::<8>()
+            .ok_or(DecodeError::Truncated)?;
+        self.rest = rest;
+        let number = f64::from_le_bytes(*bytes);
+        if number.is_finite() {
+            Ok(number)
+        } else {
+            Err(DecodeError::NotFinite)
+        }
+    }
+
+    fn string(&mut self) -> Result<String, DecodeError> {
+        let length = self.count()?;
+        let (text, rest) = self
+            .rest
+            .split_at_checked(length)
+            .ok_or(DecodeError::Truncated)?;
+        self.rest = rest;
+        std::str::from_utf8(text)
+            .map(str::to_owned)
+            .map_err(|_| DecodeError::Utf8)
+    }
+
+    /// A length or member count. Every counted thing takes at least one byte, so more than what is left is truncation.
+    fn count(&mut self) -> Result<usize, DecodeError> {
+        let count = usize::try_from(self.varint()?).map_err(|_| DecodeError::Number)?;
+        if count > self.rest.len() {
+            return Err(DecodeError::Truncated);
+        }
+        Ok(count)
+    }
+
+    fn varint(&mut self) -> Result<u64, DecodeError> {
+        let mut number = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            let bits = u64::from(byte & 0x7f);
+            if shift == 63 && bits > 1 {
+                return Err(DecodeError::Number);
+            }
+            number |= bits << shift;
+            if byte & 0x80 == 0 {
+                return if byte == 0 && shift > 0 {
+                    Err(DecodeError::Number)
+                } else {
+                    Ok(number)
+                };
+            }
+        }
+        Err(DecodeError::Number)
+    }
+
+    fn byte(&mut self) -> Result<u8, DecodeError> {
+        let (byte, rest) = self.rest.split_first().ok_or(DecodeError::Truncated)?;
+        self.rest = rest;
+        Ok(*byte)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::arbitrary;
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Goal: the stored form is pinned; a change of it is a change of the store's format.
+    #[test]
+    fn exact_bytes_are_pinned() {
+        let value = Value::Map(BTreeMap::from([
+            ("a".into(), Value::Int(-3)),
+            (
+                "b".into(),
+                Value::List(vec![Value::Null, Value::Bool(true), "x".into()]),
+            ),
+            ("c".into(), Value::Float(1.5)),
+        ]));
+        let hex: String = value.encode().iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(hex, "070301610305016206030002050178016304000000000000f83f");
+    }
+
+    #[test]
+    fn nesting_beyond_the_limit_is_refused() {
+        let mut bytes = [LIST, 1].repeat(DEPTH_MAX + 1);
+        bytes.push(NULL);
+        assert_eq!(Value::decode(&bytes), Err(DecodeError::Depth));
+    }
+
+    #[test]
+    fn unordered_keys_and_long_numbers_are_refused() {
+        assert_eq!(
+            Value::decode(&[MAP, 2, 1, b'b', NULL, 1, b'a', NULL]),
+            Err(DecodeError::KeyOrder)
+        );
+        assert_eq!(Value::decode(&[INT, 0x80, 0x00]), Err(DecodeError::Number));
+    }
+
+    proptest! {
+        /// Goal: every value survives the round trip, and no proper prefix of its bytes is a value.
+        #[test]
+        fn round_trips_and_refuses_truncation(value in arbitrary::value()) {
+            let bytes = value.encode();
+            prop_assert_eq!(Value::decode(&bytes), Ok(value));
+            for end in 0..bytes.len() {
+                prop_assert!(Value::decode(&bytes[..end]).is_err());
+            }
+        }
+
+        /// Goal: the form is canonical: whatever decodes re-encodes to the same bytes, and nothing panics.
+        #[test]
+        fn whatever_decodes_is_canonical(bytes in prop::collection::vec(0u8..9, 0..40)) {
+            if let Ok(value) = Value::decode(&bytes) {
+                prop_assert_eq!(value.encode(), bytes);
+            }
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! JSON text in and out of values. Reading is stricter than JSON itself: a duplicate key or a number that would
+//! lose digits is an error, never silently repaired.
+
+use super::{DEPTH_MAX, Value};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+use std::collections::{BTreeMap, btree_map::Entry};
+use std::fmt;
+
+/// Why a text is not an acceptable JSON value; the message names the place.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct JsonError(#[from] serde_json::Error);
+
+/// Parses one JSON value.
+///
+/// # Errors
+/// Malformed JSON, duplicate keys, integers beyond 64 bits, nesting deeper than [`DEPTH_MAX`].
+pub fn parse_json(text: &str) -> Result<Value, JsonError> {
+    let value: Value = serde_json::from_str(text)?;
+    if depth(&value) > DEPTH_MAX {
+        return Err(JsonError(serde_json::Error::custom(format!(
+            "the value nests deeper than {DEPTH_MAX} levels"
+        ))));
+    }
+    Ok(value)
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::List(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Map(map) => 1 + map.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// The value as compact JSON text, keys in ascending order.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = serde_json::to_string(self).map_err(|_| fmt::Error)?;
+        f.write_str(&text)
+    }
+}
+
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Value::Null => serializer.serialize_unit(),
+            Value::Bool(truth) => serializer.serialize_bool(*truth),
+            Value::Int(number) => serializer.serialize_i64(*number),
+            Value::Float(number) => serializer.serialize_f64(*number),
+            Value::String(text) => serializer.serialize_str(text),
+            Value::List(items) => {
+                let mut list = serializer.serialize_seq(Some(items.len()))?;
+                for item in items {
+                    list.serialize_element(item)?;
+                }
+                list.end()
+            }
+            Value::Map(members) => {
+                let mut map = serializer.serialize_map(Some(members.len()))?;
+                for (key, item) in members {
+                    map.serialize_entry(key, item)?;
+                }
+                map.end()
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: Error>(self, truth: bool) -> Result<Value, E> {
+        Ok(Value::Bool(truth))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Value, E> {
+        Ok(Value::Int(number))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Value, E> {
+        i64::try_from(number).map(Value::Int).map_err(|_| {
+            E::custom(format!(
+                "the integer {number} does not fit 64 bits with a sign; write it as a string"
+            ))
+        })
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Value, E> {
+        if number.is_finite() {
+            Ok(Value::Float(number))
+        } else {
+            Err(E::custom("the number is not finite"))
+        }
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::String(text.to_owned()))
+    }
+
+    fn visit_string<E: Error>(self, text: String) -> Result<Value, E> {
+        Ok(Value::String(text))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element()? {
+            items.push(item);
+        }
+        Ok(Value::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut map = BTreeMap::new();
+        while let Some(key) = access.next_key::<String>()? {
+            match map.entry(key) {
+                Entry::Vacant(slot) => slot.insert(access.next_value()?),
+                Entry::Occupied(slot) => {
+                    return Err(A::Error::custom(format!("duplicate key {:?}", slot.key())));
+                }
+            };
+        }
+        Ok(Value::Map(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::arbitrary;
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_would_be_lost_silently_is_refused() {
+        for (text, reason) in [
+            (r#"{"a":1,"a":2}"#, "duplicate key \"a\""),
+            ("18446744073709551615", "does not fit"),
+            ("{\"a\":", "EOF"),
+            ("1e999", "number out of range"),
+        ] {
+            let error = parse_json(text).unwrap_err().to_string();
+            assert!(error.contains(reason), "{text}: {error}");
+        }
+        // serde_json itself stops at 128 levels, so the parser's stack is bounded too.
+        let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+        assert!(parse_json(&deep).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn json_round_trips(value in arbitrary::value()) {
+            prop_assert_eq!(parse_json(&value.to_string()).unwrap(), value);
+        }
+    }
+}

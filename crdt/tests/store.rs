@@ -1,0 +1,312 @@
+//! The store as its users see it: statements, live queries, reopening, replication between two stores.
+#![cfg(feature = "rocksdb")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use sedge_crdt::query::Params;
+use sedge_crdt::{
+    Arrival, Arrived, Digest, DocumentId, FeedLimits, Imported, Store, StoreError, Value,
+    parse_json,
+};
+use sedge_identity::{AppId, DeviceKey};
+use std::path::Path;
+
+fn open(path: &Path, device: u8) -> Store {
+    try_open(path, "demo", device).unwrap()
+}
+
+fn try_open(path: &Path, app: &str, device: u8) -> Result<Store, StoreError> {
+    let key = DeviceKey::from_seed([device; 32]);
+    Store::open(path, &AppId::new(app).unwrap(), &key.public())
+}
+
+fn params(json: &str) -> Params {
+    parse_json(json).unwrap().as_map().unwrap().clone()
+}
+
+fn rows(store: &Store, statement: &str) -> Vec<String> {
+    let outcome = store.execute(statement, &Params::new()).unwrap();
+    outcome.items.iter().map(Value::to_string).collect()
+}
+
+fn insert(store: &Store, json: &str) {
+    let doc = params(&format!("{{\"doc\":{json}}}"));
+    store
+        .execute("INSERT INTO cars DOCUMENTS (:doc)", &doc)
+        .unwrap();
+}
+
+/// Everything that `from` has and `to` lacks, over the replication calls; how many documents moved.
+fn replicate(from: &Store, to: &Store) -> usize {
+    let limits = FeedLimits {
+        wanted: &|_| true,
+        full: &mut |_| false,
+        scan_max: 100_000,
+    };
+    let page = from.feed_page(0, limits).unwrap();
+    let mut moved = 0;
+    for entry in page.entries {
+        let id = entry.id.as_bytes();
+        let Some(have) = to.lacking(&entry.collection, id, &entry.heads).unwrap() else {
+            continue;
+        };
+        let delta = from.delta(&entry.collection, id, &have).unwrap().unwrap();
+        let arrival = Arrival {
+            collection: &entry.collection,
+            id,
+            delta: &delta,
+        };
+        let arrived = to.ingest(&[arrival], [1].into()).unwrap();
+        assert_eq!(arrived, [Arrived::Applied { incomplete: false }]);
+        moved += 1;
+    }
+    moved
+}
+
+#[test]
+fn statements_write_and_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1);
+    insert(
+        &store,
+        r#"{"_id":"a","make":"Volvo","place":{"city":"Oslo"}}"#,
+    );
+    insert(&store, r#"{"_id":"b","make":"Fiat"}"#);
+    let changed = store
+        .execute(
+            "UPDATE cars SET place.zip = 5, make = 'Kia' WHERE place.city = 'Oslo'",
+            &Params::new(),
+        )
+        .unwrap();
+    assert_eq!(changed.mutated, [DocumentId::new(&"a".into()).unwrap()]);
+    assert_eq!(
+        rows(&store, "SELECT * FROM cars WHERE _id = 'a'"),
+        [r#"{"_id":"a","make":"Kia","place":{"city":"Oslo","zip":5}}"#]
+    );
+    store
+        .execute("DELETE FROM cars WHERE make = 'Kia'", &Params::new())
+        .unwrap();
+    assert_eq!(rows(&store, "SELECT _id FROM cars"), [r#"{"_id":"b"}"#]);
+    insert(&store, r#"{"_id":"a"}"#);
+    assert_eq!(
+        rows(&store, "SELECT * FROM cars WHERE _id='a'"),
+        [r#"{"_id":"a"}"#]
+    );
+}
+
+/// Goal: a write that fails leaves nothing of itself, also not the documents before the failing one.
+#[test]
+fn a_failed_statement_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1);
+    insert(&store, r#"{"_id":"a","n":1}"#);
+    let before = store.collections();
+    for (statement, json) in [
+        (
+            "INSERT INTO cars DOCUMENTS (:x), (:y)",
+            r#"{"x":{"_id":"b"},"y":{"_id":"a"}}"#,
+        ),
+        ("INSERT INTO cars DOCUMENTS (:x)", r#"{"x":{"_id":5}}"#),
+        (
+            "INSERT INTO cars DOCUMENTS (:x)",
+            r#"{"x":{"_id":"c","\u0000deleted":true}}"#,
+        ),
+        ("INSERT INTO cars DOCUMENTS (:x)", r#"{"x":[1]}"#),
+        ("SELECT * FROM planes", "{}"),
+        ("SELCT * FROM cars", "{}"),
+    ] {
+        assert!(
+            store.execute(statement, &params(json)).is_err(),
+            "{statement} {json}"
+        );
+        assert_eq!(store.collections(), before);
+    }
+    let big = format!(
+        r#"{{"x":{{"_id":"big","text":"{}"}}}}"#,
+        "x".repeat(6 << 20)
+    );
+    let error = store.execute("INSERT INTO cars DOCUMENTS (:x)", &params(&big));
+    assert!(error.unwrap_err().to_string().contains("at most 5242880"));
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1);
+    insert(&store, r#"{"_id":"a","n":{"x":1}}"#);
+    for n in 0..100 {
+        let n = params(&format!("{{\"n\":{n}}}"));
+        store
+            .execute("UPDATE cars SET n.x = :n WHERE _id = 'a'", &n)
+            .unwrap();
+    }
+    let before = (store.collections(), store.feed());
+    drop(store);
+    let store = open(folder.path(), 1);
+    assert_eq!((store.collections(), store.feed()), before);
+    assert_eq!(rows(&store, "SELECT n.x FROM cars"), [r#"{"x":99}"#]);
+    insert(&store, r#"{"_id":"b"}"#);
+}
+
+#[test]
+fn a_store_belongs_to_one_app_one_device_and_one_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1);
+    let second = try_open(folder.path(), "demo", 1);
+    assert!(
+        matches!(second, Err(StoreError::InUse(_))),
+        "{:?}",
+        second.err()
+    );
+    drop(store);
+    for (app, device) in [("other", 1), ("demo", 2)] {
+        let foreign = try_open(folder.path(), app, device);
+        assert!(matches!(foreign, Err(StoreError::Foreign { .. })));
+    }
+}
+
+/// Goal: the running totals equal what a scan of all documents gives, whatever happened.
+#[test]
+fn totals_equal_a_scan() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1);
+    for round in 0..5 {
+        let documents: Vec<Value> = (0..40)
+            .map(|n| {
+                parse_json(&format!(r#"{{"_id":"d{}","n":{round}}}"#, n % (30 + round))).unwrap()
+            })
+            .collect();
+        store.import("cars", &documents).unwrap();
+        store
+            .execute(
+                &format!("DELETE FROM cars WHERE _id = 'd{round}'"),
+                &Params::new(),
+            )
+            .unwrap();
+        let mut digest = Digest::default();
+        let mut count = 0;
+        for document in store.documents("cars").unwrap() {
+            let document = document.unwrap();
+            let id = DocumentId::new(document.get("_id").unwrap()).unwrap();
+            digest = digest.plus(Digest::of(&id, &document));
+            count += 1;
+        }
+        let status = &store.collections()[0];
+        assert_eq!((status.documents, status.digest), (count, digest));
+    }
+}
+
+#[test]
+fn import_reports_each_document() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1);
+    let documents: Vec<Value> = [
+        r#"{"_id":"a","n":1}"#,
+        r#"{"_id":7}"#,
+        r#"{"_id":"a","n":1}"#,
+        "[]",
+    ]
+    .map(|json| parse_json(json).unwrap())
+    .into();
+    let answers = store.import("cars", &documents).unwrap();
+    assert!(matches!(
+        answers[..],
+        [
+            Imported::Written,
+            Imported::Rejected(StoreError::Id(_)),
+            Imported::Unchanged,
+            Imported::Rejected(StoreError::Document(_))
+        ]
+    ));
+    assert_eq!(
+        rows(&store, "SELECT COUNT(*) AS n FROM cars"),
+        [r#"{"n":1}"#]
+    );
+}
+
+/// Goal: two stores that wrote apart end alike after exchanging what the other lacks, and a second exchange finds
+/// nothing.
+#[test]
+fn stores_that_wrote_apart_converge() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (a, b) = (open(one.path(), 1), open(two.path(), 2));
+    for n in 0..200 {
+        insert(&a, &format!(r#"{{"_id":"a{n}","place":{{"n":{n}}}}}"#));
+        insert(&b, &format!(r#"{{"_id":"b{n}","list":[{n},{{"x":1}}]}}"#));
+    }
+    insert(&a, r#"{"_id":"shared","m":{"from":{"a":1}}}"#);
+    insert(&b, r#"{"_id":"shared","m":{"from":{"b":2}}}"#);
+    assert_eq!((replicate(&a, &b), replicate(&b, &a)), (201, 201));
+    a.execute("DELETE FROM cars WHERE _id = 'b7'", &Params::new())
+        .unwrap();
+    b.execute(
+        "UPDATE cars SET place.n = -1 WHERE _id = 'a9'",
+        &Params::new(),
+    )
+    .unwrap();
+    assert_eq!((replicate(&a, &b), replicate(&b, &a)), (1, 1));
+    assert_eq!((replicate(&a, &b), replicate(&b, &a)), (0, 0));
+    assert_eq!(a.collections(), b.collections());
+    assert_eq!(a.collections()[0].documents, 400);
+    assert_eq!(
+        rows(&b, "SELECT * FROM cars WHERE _id = 'shared'"),
+        [r#"{"_id":"shared","m":{"from":{"a":1,"b":2}}}"#]
+    );
+}
+
+#[test]
+fn hostile_arrivals_store_nothing() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (a, b) = (open(one.path(), 1), open(two.path(), 2));
+    insert(&a, r#"{"_id":"a","m":{"x":1}}"#);
+    let good = a.delta("cars", b"\"a\"", &[]).unwrap().unwrap();
+    let mut flipped = good.clone();
+    let last = flipped.len() - 3;
+    flipped[last] ^= 1;
+    for (collection, id, delta) in [
+        ("cars", &b"a"[..], &good[..]),
+        ("cars", b"", &good),
+        ("", b"\"a\"", &good),
+        ("system:x", b"\"a\"", &good),
+        ("cars", b"\"a\"", &flipped),
+        ("cars", b"\"a\"", &good[..good.len() - 1]),
+        ("cars", b"\"a\"", b"garbage"),
+    ] {
+        let arrival = Arrival {
+            collection,
+            id,
+            delta,
+        };
+        let arrived = b.ingest(&[arrival], [1].into()).unwrap();
+        assert!(
+            matches!(arrived[..], [Arrived::Rejected { .. }]),
+            "{collection} {id:?} {arrived:?}"
+        );
+    }
+    assert_eq!(b.feed().last, 0);
+    assert!(b.collections().is_empty());
+}
+
+/// Goal: an observer sees the first result, then each difference, also of changes from another store.
+#[tokio::test]
+async fn observers_see_what_changes() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (a, b) = (open(one.path(), 1), open(two.path(), 2));
+    insert(&a, r#"{"_id":"x","n":1}"#);
+    let none = Params::new();
+    let mut plain = a.observe("SELECT * FROM cars WHERE n > 0", &none).unwrap();
+    let mut sorted = a
+        .observe("SELECT n FROM cars ORDER BY n DESC LIMIT 1", &none)
+        .unwrap();
+    assert_eq!(plain.next().await.unwrap().unwrap().inserted.len(), 1);
+    assert_eq!(sorted.next().await.unwrap().unwrap().items.len(), 1);
+    insert(&b, r#"{"_id":"y","n":9}"#);
+    replicate(&b, &a);
+    let update = plain.next().await.unwrap().unwrap();
+    assert_eq!((update.inserted.len(), update.items.len()), (1, 2));
+    let top = sorted.next().await.unwrap().unwrap();
+    assert_eq!(top.items[0].to_string(), r#"{"n":9}"#);
+    a.execute("UPDATE cars SET n = 0 WHERE _id = 'x'", &none)
+        .unwrap();
+    let update = plain.next().await.unwrap().unwrap();
+    assert_eq!((update.deleted.len(), update.items.len()), (1, 1));
+}
