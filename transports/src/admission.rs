@@ -1,0 +1,23 @@
+//! Admission: two peers show each other their certificates on the first substream of a connection, before the swarm
+//! hears of it.
+//!
+//! [`exchange`] is the conversation as a state machine without IO, [`wire`] its bytes, `driver` runs it over a
+//! multiplexed connection. `pending` and `quota` bound what strangers can take before they are admitted.
+
+#[cfg(feature = "libp2p")]
+pub(crate) mod driver;
+mod error;
+mod exchange;
+#[cfg(feature = "libp2p")]
+pub(crate) mod gate;
+#[cfg(feature = "libp2p")]
+pub(crate) mod pending;
+#[cfg(feature = "libp2p")]
+pub(crate) mod quota;
+mod wire;
+
+pub use self::{
+    error::AdmissionError,
+    exchange::{Admission, Exchange, Role, Step},
+    wire::{MESSAGE_LENGTH_BYTES, message_bytes},
+};

@@ -1,0 +1,77 @@
+//! The behaviour in a swarm, with peers put before it as if mDNS had found them.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use libp2p::{Swarm, swarm, swarm::SwarmEvent};
+use sedge_identity::{
+    Admitted, AppId, CertificateRequest, DeviceKey, Issuer, LocalIdentity, Trust,
+};
+
+use super::*;
+use crate::{limits::DISCOVERY_BACKOFF_MIN_MS, stack::transport};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A node of `app` that does nothing but discovery.
+fn node(app: &str, seed: u8) -> Swarm<Behaviour> {
+    let app = AppId::new(app).unwrap();
+    let issuer = Issuer::new(app.clone(), DeviceKey::from_seed([1; 32]));
+    let key = DeviceKey::from_seed([seed; 32]);
+    let request = CertificateRequest::development(key.public(), "pi");
+    let signed = issuer.issue(request, [seed; 16], 0).unwrap();
+    let trust = Trust::new(app, &[issuer.public()]).unwrap();
+    let identity = Arc::new(LocalIdentity::new(key, &signed, trust, 0).unwrap());
+    let peer = identity.peer_id();
+    let transport = transport(identity, Arc::new(Admitted::new(8)), || 0).unwrap();
+    let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(PATIENCE);
+    Swarm::new(transport, Behaviour::new(peer, false), peer, config)
+}
+
+/// Lets `a` find `b`, and runs both until `a` has dialled: whether it was connected.
+async fn meet(a: &mut Swarm<Behaviour>, b: &mut Swarm<Behaviour>) -> bool {
+    b.listen_on("/memory/0".parse().unwrap()).unwrap();
+    let address = loop {
+        if let SwarmEvent::NewListenAddr { address, .. } = b.select_next_some().await {
+            break address;
+        }
+    };
+    let (now_ms, peer) = (a.behaviour().now_ms(), *b.local_peer_id());
+    a.behaviour_mut()
+        .candidates
+        .discovered(peer, address, now_ms);
+    let run = async {
+        loop {
+            tokio::select! {
+                event = a.select_next_some() => match event {
+                    SwarmEvent::ConnectionEstablished { .. } => return true,
+                    SwarmEvent::OutgoingConnectionError { .. } => return false,
+                    _ => {}
+                },
+                _ = b.select_next_some() => {}
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, run).await.unwrap()
+}
+
+/// Goal: a peer of the same app that was found is connected, and then left alone.
+#[tokio::test]
+async fn members_are_dialled() {
+    let (mut a, mut b) = (node("demo", 2), node("demo", 3));
+    assert!(meet(&mut a, &mut b).await);
+    assert_eq!(a.behaviour().candidates.wake_ms(), None);
+}
+
+/// Goal: a peer of another app that was found is dialled once, and then only after a pause.
+#[tokio::test]
+async fn strangers_are_not_dialled_in_a_loop() {
+    let (mut a, mut b) = (node("demo", 2), node("fleet", 3));
+    let before_ms = a.behaviour().now_ms();
+    assert!(!meet(&mut a, &mut b).await);
+    let wake_ms = a.behaviour().candidates.wake_ms().unwrap();
+    assert!(
+        wake_ms >= before_ms + DISCOVERY_BACKOFF_MIN_MS,
+        "{before_ms} {wake_ms}"
+    );
+}
