@@ -1,0 +1,127 @@
+//! Every bound of the mesh in one place: its unit, and why it has that value. A bound on something
+//! that travels is part of the wire (`docs/protocol.md`): both ends must use the same number.
+
+/// Version of `/sedge/sync/1` that this crate speaks; another version is refused.
+pub const SYNC_VERSION: u32 = 1;
+
+/// Largest frame on a sync stream, in bytes: large enough to fill a fast link, small enough that 64
+/// peers at their limit do not hurt a small device.
+pub const FRAME_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of a frame that are kept for its envelope, beside the entries it carries.
+pub const FRAME_OVERHEAD_BYTES: usize = 1024;
+
+/// Most documents in one offered page of a feed: one round trip for about a thousand documents.
+pub const PAGE_ENTRIES_MAX: usize = 1_024;
+
+/// Largest offered page, in bytes as [`crate::Offered::wire_bytes`] counts them.
+pub const PAGE_BYTES_MAX: usize = 512 * 1024;
+
+/// Most feed entries a replica walks for one page, so that a narrow interest does not block the worker.
+pub const PAGE_SCAN_MAX: usize = 16 * 1_024;
+
+/// Offered pages that may be unanswered per direction: the flow control of the feed. The state
+/// machine of a session holds exactly one, so another value means another state machine.
+pub const PAGES_OUTSTANDING_MAX: usize = 1;
+
+/// Payload bytes after which the answer to a `Want` is cut; the follower asks again for the rest. With
+/// [`DOCUMENT_BYTES_MAX`] it bounds what a session buffers per direction.
+pub const ANSWER_BYTES_MAX: usize = 4 << 20;
+
+/// Largest payload of one document's delta, in bytes. A larger one cannot be carried and is skipped by
+/// the sender with a warning (local writes stop far below).
+pub const DOCUMENT_BYTES_MAX: usize = 16 << 20;
+
+/// Longest document id, in bytes (ids are at most 512 bytes as text, some encodings add a little).
+pub const DOCUMENT_ID_BYTES_MAX: usize = 1_024;
+
+/// Most heads that travel for one document. Beyond it an offer names none, which means "ask for it".
+pub const HEADS_MAX: usize = 1_024;
+
+/// Longest collection name, in bytes.
+pub const COLLECTION_NAME_BYTES_MAX: usize = 255;
+
+/// Most collections a peer knows by name: each is a gossipsub topic at every neighbour. Documents of
+/// further collections are still offered by the feed; they are only not flooded.
+pub const COLLECTIONS_MAX: usize = 256;
+
+/// Most documents of a commit that is flooded; a larger one is left to the offers.
+pub const FLOOD_DOCUMENTS_MAX: usize = 16;
+
+/// Largest flooded message, in bytes.
+pub const FLOOD_BYTES_MAX: usize = 48 * 1024;
+
+/// Flooded messages that wait for the store. Further ones are ignored; the offers bring their content.
+pub const FLOODS_WAITING_MAX: usize = 256;
+
+/// Delay between a flooded commit and its offer to neighbours, in milliseconds, so that gossip normally
+/// arrives first and the offer finds nothing missing.
+pub const OFFER_DELAY_MS: u64 = 100;
+
+/// Most concurrent sync sessions of a core; a peer beyond it is closed with `Busy`.
+pub const SESSIONS_MAX: usize = 128;
+
+/// Longest wait for an answer that the protocol owes us, in milliseconds. Generous, since the other side
+/// may be writing a full page to an SD card.
+pub const ANSWER_TIMEOUT_MS: u64 = 120_000;
+
+/// How often a session looks for an answer that is overdue, in milliseconds.
+pub const WATCH_INTERVAL_MS: u64 = 30_000;
+
+/// Established connections of one node.
+pub const CONNECTIONS_MAX: u32 = 64;
+
+/// Established connections to one peer: two may cross when both ends dial.
+pub const CONNECTIONS_PER_PEER_MAX: u32 = 4;
+
+/// Connections that are being set up, per direction.
+pub const CONNECTIONS_PENDING_MAX: u32 = 32;
+
+/// Commits that wait for the mesh before they are merged into "advanced to sequence n".
+pub const COMMITS_QUEUED_MAX: usize = 256;
+
+/// Frames from all peers that wait for the core.
+pub const FRAMES_QUEUED_MAX: usize = 16;
+
+/// Messages that wait to be written to one peer. A session's own flow control stays far below; a peer
+/// that lets more pile up is disconnected.
+pub const MESSAGES_QUEUED_MAX: usize = 512;
+
+/// Requests that wait for the replica's worker: two per session and one for floods fit.
+pub const REQUESTS_QUEUED_MAX: usize = 2 * SESSIONS_MAX + 2;
+
+/// Largest gossipsub transmission, in bytes: a flooded message and its envelope.
+pub const GOSSIP_TRANSMIT_BYTES_MAX: usize = 64 * 1024;
+
+/// Messages that gossipsub queues per connection; it drops beyond, and the offers repair.
+pub const GOSSIP_QUEUE_MESSAGES_MAX: usize = 512;
+
+/// Peers whose misbehaviour is remembered; the one whose back-off ends first makes room.
+pub const BACKOFFS_MAX: usize = 256;
+
+/// Back-off after the first protocol violation of a peer, in milliseconds; each further one doubles it.
+pub const BACKOFF_FIRST_MS: u64 = 2_000;
+
+/// Longest back-off of a peer, in milliseconds.
+pub const BACKOFF_MAX_MS: u64 = 300_000;
+
+/// First pause before a static peer is dialled again, or a lost sync stream opened again, in milliseconds.
+pub const REDIAL_FIRST_MS: u64 = 200;
+
+/// Longest pause before a static peer is dialled again, in milliseconds.
+pub const REDIAL_MAX_MS: u64 = 30_000;
+
+/// Most static peers.
+pub const STATIC_PEERS_MAX: usize = 256;
+
+/// Longest wait for a sync stream to open, in milliseconds.
+pub const STREAM_OPEN_TIMEOUT_MS: u64 = 10_000;
+
+/// Longest wait for a listener to report its address, in milliseconds.
+pub const LISTEN_TIMEOUT_MS: u64 = 10_000;
+
+/// Longest wait for open streams to say goodbye at shutdown, in milliseconds.
+pub const SHUTDOWN_TIMEOUT_MS: u64 = 2_000;
+
+/// Least time between two publications of the peers' status, in milliseconds.
+pub const STATUS_INTERVAL_MS: u64 = 100;

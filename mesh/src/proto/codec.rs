@@ -1,0 +1,311 @@
+//! The one place where wire types and domain types meet. Everything that comes in is checked here, so
+//! that the core only sees names, hashes and lists within their limits.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use prost::Message as _;
+
+use super::{
+    frame::{DecodeError, count_list},
+    message::{Changes, CloseCode, Hello, Message, Piece, Wanted},
+};
+use crate::{
+    limits::{
+        COLLECTIONS_MAX, FLOOD_BYTES_MAX, FLOOD_DOCUMENTS_MAX, HEADS_MAX, PAGE_ENTRIES_MAX,
+        SYNC_VERSION,
+    },
+    replica::{
+        ChangeHash, CollectionName, Delta, DocumentKey, FeedId, FeedPage, FeedPosition, Interest,
+        Offered, Sequence,
+    },
+};
+
+pub(super) mod pb {
+    include!(concat!(env!("OUT_DIR"), "/sedge.sync.v1.rs"));
+}
+
+use pb::frame::Message as Wire;
+
+/// The wire form of a message.
+pub(super) fn to_wire(message: &Message) -> pb::Frame {
+    let wire = match message {
+        Message::Hello(hello) => Wire::Hello(hello_to_wire(hello)),
+        Message::Follow { feed, after } => Wire::Follow(pb::Follow {
+            feed_id: feed_to_wire(*feed),
+            after: after.0,
+        }),
+        Message::Offer(page) => Wire::Offer(pb::Offer {
+            up_to: page.up_to.0,
+            entries: page.entries.iter().map(offered_to_wire).collect(),
+        }),
+        Message::Want { up_to, wants } => Wire::Want(pb::Want {
+            up_to: up_to.0,
+            wants: wants
+                .iter()
+                .map(|want| pb::Wanted {
+                    index: want.index,
+                    have_heads: heads_to_wire(&want.have_heads),
+                })
+                .collect(),
+        }),
+        Message::Changes(changes) => Wire::Changes(pb::Changes {
+            up_to: changes.up_to.0,
+            deltas: changes.pieces.iter().map(piece_to_wire).collect(),
+            last: changes.answered_below.is_some(),
+            answered_below: changes.answered_below.unwrap_or_default(),
+        }),
+        Message::Ack { up_to } => Wire::Ack(pb::Ack { up_to: up_to.0 }),
+        Message::Collections(names) => Wire::Collections(pb::Collections {
+            names: names_to_wire(names),
+        }),
+        Message::Close(code) => Wire::Close(pb::Close {
+            code: code.number(),
+        }),
+    };
+    pb::Frame {
+        message: Some(wire),
+    }
+}
+
+fn hello_to_wire(hello: &Hello) -> pb::Hello {
+    let (everything, interest) = match &hello.interest {
+        Interest::Everything => (true, Vec::new()),
+        Interest::Collections(names) => (false, names_to_wire(names)),
+    };
+    pb::Hello {
+        version: SYNC_VERSION,
+        feed_id: feed_to_wire(hello.feed.id),
+        feed_last: hello.feed.last.0,
+        collections: names_to_wire(&hello.collections),
+        everything,
+        interest,
+    }
+}
+
+fn names_to_wire(names: &BTreeSet<CollectionName>) -> Vec<String> {
+    names.iter().map(|name| name.as_str().to_owned()).collect()
+}
+
+fn feed_to_wire(feed: FeedId) -> Bytes {
+    Bytes::copy_from_slice(&feed.0)
+}
+
+fn heads_to_wire(heads: &[ChangeHash]) -> Bytes {
+    heads
+        .iter()
+        .flat_map(|head| head.0)
+        .collect::<Vec<u8>>()
+        .into()
+}
+
+fn offered_to_wire(entry: &Offered) -> pb::Offered {
+    pb::Offered {
+        collection: entry.document.collection.as_str().to_owned(),
+        document: entry.document.id().clone(),
+        heads: heads_to_wire(&entry.heads),
+    }
+}
+
+fn piece_to_wire(piece: &Piece) -> pb::Piece {
+    pb::Piece {
+        collection: piece.document.collection.as_str().to_owned(),
+        document: piece.document.id().clone(),
+        payload: piece.payload.clone(),
+        more: piece.more,
+    }
+}
+
+/// The message of a wire form.
+pub(super) fn from_wire(frame: pb::Frame) -> Result<Message, DecodeError> {
+    let wire = frame
+        .message
+        .ok_or(DecodeError::Malformed("a frame without a known message"))?;
+    Ok(match wire {
+        Wire::Hello(hello) => Message::Hello(hello_from_wire(hello)?),
+        Wire::Follow(follow) => Message::Follow {
+            feed: feed_from_wire(&follow.feed_id)?,
+            after: Sequence(follow.after),
+        },
+        Wire::Offer(offer) => Message::Offer(FeedPage {
+            entries: list(
+                offer.entries,
+                PAGE_ENTRIES_MAX,
+                "documents of an offer",
+                offered_from_wire,
+            )?,
+            up_to: Sequence(offer.up_to),
+        }),
+        Wire::Want(want) => Message::Want {
+            up_to: Sequence(want.up_to),
+            wants: list(
+                want.wants,
+                PAGE_ENTRIES_MAX,
+                "documents of a want",
+                |want| {
+                    Ok(Wanted {
+                        index: want.index,
+                        have_heads: heads_from_wire(&want.have_heads)?,
+                    })
+                },
+            )?,
+        },
+        Wire::Changes(changes) => Message::Changes(Changes {
+            up_to: Sequence(changes.up_to),
+            pieces: list(
+                changes.deltas,
+                PAGE_ENTRIES_MAX,
+                "deltas of a frame",
+                piece_from_wire,
+            )?,
+            answered_below: changes.last.then_some(changes.answered_below),
+        }),
+        Wire::Ack(ack) => Message::Ack {
+            up_to: Sequence(ack.up_to),
+        },
+        Wire::Collections(collections) => Message::Collections(names_from_wire(collections.names)?),
+        Wire::Close(close) => Message::Close(CloseCode::from_number(close.code)),
+    })
+}
+
+fn hello_from_wire(hello: pb::Hello) -> Result<Hello, DecodeError> {
+    if hello.version != SYNC_VERSION {
+        return Err(DecodeError::Version(hello.version));
+    }
+    let interest = match (hello.everything, hello.interest) {
+        (true, names) if names.is_empty() => Interest::Everything,
+        (true, _) => {
+            return Err(DecodeError::Malformed(
+                "an interest in everything that also names collections",
+            ));
+        }
+        (false, names) => Interest::Collections(names_from_wire(names)?),
+    };
+    Ok(Hello {
+        feed: FeedPosition {
+            id: feed_from_wire(&hello.feed_id)?,
+            last: Sequence(hello.feed_last),
+        },
+        collections: names_from_wire(hello.collections)?,
+        interest,
+    })
+}
+
+fn feed_from_wire(bytes: &[u8]) -> Result<FeedId, DecodeError> {
+    bytes
+        .try_into()
+        .map(FeedId)
+        .map_err(|_| DecodeError::Malformed("a feed id that has not 16 bytes"))
+}
+
+fn heads_from_wire(bytes: &[u8]) -> Result<Vec<ChangeHash>, DecodeError> {
+    let (heads, rest) = bytes.as_chunks::<32>();
+    if !rest.is_empty() {
+        return Err(DecodeError::Malformed(
+            "a list of heads that is not a multiple of 32 bytes",
+        ));
+    }
+    if heads.len() > HEADS_MAX {
+        return Err(DecodeError::TooLarge {
+            what: "heads of a document",
+            most: HEADS_MAX,
+        });
+    }
+    Ok(heads.iter().map(|head| ChangeHash(*head)).collect())
+}
+
+fn names_from_wire(names: Vec<String>) -> Result<BTreeSet<CollectionName>, DecodeError> {
+    list(names, COLLECTIONS_MAX, "collections of a message", |name| {
+        collection_from_wire(&name)
+    })
+    .map(|names| names.into_iter().collect())
+}
+
+fn collection_from_wire(name: &str) -> Result<CollectionName, DecodeError> {
+    CollectionName::new(name)
+        .map_err(|_| DecodeError::Malformed("a collection name that is empty or too long"))
+}
+
+fn document_from_wire(collection: &str, id: Bytes) -> Result<DocumentKey, DecodeError> {
+    DocumentKey::new(collection_from_wire(collection)?, id)
+        .map_err(|_| DecodeError::Malformed("a document id that is empty or too long"))
+}
+
+fn offered_from_wire(entry: pb::Offered) -> Result<Offered, DecodeError> {
+    Ok(Offered {
+        document: document_from_wire(&entry.collection, entry.document)?,
+        heads: heads_from_wire(&entry.heads)?,
+    })
+}
+
+fn piece_from_wire(piece: pb::Piece) -> Result<Piece, DecodeError> {
+    let document = document_from_wire(&piece.collection, piece.document)?;
+    Ok(Piece {
+        document,
+        payload: piece.payload,
+        more: piece.more,
+    })
+}
+
+fn list<W, T>(
+    entries: Vec<W>,
+    most: usize,
+    what: &'static str,
+    convert: impl Fn(W) -> Result<T, DecodeError>,
+) -> Result<Vec<T>, DecodeError> {
+    if entries.len() > most {
+        return Err(DecodeError::TooLarge { what, most });
+    }
+    entries.into_iter().map(convert).collect()
+}
+
+/// Deltas as the payload of a flooded message.
+pub(super) fn encode_flood(deltas: &[&Delta]) -> Bytes {
+    let pieces = deltas.iter().map(|delta| pb::Piece {
+        collection: delta.document.collection.as_str().to_owned(),
+        document: delta.document.id().clone(),
+        payload: delta.payload.clone(),
+        more: false,
+    });
+    pb::Flood {
+        deltas: pieces.collect(),
+    }
+    .encode_to_vec()
+    .into()
+}
+
+/// The deltas of a flooded message: at least one, all of the topic's collection.
+pub(super) fn decode_flood(
+    payload: Bytes,
+    topic: &CollectionName,
+) -> Result<Vec<Delta>, DecodeError> {
+    if payload.len() > FLOOD_BYTES_MAX {
+        return Err(DecodeError::TooLarge {
+            what: "bytes of a flooded message",
+            most: FLOOD_BYTES_MAX,
+        });
+    }
+    count_list(&payload)?;
+    let flood =
+        pb::Flood::decode(payload).map_err(|_| DecodeError::Malformed("not a protobuf flood"))?;
+    if flood.deltas.is_empty() {
+        return Err(DecodeError::Malformed("a flooded message without deltas"));
+    }
+    list(
+        flood.deltas,
+        FLOOD_DOCUMENTS_MAX,
+        "deltas of a flooded message",
+        |piece| {
+            let piece = piece_from_wire(piece)?;
+            if piece.more || piece.document.collection != *topic {
+                return Err(DecodeError::Malformed(
+                    "a flooded delta that is cut or belongs to another topic",
+                ));
+            }
+            Ok(Delta {
+                document: piece.document,
+                payload: piece.payload,
+            })
+        },
+    )
+}

@@ -1,0 +1,430 @@
+//! The state machine of one peer: its sessions with neighbours, its floods, the collections it knows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    event::{Effect, Event, Millis, Note, Timer},
+    flood::{self, Floods},
+    follow::Follow,
+    message::{CloseCode, Hello, Message},
+    offer::Offering,
+    request::{Answer, RequestId},
+    session::{Greeted, Link, Outbox, Purpose, Session, SyncStatus},
+};
+use crate::{
+    limits::{COLLECTIONS_MAX, SESSIONS_MAX, WATCH_INTERVAL_MS},
+    replica::{CollectionName, Commit, FeedId, FeedPosition, Interest, Origin, PeerKey, Sequence},
+};
+
+/// What a core must know of its peer.
+#[derive(Clone, Debug)]
+pub struct CoreConfig {
+    /// The store's feed, as it stands.
+    pub feed: FeedPosition,
+    /// The collections of the store.
+    pub collections: BTreeSet<CollectionName>,
+    /// The collections the peer wants.
+    pub interest: Interest,
+}
+
+/// The sync protocol of one peer, without IO.
+#[derive(Debug)]
+pub struct Core {
+    feed: FeedId,
+    interest: Interest,
+    /// Collections known by name, from the own store or from neighbours.
+    known: BTreeSet<CollectionName>,
+    sessions: BTreeMap<PeerKey, Session>,
+    next_session: u64,
+    floods: Floods,
+    out: Outbox,
+}
+
+impl Core {
+    /// A core without neighbours, and its first effects.
+    pub fn new(config: CoreConfig) -> (Self, Vec<Effect>) {
+        let CoreConfig {
+            feed,
+            collections,
+            interest,
+        } = config;
+        let mut core = Self {
+            feed: feed.id,
+            interest,
+            known: BTreeSet::new(),
+            sessions: BTreeMap::new(),
+            next_session: 0,
+            floods: Floods::default(),
+            out: Outbox::new(feed.last),
+        };
+        core.learn(collections);
+        let effects = std::mem::take(&mut core.out.effects);
+        (core, effects)
+    }
+
+    /// Takes in what happened at a time; returns what to do, in this order.
+    pub fn handle(&mut self, event: Event, now: Millis) -> Vec<Effect> {
+        match event {
+            Event::Connected(peer) => self.connect(peer, now),
+            Event::Disconnected(peer) => {
+                self.sessions.remove(&peer);
+            }
+            Event::Received(peer, Message::Close(code)) => {
+                if self.sessions.remove(&peer).is_some() {
+                    self.out.effects.push(Effect::Closed(peer, code));
+                }
+            }
+            Event::Received(peer, message) => {
+                let result = self.receive(&peer, message, now);
+                self.end_if_failed(peer, result);
+            }
+            Event::Undecodable(peer, code) => self.end_if_failed(peer, Err(code)),
+            Event::Flooded {
+                source,
+                id,
+                collection,
+                payload,
+            } => {
+                self.floods
+                    .on_message(source, id, &collection, payload, &mut self.out);
+            }
+            Event::NotFlooded => self.offer(now, Offering::on_grown),
+            Event::Committed(commit) => self.commit(commit, now),
+            Event::Answered(request, answer) => self.answer(request, answer, now),
+            Event::Timer(timer) => self.timer(timer, now),
+        }
+        std::mem::take(&mut self.out.effects)
+    }
+
+    /// How far the peer and a neighbour have brought each other, once they have greeted.
+    pub fn status(&self, peer: &PeerKey) -> Option<SyncStatus> {
+        self.sessions.get(peer)?.status(self.out.feed_last)
+    }
+
+    /// The collections known by name.
+    pub fn collections(&self) -> &BTreeSet<CollectionName> {
+        &self.known
+    }
+
+    /// Switches repair off, to show that the tests notice.
+    #[cfg(test)]
+    pub(super) fn switch_offers_off(&mut self) {
+        self.out.offers_off = true;
+    }
+
+    fn connect(&mut self, peer: PeerKey, now: Millis) {
+        self.sessions.remove(&peer);
+        if self.sessions.len() >= SESSIONS_MAX {
+            self.out.effects.push(Effect::Close(peer, CloseCode::Busy));
+            return;
+        }
+        let number = self.next_session;
+        self.next_session += 1;
+        let hello = Hello {
+            feed: FeedPosition {
+                id: self.feed,
+                last: self.out.feed_last,
+            },
+            collections: self.known.clone(),
+            interest: self.interest.clone(),
+        };
+        let session = Session {
+            number,
+            opened: now,
+            told: self.known.clone(),
+            greeted: None,
+        };
+        self.out
+            .effects
+            .push(Effect::Send(peer.clone(), Message::Hello(hello)));
+        let timer = Timer::Watch(peer.clone(), number);
+        self.out
+            .effects
+            .push(Effect::SetTimer(timer, now + WATCH_INTERVAL_MS));
+        self.sessions.insert(peer, session);
+    }
+
+    fn receive(&mut self, peer: &PeerKey, message: Message, now: Millis) -> Result<(), CloseCode> {
+        // A message that was under way when the session ended.
+        let Some(session) = self.sessions.get_mut(peer) else {
+            return Ok(());
+        };
+        let link = &mut Link {
+            peer,
+            session: session.number,
+            now,
+            out: &mut self.out,
+        };
+        let Some(greeted) = &mut session.greeted else {
+            return match message {
+                Message::Hello(hello) => self.greet(peer, hello, now),
+                Message::Follow { .. }
+                | Message::Offer(_)
+                | Message::Want { .. }
+                | Message::Changes(_)
+                | Message::Ack { .. }
+                | Message::Collections(_)
+                | Message::Close(_) => Err(CloseCode::Unexpected),
+            };
+        };
+        match message {
+            Message::Follow { feed, after } => {
+                if greeted.offering.is_some() {
+                    return Err(CloseCode::Unexpected);
+                }
+                if feed != self.feed || after > link.out.feed_last {
+                    return Err(CloseCode::BadCursor);
+                }
+                greeted.offering = Some(Offering::start(after, greeted.interest.clone(), link));
+                Ok(())
+            }
+            Message::Offer(page) => greeted.follow.on_offer(page, link),
+            Message::Changes(changes) => greeted.follow.on_changes(changes, link),
+            Message::Want { up_to, wants } => greeted
+                .offering
+                .as_mut()
+                .ok_or(CloseCode::Unexpected)?
+                .on_want(up_to, wants, link),
+            Message::Ack { up_to } => greeted
+                .offering
+                .as_mut()
+                .ok_or(CloseCode::Unexpected)?
+                .on_ack(up_to, link),
+            Message::Collections(names) => {
+                self.learn_from(peer, names);
+                Ok(())
+            }
+            Message::Hello(_) | Message::Close(_) => Err(CloseCode::Unexpected),
+        }
+    }
+
+    fn greet(&mut self, peer: &PeerKey, hello: Hello, now: Millis) -> Result<(), CloseCode> {
+        if hello.feed.id == self.feed {
+            return Err(CloseCode::SameFeed);
+        }
+        let Some(session) = self.sessions.get_mut(peer) else {
+            return Ok(());
+        };
+        let link = &mut Link {
+            peer,
+            session: session.number,
+            now,
+            out: &mut self.out,
+        };
+        let follow = Follow::start(hello.feed, self.interest.clone(), link);
+        session.greeted = Some(Greeted {
+            interest: hello.interest,
+            follow,
+            offering: None,
+        });
+        self.learn_from(peer, hello.collections);
+        self.tell();
+        Ok(())
+    }
+
+    fn commit(&mut self, commit: Commit, now: Millis) {
+        self.out.feed_last = self.out.feed_last.max(commit.last_sequence);
+        let source = match &commit.origin {
+            Origin::Sync(peer) => Some(peer),
+            Origin::Local | Origin::Flood => None,
+        };
+        // Gossip forwards by itself what came by gossip; and nobody needs to hear what only its source can.
+        let floods = match commit.origin {
+            Origin::Flood => Vec::new(),
+            Origin::Local | Origin::Sync(_) => flood::messages(&commit),
+        };
+        let delayed = commit.origin == Origin::Flood || !floods.is_empty();
+        let has_audience = self.sessions.keys().any(|peer| Some(peer) != source);
+        self.learn(commit.collections);
+        if has_audience {
+            self.out.effects.extend(
+                floods
+                    .into_iter()
+                    .map(|(name, payload)| Effect::Publish(name, payload)),
+            );
+        }
+        self.offer(
+            now,
+            if delayed {
+                Offering::on_flooded
+            } else {
+                Offering::on_grown
+            },
+        );
+    }
+
+    /// Tells every session that takes in our feed that it has grown.
+    fn offer(&mut self, now: Millis, tell: fn(&mut Offering, &mut Link<'_>)) {
+        for (peer, session) in &mut self.sessions {
+            let Some(offering) = session.greeted.as_mut().and_then(|it| it.offering.as_mut())
+            else {
+                continue;
+            };
+            tell(
+                offering,
+                &mut Link {
+                    peer,
+                    session: session.number,
+                    now,
+                    out: &mut self.out,
+                },
+            );
+        }
+    }
+
+    fn answer(&mut self, request: RequestId, answer: Answer, now: Millis) {
+        let Some(purpose) = self.out.purpose_of(request) else {
+            return;
+        };
+        if let Answer::Failed { reason } = &answer {
+            self.out.note(Note::StoreFailed {
+                reason: reason.clone(),
+            });
+        }
+        match purpose {
+            Purpose::Floods => self.floods.on_answer(answer, &mut self.out),
+            Purpose::Follow(peer, number) => {
+                let result = self.with_session(&peer, number, now, |greeted, link| {
+                    if matches!(answer, Answer::Failed { .. }) {
+                        return Err(CloseCode::Internal);
+                    }
+                    greeted.follow.on_answer(answer, link)
+                });
+                self.end_if_failed(peer, result);
+            }
+            Purpose::Offering(peer, number) => {
+                let result = self.with_session(&peer, number, now, |greeted, link| {
+                    match &mut greeted.offering {
+                        Some(offering) if !matches!(answer, Answer::Failed { .. }) => {
+                            offering.on_answer(answer, link)
+                        }
+                        _ => Err(CloseCode::Internal),
+                    }
+                });
+                self.end_if_failed(peer, result);
+            }
+        }
+    }
+
+    fn timer(&mut self, timer: Timer, now: Millis) {
+        match timer {
+            Timer::Offer(peer, number) => {
+                let result = self.with_session(&peer, number, now, |greeted, link| {
+                    if let Some(offering) = &mut greeted.offering {
+                        offering.on_timer(link);
+                    }
+                    Ok(())
+                });
+                self.end_if_failed(peer, result);
+            }
+            Timer::Watch(peer, number) => match self.sessions.get(&peer) {
+                Some(session) if session.number == number && session.is_overdue(now) => {
+                    self.end_if_failed(peer, Err(CloseCode::Timeout));
+                }
+                Some(session) if session.number == number => {
+                    let timer = Timer::Watch(peer, number);
+                    self.out
+                        .effects
+                        .push(Effect::SetTimer(timer, now + WATCH_INTERVAL_MS));
+                }
+                _ => {}
+            },
+        }
+    }
+
+    /// Acts on a greeted session, unless it has ended or been replaced since.
+    fn with_session(
+        &mut self,
+        peer: &PeerKey,
+        number: u64,
+        now: Millis,
+        act: impl FnOnce(&mut Greeted, &mut Link<'_>) -> Result<(), CloseCode>,
+    ) -> Result<(), CloseCode> {
+        let session = self
+            .sessions
+            .get_mut(peer)
+            .filter(|session| session.number == number);
+        let Some(greeted) = session.and_then(|session| session.greeted.as_mut()) else {
+            return Ok(());
+        };
+        act(
+            greeted,
+            &mut Link {
+                peer,
+                session: number,
+                now,
+                out: &mut self.out,
+            },
+        )
+    }
+
+    fn end_if_failed(&mut self, peer: PeerKey, result: Result<(), CloseCode>) {
+        if let Err(code) = result
+            && self.sessions.remove(&peer).is_some()
+        {
+            self.out.effects.push(Effect::Close(peer, code));
+        }
+    }
+
+    /// A neighbour knows these collections; those we want become ours to know.
+    fn learn_from(&mut self, peer: &PeerKey, names: BTreeSet<CollectionName>) {
+        let wanted: BTreeSet<_> = names
+            .into_iter()
+            .filter(|name| self.interest.includes(name))
+            .collect();
+        if let Some(session) = self.sessions.get_mut(peer) {
+            // Bounded by what can become known.
+            let room = COLLECTIONS_MAX.saturating_sub(session.told.len());
+            session.told.extend(wanted.iter().take(room).cloned());
+        }
+        self.learn(wanted);
+    }
+
+    /// Subscribes to new collections and passes their names on.
+    fn learn(&mut self, names: BTreeSet<CollectionName>) {
+        let mut any = false;
+        for name in names {
+            if self.known.contains(&name) {
+                continue;
+            }
+            if self.known.len() >= COLLECTIONS_MAX {
+                self.out.note(Note::TooManyCollections { collection: name });
+                continue;
+            }
+            if self.interest.includes(&name) {
+                self.out.effects.push(Effect::Subscribe(name.clone()));
+            }
+            self.known.insert(name);
+            any = true;
+        }
+        if any {
+            self.tell();
+        }
+    }
+
+    /// Tells every greeted neighbour the collections of its interest that it may not have heard of.
+    fn tell(&mut self) {
+        for (peer, session) in &mut self.sessions {
+            let Some(greeted) = &session.greeted else {
+                continue;
+            };
+            let news: BTreeSet<_> = self
+                .known
+                .iter()
+                .filter(|name| greeted.interest.includes(name) && !session.told.contains(name))
+                .cloned()
+                .collect();
+            if !news.is_empty() {
+                session.told.extend(news.iter().cloned());
+                self.out
+                    .effects
+                    .push(Effect::Send(peer.clone(), Message::Collections(news)));
+            }
+        }
+    }
+
+    /// The last sequence number of the own feed, as far as the core has heard.
+    pub fn feed_last(&self) -> Sequence {
+        self.out.feed_last
+    }
+}

@@ -1,0 +1,291 @@
+//! Taking in a neighbour's feed: offered page → what is missing → its changes → durable → acknowledged.
+
+use std::collections::VecDeque;
+
+use super::{
+    event::{Millis, Note},
+    inbox::Inbox,
+    message::{Changes, CloseCode, Message, Wanted},
+    request::{Answer, Request},
+    session::{Link, is_overdue},
+};
+use crate::{
+    limits::{FRAME_BYTES_MAX, FRAME_OVERHEAD_BYTES, HEADS_MAX},
+    replica::{
+        ChangeHash, DocumentKey, FeedPage, FeedPosition, IngestOutcome, Interest, Origin, Sequence,
+    },
+};
+
+/// Bytes that a want takes beside its heads.
+const WANT_BYTES: usize = 16;
+
+/// The direction of a session in which the neighbour's feed is taken in.
+#[derive(Debug)]
+pub(super) struct Follow {
+    feed: FeedPosition,
+    interest: Interest,
+    /// Up to here everything is durable and acknowledged.
+    cursor: Sequence,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The store is asked where we stopped last time.
+    ReadingCursor,
+    /// The neighbour's turn: it offers when it has something.
+    Waiting,
+    /// The store is asked what is missing of a page.
+    Checking(Page),
+    /// The neighbour is asked for changes.
+    Fetching {
+        page: Page,
+        inbox: Inbox,
+        since: Millis,
+    },
+    /// The store takes in the deltas of these documents.
+    Ingesting {
+        page: Page,
+        documents: Vec<DocumentKey>,
+    },
+    /// The store is told the new cursor.
+    Storing(Sequence),
+}
+
+/// What is left to do of an offered page.
+#[derive(Debug)]
+struct Page {
+    up_to: Sequence,
+    documents: Vec<DocumentKey>,
+    /// Wants that are not answered yet, by rising index.
+    wants: Vec<Wanted>,
+    /// Those of them for which a delta may still come in the present answer.
+    open: VecDeque<u32>,
+}
+
+impl Follow {
+    /// Begins to follow a feed.
+    pub fn start(feed: FeedPosition, interest: Interest, link: &mut Link<'_>) -> Self {
+        link.ask_to_follow(Request::Cursor(feed.id, interest.clone()));
+        Self {
+            feed,
+            interest,
+            cursor: Sequence::default(),
+            state: State::ReadingCursor,
+        }
+    }
+
+    /// Our cursor and the feed's last known position.
+    pub fn position(&self) -> (Sequence, Sequence) {
+        (self.cursor, self.feed.last)
+    }
+
+    pub fn is_overdue(&self, now: Millis) -> bool {
+        match self.state {
+            State::Fetching { since, .. } => is_overdue(since, now),
+            State::ReadingCursor
+            | State::Waiting
+            | State::Checking(_)
+            | State::Ingesting { .. }
+            | State::Storing(_) => false,
+        }
+    }
+
+    /// The neighbour offers a page.
+    pub fn on_offer(&mut self, offer: FeedPage, link: &mut Link<'_>) -> Result<(), CloseCode> {
+        if !matches!(self.state, State::Waiting) {
+            return Err(CloseCode::Unexpected);
+        }
+        if offer.up_to <= self.cursor {
+            return Err(CloseCode::BadCursor);
+        }
+        if !offer
+            .entries
+            .iter()
+            .all(|entry| self.interest.includes(&entry.document.collection))
+        {
+            return Err(CloseCode::Unexpected);
+        }
+        self.feed.last = self.feed.last.max(offer.up_to);
+        if offer.entries.is_empty() {
+            self.store(offer.up_to, link);
+            return Ok(());
+        }
+        let documents = offer
+            .entries
+            .iter()
+            .map(|entry| entry.document.clone())
+            .collect();
+        link.ask_to_follow(Request::Missing(offer.entries));
+        self.state = State::Checking(Page {
+            up_to: offer.up_to,
+            documents,
+            wants: Vec::new(),
+            open: VecDeque::new(),
+        });
+        Ok(())
+    }
+
+    /// The neighbour sends changes that were asked for.
+    pub fn on_changes(&mut self, changes: Changes, link: &mut Link<'_>) -> Result<(), CloseCode> {
+        let State::Fetching { page, inbox, since } = &mut self.state else {
+            return Err(CloseCode::Unexpected);
+        };
+        if changes.up_to != page.up_to
+            || (changes.pieces.is_empty() && changes.answered_below.is_none())
+        {
+            return Err(CloseCode::Unexpected);
+        }
+        *since = link.now;
+        for piece in changes.pieces {
+            inbox.add(piece, |document| page.take_open(document))?;
+        }
+        let Some(answered_below) = changes.answered_below else {
+            return Ok(());
+        };
+        let State::Fetching {
+            mut page, inbox, ..
+        } = std::mem::replace(&mut self.state, State::Waiting)
+        else {
+            return Err(CloseCode::Unexpected);
+        };
+        let deltas = inbox.finish()?;
+        page.answered(answered_below)?;
+        if deltas.is_empty() {
+            self.go_on(page, link);
+        } else {
+            let documents = deltas.iter().map(|delta| delta.document.clone()).collect();
+            link.ask_to_follow(Request::Ingest(deltas, Origin::Sync(link.peer.clone())));
+            self.state = State::Ingesting { page, documents };
+        }
+        Ok(())
+    }
+
+    /// The store has answered.
+    pub fn on_answer(&mut self, answer: Answer, link: &mut Link<'_>) -> Result<(), CloseCode> {
+        match (std::mem::replace(&mut self.state, State::Waiting), answer) {
+            (State::ReadingCursor, Answer::Cursor(cursor)) => {
+                // A cursor beyond the feed is of a feed that lost its end: begin anew.
+                self.cursor = if cursor > self.feed.last {
+                    Sequence::default()
+                } else {
+                    cursor
+                };
+                link.send(Message::Follow {
+                    feed: self.feed.id,
+                    after: self.cursor,
+                });
+            }
+            (State::Checking(mut page), Answer::Missing(missing))
+                if missing.len() == page.documents.len() =>
+            {
+                page.wants = wants(missing);
+                self.go_on(page, link);
+            }
+            (State::Ingesting { page, documents }, Answer::Ingested(outcomes)) => {
+                note_rejections(&documents, &outcomes, link);
+                if outcomes.contains(&IngestOutcome::MissingDependencies) {
+                    return Err(CloseCode::Incomplete);
+                }
+                self.go_on(page, link);
+            }
+            (State::Storing(up_to), Answer::CursorStored) => {
+                self.cursor = up_to;
+                link.send(Message::Ack { up_to });
+            }
+            _ => return Err(CloseCode::Internal),
+        }
+        Ok(())
+    }
+
+    /// Asks for what is left of a page, or finishes it.
+    fn go_on(&mut self, mut page: Page, link: &mut Link<'_>) {
+        if page.wants.is_empty() {
+            self.store(page.up_to, link);
+            return;
+        }
+        page.open = page.wants.iter().map(|want| want.index).collect();
+        link.send(Message::Want {
+            up_to: page.up_to,
+            wants: page.wants.clone(),
+        });
+        self.state = State::Fetching {
+            page,
+            inbox: Inbox::default(),
+            since: link.now,
+        };
+    }
+
+    fn store(&mut self, up_to: Sequence, link: &mut Link<'_>) {
+        link.ask_to_follow(Request::StoreCursor(
+            self.feed.id,
+            self.interest.clone(),
+            up_to,
+        ));
+        self.state = State::Storing(up_to);
+    }
+}
+
+impl Page {
+    /// Whether a delta of this document may come now; it and the wants before it are then done with.
+    fn take_open(&mut self, document: &DocumentKey) -> bool {
+        while let Some(index) = self.open.pop_front() {
+            if usize::try_from(index)
+                .ok()
+                .and_then(|index| self.documents.get(index))
+                == Some(document)
+            {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Removes the answered wants: at least the first, so that a page always comes to an end.
+    fn answered(&mut self, below: u32) -> Result<(), CloseCode> {
+        let open = self.wants.len();
+        let received_from = self.open.front().copied();
+        self.wants.retain(|want| want.index >= below);
+        let covers_received = match (received_from, self.wants.first()) {
+            // What was skipped or received must lie below the mark.
+            (Some(next), Some(first)) => next <= first.index,
+            (None, Some(_)) => false,
+            (_, None) => true,
+        };
+        if self.wants.len() < open && covers_received {
+            Ok(())
+        } else {
+            Err(CloseCode::Unexpected)
+        }
+    }
+}
+
+/// The wants of a page, small enough for one frame: a want whose heads do not fit names fewer of them, and
+/// gets more than it needs.
+fn wants(missing: Vec<Option<Vec<ChangeHash>>>) -> Vec<Wanted> {
+    let mut heads_left = (FRAME_BYTES_MAX - FRAME_OVERHEAD_BYTES - missing.len() * WANT_BYTES)
+        / size_of::<ChangeHash>();
+    let mut wants = Vec::new();
+    for (index, have_heads) in (0_u32..).zip(missing) {
+        let Some(mut have_heads) = have_heads else {
+            continue;
+        };
+        have_heads.truncate(HEADS_MAX.min(heads_left));
+        heads_left -= have_heads.len();
+        wants.push(Wanted { index, have_heads });
+    }
+    wants
+}
+
+fn note_rejections(documents: &[DocumentKey], outcomes: &[IngestOutcome], link: &mut Link<'_>) {
+    for (document, outcome) in documents.iter().zip(outcomes) {
+        if let IngestOutcome::Rejected { reason } = outcome {
+            let (peer, document, reason) = (link.peer.clone(), document.clone(), reason.clone());
+            link.out.note(Note::Rejected {
+                peer,
+                document,
+                reason,
+            });
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Offering our feed to a neighbour: page by page, one at a time, and for each the changes it asks for.
+
+use bytes::Bytes;
+
+use super::{
+    event::{Effect, Millis, Note, Timer},
+    message::{Changes, CloseCode, Message, Piece, Wanted},
+    request::{Answer, Request},
+    session::{Link, is_overdue},
+};
+use crate::{
+    limits::{FRAME_BYTES_MAX, FRAME_OVERHEAD_BYTES, HEADS_MAX, OFFER_DELAY_MS, PAGE_ENTRIES_MAX},
+    replica::{Delta, DocumentKey, FeedPage, Interest, Sequence},
+};
+
+/// Bytes that a piece takes beside its names and payload: tags, lengths and the mark for more.
+const PIECE_BYTES: usize = 24;
+
+/// The direction of a session in which the neighbour takes in our feed.
+#[derive(Debug)]
+pub(super) struct Offering {
+    interest: Interest,
+    acked: Sequence,
+    offered: Sequence,
+    /// Up to here the feed is to be offered without delay.
+    due: Sequence,
+    /// Whether a timer will raise `due`.
+    delayed: bool,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Idle,
+    /// The store is asked for the next page.
+    Reading,
+    /// The neighbour's turn to want or acknowledge.
+    Offered(Page),
+    /// The store is asked for the changes of these wants.
+    Answering {
+        page: Page,
+        asked: Vec<u32>,
+    },
+}
+
+#[derive(Debug)]
+struct Page {
+    up_to: Sequence,
+    documents: Vec<DocumentKey>,
+    /// Wants below this index have had their answer.
+    answered_below: u32,
+    since: Millis,
+}
+
+impl Offering {
+    /// Begins to offer the feed after a position.
+    pub fn start(after: Sequence, interest: Interest, link: &mut Link<'_>) -> Self {
+        let due = link.out.feed_last;
+        let mut offering = Self {
+            interest,
+            acked: after,
+            offered: after,
+            due,
+            delayed: false,
+            state: State::Idle,
+        };
+        offering.pump(link);
+        offering
+    }
+
+    /// How far the feed was offered, and acknowledged.
+    pub fn position(&self) -> (Sequence, Sequence) {
+        (self.offered, self.acked)
+    }
+
+    pub fn is_overdue(&self, now: Millis) -> bool {
+        match &self.state {
+            State::Offered(page) => is_overdue(page.since, now),
+            State::Idle | State::Reading | State::Answering { .. } => false,
+        }
+    }
+
+    /// The feed has grown, and gossip does not bring it: offer it now.
+    pub fn on_grown(&mut self, link: &mut Link<'_>) {
+        self.due = link.out.feed_last;
+        self.pump(link);
+    }
+
+    /// The feed has grown by something that gossip brings too: offer it a little later.
+    pub fn on_flooded(&mut self, link: &mut Link<'_>) {
+        if !self.delayed {
+            self.delayed = true;
+            let timer = Timer::Offer(link.peer.clone(), link.session);
+            link.out
+                .effects
+                .push(Effect::SetTimer(timer, link.now + OFFER_DELAY_MS));
+        }
+    }
+
+    /// The delay is over.
+    pub fn on_timer(&mut self, link: &mut Link<'_>) {
+        self.delayed = false;
+        self.on_grown(link);
+    }
+
+    /// The neighbour wants changes of the offered page.
+    pub fn on_want(
+        &mut self,
+        up_to: Sequence,
+        wants: Vec<Wanted>,
+        link: &mut Link<'_>,
+    ) -> Result<(), CloseCode> {
+        let State::Offered(page) = std::mem::replace(&mut self.state, State::Idle) else {
+            return Err(CloseCode::Unexpected);
+        };
+        if page.up_to != up_to || wants.is_empty() {
+            return Err(CloseCode::Unexpected);
+        }
+        let mut next = page.answered_below;
+        let (mut asked, mut requested) = (
+            Vec::with_capacity(wants.len()),
+            Vec::with_capacity(wants.len()),
+        );
+        for want in wants {
+            let document = usize::try_from(want.index)
+                .ok()
+                .and_then(|index| page.documents.get(index));
+            let Some(document) = document.filter(|_| want.index >= next) else {
+                return Err(CloseCode::Unexpected);
+            };
+            next = want.index + 1;
+            asked.push(want.index);
+            requested.push((document.clone(), want.have_heads));
+        }
+        link.ask_to_offer(Request::Changes(requested));
+        self.state = State::Answering { page, asked };
+        Ok(())
+    }
+
+    /// The neighbour has made the page durable.
+    pub fn on_ack(&mut self, up_to: Sequence, link: &mut Link<'_>) -> Result<(), CloseCode> {
+        match std::mem::replace(&mut self.state, State::Idle) {
+            State::Offered(page) if page.up_to == up_to => {
+                self.acked = up_to;
+                self.pump(link);
+                Ok(())
+            }
+            State::Offered(_) => Err(CloseCode::BadCursor),
+            State::Idle | State::Reading | State::Answering { .. } => Err(CloseCode::Unexpected),
+        }
+    }
+
+    /// The store has answered.
+    pub fn on_answer(&mut self, answer: Answer, link: &mut Link<'_>) -> Result<(), CloseCode> {
+        match (std::mem::replace(&mut self.state, State::Idle), answer) {
+            (State::Reading, Answer::Page(page)) => self.offer(page, link),
+            (
+                State::Answering { mut page, asked },
+                Answer::Changes {
+                    deltas,
+                    answered,
+                    too_large,
+                },
+            ) => {
+                let last = answered
+                    .checked_sub(1)
+                    .and_then(|last| asked.get(last))
+                    .ok_or(CloseCode::Internal)?;
+                page.answered_below = last + 1;
+                page.since = link.now;
+                if too_large > 0 {
+                    let peer = link.peer.clone();
+                    link.out.note(Note::TooLargeToSend {
+                        peer,
+                        documents: too_large,
+                    });
+                }
+                for changes in split(page.up_to, deltas, page.answered_below) {
+                    link.send(Message::Changes(changes));
+                }
+                self.state = State::Offered(page);
+                Ok(())
+            }
+            _ => Err(CloseCode::Internal),
+        }
+    }
+
+    /// Reads the next page when there is one and the neighbour is free.
+    fn pump(&mut self, link: &mut Link<'_>) {
+        #[cfg(test)]
+        if link.out.offers_off {
+            return;
+        }
+        if matches!(self.state, State::Idle) && self.acked < self.due {
+            link.ask_to_offer(Request::Page(self.acked, self.interest.clone()));
+            self.state = State::Reading;
+        }
+    }
+
+    fn offer(&mut self, mut page: FeedPage, link: &mut Link<'_>) -> Result<(), CloseCode> {
+        if page.entries.len() > PAGE_ENTRIES_MAX || page.up_to < self.acked {
+            return Err(CloseCode::Internal);
+        }
+        if page.up_to == self.acked {
+            // Nothing there after all; the next commit tries again.
+            return Ok(());
+        }
+        for entry in &mut page.entries {
+            if entry.heads.len() > HEADS_MAX {
+                entry.heads.clear();
+            }
+        }
+        link.out.feed_last = link.out.feed_last.max(page.up_to);
+        self.offered = page.up_to;
+        let documents = page
+            .entries
+            .iter()
+            .map(|entry| entry.document.clone())
+            .collect();
+        self.state = State::Offered(Page {
+            up_to: page.up_to,
+            documents,
+            answered_below: 0,
+            since: link.now,
+        });
+        link.send(Message::Offer(page));
+        Ok(())
+    }
+}
+
+/// Spreads an answer over frames, cutting payloads where a frame is full.
+fn split(up_to: Sequence, deltas: Vec<Delta>, answered_below: u32) -> Vec<Changes> {
+    const ROOM: usize = FRAME_BYTES_MAX - FRAME_OVERHEAD_BYTES;
+    let (mut frames, mut pieces, mut room) = (Vec::new(), Vec::new(), ROOM);
+    for Delta {
+        document,
+        mut payload,
+    } in deltas
+    {
+        let names = PIECE_BYTES + document.collection.as_str().len() + document.id().len();
+        loop {
+            // A piece without payload is worth a frame only when the payload is empty.
+            if room < names + payload.len().min(1) {
+                frames.push(Changes {
+                    up_to,
+                    pieces: std::mem::take(&mut pieces),
+                    answered_below: None,
+                });
+                room = ROOM;
+            }
+            let piece: Bytes = payload.split_to(payload.len().min(room - names));
+            room -= names + piece.len();
+            let more = !payload.is_empty();
+            pieces.push(Piece {
+                document: document.clone(),
+                payload: piece,
+                more,
+            });
+            if !more {
+                break;
+            }
+        }
+    }
+    frames.push(Changes {
+        up_to,
+        pieces,
+        answered_below: Some(answered_below),
+    });
+    frames
+}

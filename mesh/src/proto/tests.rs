@@ -1,0 +1,9 @@
+//! Cores in virtual time over a network in memory, and cores against hostile neighbours.
+#![allow(clippy::indexing_slicing, clippy::wildcard_enum_match_arm)]
+
+mod converge;
+mod fixtures;
+mod hostile;
+mod net;
+mod victim;
+mod wire;

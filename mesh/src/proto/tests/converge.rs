@@ -1,0 +1,327 @@
+//! Goal: whatever links, gossip and processes do, peers that stay connected for a while end with the same
+//! changes, and nobody receives what it did not ask for.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use super::{
+    fixtures::{collection, document, peer},
+    net::Net,
+};
+use crate::{
+    limits::{FRAME_BYTES_MAX, PAGE_ENTRIES_MAX},
+    proto::Message,
+    replica::{DocumentKey, Interest},
+};
+
+/// Time of quiet after which everything must have arrived, in milliseconds.
+const SETTLE_MS: u64 = 60_000;
+
+fn content(net: &mut Net) -> Bytes {
+    let length = net.random.below(200);
+    (0..length).map(|_| net.random.below(256) as u8).collect()
+}
+
+/// Random writes, cuts and crashes for ten seconds on a line of `nodes`, then quiet.
+fn random_run(seed: u64, nodes: usize, offers: bool) -> Net {
+    let mut net = Net::everything(seed, nodes);
+    net.gossip_loss_percent = 30;
+    net.line();
+    if !offers {
+        net.switch_offers_off();
+    }
+    if nodes > 3 && net.random.percent(50) {
+        net.join(50, 0, nodes - 1);
+    }
+    for _ in 0..60 {
+        let (at, node) = (
+            net.random.below(10_000),
+            net.random.below(nodes as u64) as usize,
+        );
+        let count = if net.random.percent(10) {
+            40
+        } else {
+            1 + net.random.below(3)
+        };
+        let writes = (0..count).map(|_| {
+            let key = document(
+                ["cars", "boats", "planes"][net.random.below(3) as usize],
+                net.random.below(30),
+            );
+            (key, content(&mut net))
+        });
+        let writes: Vec<_> = writes.collect();
+        net.write(at, node, writes);
+    }
+    for (a, b) in net.links() {
+        for _ in 0..net.random.below(5) {
+            let at = net.random.below(10_000);
+            let back = at + 1 + net.random.below(1_500);
+            net.cut(at, a, b);
+            net.queue_join(back, a, b);
+        }
+    }
+    for _ in 0..net.random.below(3) {
+        let (node, at) = (
+            net.random.below(nodes as u64) as usize,
+            net.random.below(9_000),
+        );
+        let (forget, back) = (net.random.percent(50), at + 1 + net.random.below(1_500));
+        net.crash(at, node, forget, back);
+    }
+    net.run_until(12_000);
+    for (a, b) in net.links() {
+        net.queue_join(12_000, a, b);
+    }
+    net.run_until(12_000 + SETTLE_MS);
+    net
+}
+
+fn assert_honest(net: &Net, seed: u64) {
+    assert_eq!(
+        net.closes,
+        [],
+        "seed {seed}: honest peers never close a session"
+    );
+    assert_eq!(net.notes, [], "seed {seed}: nothing is rejected");
+}
+
+#[test]
+fn two_three_and_five_peers_converge_whatever_happens() {
+    for seed in 0..200 {
+        for nodes in [2, 3, 5] {
+            let net = random_run(seed, nodes, true);
+            assert_honest(&net, seed);
+            assert!(
+                net.converged(),
+                "seed {seed}, {nodes} peers:\n{}",
+                net.describe()
+            );
+            for (a, b) in net.links() {
+                let status = net.nodes[a].core.status(&peer(b)).unwrap();
+                assert!(status.is_current(), "seed {seed}: {status:?}");
+            }
+        }
+    }
+}
+
+/// The oracle bites: with offers switched off, lossy gossip alone must be found insufficient.
+#[test]
+fn without_offers_a_lossy_run_does_not_converge() {
+    let failed = (0..20)
+        .filter(|seed| !random_run(*seed, 3, false).converged())
+        .count();
+    assert_eq!(failed, 20);
+}
+
+#[test]
+fn a_seed_repeats_a_run_exactly() {
+    let runs = [random_run(7, 5, true), random_run(7, 5, true)];
+    assert_eq!(runs[0].gossip_messages, runs[1].gossip_messages);
+    assert_eq!(
+        runs[0].nodes[2].core.feed_last(),
+        runs[1].nodes[2].core.feed_last()
+    );
+}
+
+/// A bulk import travels by offers alone, page by page, and at once.
+#[test]
+fn three_thousand_documents_travel_along_a_line() {
+    let mut net = Net::everything(1, 3);
+    net.line();
+    net.run_until(1_000);
+    net.keep_sent = true;
+    let writes = (0..3_000)
+        .map(|id| (document("cars", id), Bytes::from(vec![7; 200])))
+        .collect();
+    net.write(1_000, 0, writes);
+    net.run_until(3_000);
+    assert!(net.converged());
+    assert_eq!(net.nodes[2].replica.contents().len(), 3_000);
+    assert_eq!(net.gossip_messages, 0);
+    let offers = net
+        .sent
+        .iter()
+        .filter_map(|(from, _, message)| match message {
+            Message::Offer(page) if *from == 0 => Some(page.entries.len()),
+            _ => None,
+        });
+    assert_eq!(
+        offers.collect::<Vec<_>>(),
+        [
+            PAGE_ENTRIES_MAX,
+            PAGE_ENTRIES_MAX,
+            3_000 - 2 * PAGE_ENTRIES_MAX
+        ]
+    );
+    assert_honest(&net, 1);
+}
+
+/// A link that breaks near the end goes on where it stopped.
+#[test]
+fn a_broken_transfer_resumes_from_the_cursor() {
+    let mut net = Net::everything(2, 2);
+    net.line();
+    net.run_until(100);
+    net.write(
+        100,
+        0,
+        (0..5_000)
+            .map(|id| (document("cars", id), Bytes::from_static(b"x")))
+            .collect(),
+    );
+    while net.nodes[1].replica.contents().len() < 3_000 {
+        net.run_until(net.now + 1);
+    }
+    let had = net.nodes[1].replica.contents().len();
+    net.cut(net.now, 0, 1);
+    net.queue_join(net.now + 100, 0, 1);
+    net.keep_sent = true;
+    net.run_until(net.now + 5_000);
+    assert!(net.converged());
+    let offered: usize = net
+        .sent
+        .iter()
+        .map(|(from, _, message)| match message {
+            Message::Offer(page) if *from == 0 => page.entries.len(),
+            _ => 0,
+        })
+        .sum();
+    assert!(
+        offered <= 5_000 - had + PAGE_ENTRIES_MAX,
+        "{offered} documents offered again after {had}"
+    );
+}
+
+/// A delta larger than a frame is cut and put together again; many large ones are answered in turns.
+#[test]
+fn large_documents_arrive() {
+    let mut net = Net::everything(3, 3);
+    net.line();
+    net.keep_sent = true;
+    let sizes = [
+        5 << 20,
+        0,
+        1,
+        FRAME_BYTES_MAX,
+        3 << 20,
+        3 << 20,
+        15 << 20,
+        100,
+    ];
+    for (id, size) in (0..).zip(sizes) {
+        net.write(
+            10,
+            0,
+            vec![(document("cars", id), Bytes::from(vec![id as u8; size]))],
+        );
+    }
+    net.run_until(5_000);
+    assert!(net.converged());
+    assert_eq!(net.nodes[2].replica.contents().len(), sizes.len());
+    assert_honest(&net, 3);
+}
+
+/// A live edit reaches the end of a line by gossip, and the delayed offers find nothing missing.
+#[test]
+fn live_edits_travel_by_flood() {
+    let mut net = Net::everything(4, 3);
+    net.line();
+    net.write(
+        10,
+        0,
+        vec![(document("cars", 0), Bytes::from_static(b"first"))],
+    );
+    net.run_until(2_000);
+    net.keep_sent = true;
+    for edit in 0..20 {
+        net.write(
+            2_000 + 200 * edit,
+            0,
+            vec![(document("cars", edit), Bytes::from_static(b"edit"))],
+        );
+    }
+    net.run_until(8_000);
+    assert!(net.converged());
+    let wants = net
+        .sent
+        .iter()
+        .filter(|(_, _, message)| matches!(message, Message::Want { .. }))
+        .count();
+    assert!(
+        wants <= 4,
+        "gossip (at most 60 ms per hop) nearly always precedes the offer: {wants} wants"
+    );
+}
+
+/// What is learnt from one neighbour by offer is flooded on to the others when it is little.
+#[test]
+fn what_is_little_is_flooded_on() {
+    let mut net = Net::everything(5, 3);
+    net.line();
+    net.cut(500, 0, 1);
+    net.write(
+        600,
+        0,
+        vec![(document("cars", 1), Bytes::from_static(b"offline"))],
+    );
+    net.queue_join(700, 0, 1);
+    net.run_until(690);
+    net.gossip_messages = 0;
+    net.run_until(3_000);
+    assert!(net.converged());
+    assert_eq!(
+        net.gossip_messages, 2,
+        "peer 1 tells both neighbours, and neither passes it on to anyone"
+    );
+}
+
+/// An uninterested peer gets nothing of other collections, by no path; an interested one behind gets all.
+#[test]
+fn interest_is_respected() {
+    let cars = Interest::Collections(BTreeSet::from([collection("cars")]));
+    for seed in 0..20 {
+        let mut net = Net::new(
+            seed,
+            vec![
+                Interest::Everything,
+                Interest::Everything,
+                cars.clone(),
+                Interest::Everything,
+            ],
+        );
+        net.gossip_loss_percent = 20;
+        net.keep_sent = true;
+        net.line();
+        for step in 0..50 {
+            let name = ["cars", "boats"][(step % 2) as usize];
+            let (at, count) = (net.random.below(3_000), 1 + net.random.below(30));
+            let writes =
+                (0..count).map(|id| (document(name, step * 100 + id), Bytes::from_static(b"w")));
+            let writes = writes.collect();
+            net.write(at, if step % 5 == 0 { 3 } else { 0 }, writes);
+        }
+        net.run_until(SETTLE_MS);
+        let of = |node: usize, name: &str| -> Vec<DocumentKey> {
+            let contents = net.nodes[node].replica.contents();
+            contents
+                .into_keys()
+                .filter(|key| key.collection == collection(name))
+                .collect()
+        };
+        assert_eq!(of(0, "cars"), of(2, "cars"));
+        assert_eq!(of(0, "cars"), of(3, "cars"));
+        assert_eq!(of(2, "boats"), []);
+        for (_, to, message) in &net.sent {
+            if let (2, Message::Offer(page)) = (to, message) {
+                assert!(
+                    page.entries
+                        .iter()
+                        .all(|entry| entry.document.collection == collection("cars"))
+                );
+            }
+        }
+        assert_honest(&net, seed);
+    }
+}

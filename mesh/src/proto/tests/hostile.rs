@@ -1,0 +1,320 @@
+//! Goal: whatever a neighbour says, the session ends with the fitting code (or goes on when it was
+//! harmless), nothing panics, and what a session holds stays within its limits.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use bytes::Bytes;
+use proptest::{collection::vec, prelude::*};
+
+use super::{
+    fixtures::{collection, document, peer},
+    victim::*,
+};
+use crate::{
+    limits::{
+        ANSWER_BYTES_MAX, ANSWER_TIMEOUT_MS, COLLECTIONS_MAX, DOCUMENT_BYTES_MAX,
+        FLOODS_WAITING_MAX, SESSIONS_MAX, WATCH_INTERVAL_MS,
+    },
+    memory::MemoryReplica,
+    proto::{
+        CloseCode, Core, CoreConfig, Effect, Event, FloodId, Message, Millis, RequestId, Timer,
+        Verdict,
+    },
+    replica::{Delta, IngestOutcome, Interest, Replica},
+};
+
+/// In which state, which message, and the code it must end with.
+type Case = (fn() -> Victim, Message, CloseCode);
+
+#[test]
+fn each_message_out_of_turn_or_out_of_range_ends_the_session_with_its_code() {
+    use CloseCode::{BadCursor, Incomplete, SameFeed, Unexpected};
+    let car = || document("cars", 77);
+    let cases: [Case; _] = [
+        (Victim::new, follow(OWN_FEED, 0), Unexpected),
+        (Victim::new, ack(1), Unexpected),
+        (Victim::new, offer(1, vec![]), Unexpected),
+        (Victim::new, hello(OWN_FEED, 0), SameFeed),
+        (Victim::greeted, hello(THEIR_FEED, 100), Unexpected),
+        (Victim::greeted, follow(THEIR_FEED, 0), BadCursor),
+        (Victim::greeted, follow(OWN_FEED, 4), BadCursor),
+        (Victim::greeted, follow(OWN_FEED, u64::MAX), BadCursor),
+        (Victim::greeted, offer(0, vec![]), BadCursor),
+        (
+            Victim::greeted,
+            offer(1, vec![offered("boats", 1)]),
+            Unexpected,
+        ),
+        (Victim::greeted, want(1, &[0]), Unexpected),
+        (Victim::greeted, ack(1), Unexpected),
+        (Victim::greeted, changes(1, vec![], Some(1)), Unexpected),
+        (Victim::fetching, offer(20, vec![]), Unexpected),
+        (Victim::fetching, changes(9, vec![], Some(2)), Unexpected),
+        (Victim::fetching, changes(10, vec![], None), Unexpected),
+        (Victim::fetching, changes(10, vec![], Some(0)), Unexpected),
+        (
+            Victim::fetching,
+            changes(10, vec![piece(document("cars", 1), 1, false)], None),
+            Unexpected,
+        ),
+        (
+            Victim::fetching,
+            changes(
+                10,
+                vec![piece(car(), 1, true), piece(document("cars", 78), 1, false)],
+                None,
+            ),
+            Unexpected,
+        ),
+        (
+            Victim::fetching,
+            changes(
+                10,
+                vec![piece(car(), 1, false), piece(car(), 1, false)],
+                None,
+            ),
+            Unexpected,
+        ),
+        (
+            Victim::fetching,
+            changes(10, vec![piece(car(), 1, true)], Some(1)),
+            Unexpected,
+        ),
+        (
+            Victim::fetching,
+            changes(10, vec![piece(document("cars", 78), 1, false)], Some(1)),
+            Unexpected,
+        ),
+        (
+            Victim::fetching,
+            changes(10, vec![orphan(car())], Some(2)),
+            Incomplete,
+        ),
+        (Victim::offering, follow(OWN_FEED, 0), Unexpected),
+        (Victim::offering, ack(2), BadCursor),
+        (Victim::offering, ack(u64::MAX), BadCursor),
+        (Victim::offering, want(2, &[0]), Unexpected),
+        (Victim::offering, want(3, &[]), Unexpected),
+        (Victim::offering, want(3, &[3]), Unexpected),
+        (Victim::offering, want(3, &[u32::MAX]), Unexpected),
+        (Victim::offering, want(3, &[1, 1]), Unexpected),
+        (Victim::offering, want(3, &[2, 0]), Unexpected),
+    ];
+    for (start, message, code) in cases {
+        let mut victim = start();
+        victim.hear(message.clone());
+        assert_eq!(victim.closed, Some(code), "{message:?}");
+        assert_eq!(victim.core.status(&peer(9)), None);
+        assert_eq!(victim.replica.contents().len(), 3, "nothing is stored");
+    }
+}
+
+/// Wants may be repeated for a page, but only forwards: nobody makes us send a page for ever.
+#[test]
+fn an_answered_want_cannot_be_repeated() {
+    let mut victim = Victim::offering();
+    victim.hear(want(3, &[0, 1]));
+    assert_eq!(victim.closed, None);
+    victim.hear(want(3, &[1]));
+    assert_eq!(victim.closed, Some(CloseCode::Unexpected));
+}
+
+#[test]
+fn payloads_beyond_the_limits_end_the_session() {
+    let mut victim = Victim::fetching();
+    for _ in 0..DOCUMENT_BYTES_MAX >> 20 {
+        victim.hear(changes(
+            10,
+            vec![piece(document("cars", 77), 1 << 20, true)],
+            None,
+        ));
+        assert_eq!(victim.closed, None);
+    }
+    victim.hear(changes(
+        10,
+        vec![piece(document("cars", 77), 1, true)],
+        None,
+    ));
+    assert_eq!(victim.closed, Some(CloseCode::TooLarge));
+
+    let mut victim = Victim::fetching();
+    victim.hear(changes(
+        10,
+        vec![piece(document("cars", 77), ANSWER_BYTES_MAX, false)],
+        None,
+    ));
+    assert_eq!(victim.closed, None);
+    victim.hear(changes(
+        10,
+        vec![piece(document("cars", 78), 1, false)],
+        None,
+    ));
+    assert_eq!(victim.closed, Some(CloseCode::TooLarge));
+}
+
+/// Malformed changes are noted and passed over: one bad document does not hold up the others for ever.
+#[test]
+fn rejected_changes_do_not_stop_the_feed() {
+    let mut victim = Victim::fetching();
+    let pieces = vec![
+        piece(document("cars", 77), 3, false),
+        piece(document("cars", 78), 3, false),
+    ];
+    victim.hear(changes(10, pieces, Some(2)));
+    assert_eq!(victim.said.last(), Some(&ack(10)));
+    assert_eq!(victim.replica.contents().len(), 3);
+}
+
+#[test]
+fn undecodable_bytes_end_the_session() {
+    let mut victim = Victim::greeted();
+    victim.feed(Event::Undecodable(peer(9), CloseCode::Malformed));
+    assert_eq!(victim.closed, Some(CloseCode::Malformed));
+}
+
+/// Names of collections cannot fill the memory: at most `COLLECTIONS_MAX` are kept, however many come.
+#[test]
+fn collections_are_bounded() {
+    let mut victim = Victim::new();
+    let replica = Arc::new(MemoryReplica::new(OWN_FEED));
+    let config = CoreConfig {
+        feed: replica.feed().unwrap(),
+        collections: BTreeSet::new(),
+        interest: Interest::Everything,
+    };
+    victim.core = Core::new(config).0;
+    victim.feed(Event::Connected(peer(9)));
+    victim.hear(hello(THEIR_FEED, 0));
+    for round in 0..20 {
+        let names = (0..COLLECTIONS_MAX)
+            .map(|n| collection(&format!("{round}-{n}")))
+            .collect();
+        victim.hear(Message::Collections(names));
+    }
+    assert_eq!(victim.closed, None);
+    assert_eq!(victim.core.collections().len(), COLLECTIONS_MAX);
+}
+
+#[test]
+fn sessions_are_bounded() {
+    let mut victim = Victim::new();
+    for index in 10..9 + SESSIONS_MAX {
+        victim.feed(Event::Connected(peer(index)));
+        assert_eq!(victim.closed, None);
+    }
+    victim.feed(Event::Connected(peer(9 + SESSIONS_MAX)));
+    assert_eq!(victim.closed, Some(CloseCode::Busy));
+}
+
+/// A neighbour that owes an answer and stays silent is let go, in each state that waits for one.
+#[test]
+fn silence_is_not_waited_for_for_ever() {
+    for start in [Victim::new, Victim::fetching, Victim::offering] {
+        let mut victim = start();
+        victim.now = Millis(ANSWER_TIMEOUT_MS - 1);
+        victim.feed(Event::Timer(Timer::Watch(peer(9), 0)));
+        assert_eq!(victim.closed, None);
+        victim.now = Millis(ANSWER_TIMEOUT_MS + WATCH_INTERVAL_MS);
+        victim.feed(Event::Timer(Timer::Watch(peer(9), 0)));
+        assert_eq!(victim.closed, Some(CloseCode::Timeout));
+    }
+}
+
+/// Floods: nonsense is rejected, changes that come too early are ignored, and a store that does not keep
+/// up lets a bounded number wait.
+#[test]
+fn floods_are_judged_and_bounded() {
+    let flood = |victim: &mut Victim, payload: Bytes| {
+        let id = FloodId::of(&payload);
+        victim.feed(Event::Flooded {
+            source: peer(9),
+            id,
+            collection: collection("cars"),
+            payload,
+        });
+        victim.judged.pop()
+    };
+    let mut victim = Victim::greeted();
+    assert_eq!(
+        flood(&mut victim, Bytes::from_static(b"nonsense")),
+        Some(Verdict::Reject)
+    );
+    assert_eq!(flood(&mut victim, Bytes::new()), Some(Verdict::Reject));
+    let early = orphan(document("cars", 5));
+    let early = Delta {
+        document: early.document,
+        payload: early.payload,
+    };
+    let early = crate::proto::codec::encode_flood(&[&early]);
+    assert_eq!(flood(&mut victim, early.clone()), Some(Verdict::Ignore));
+
+    // Without answers from the store.
+    let mut core = victim.core;
+    let (mut asked, mut ignored) = (0, 0);
+    for _ in 0..FLOODS_WAITING_MAX + 11 {
+        let id = FloodId::of(&early);
+        let event = Event::Flooded {
+            source: peer(9),
+            id,
+            collection: collection("cars"),
+            payload: early.clone(),
+        };
+        for effect in core.handle(event, Millis(0)) {
+            match effect {
+                Effect::Ask(..) => asked += 1,
+                Effect::Judge {
+                    verdict: Verdict::Ignore,
+                    ..
+                } => ignored += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert_eq!((asked, ignored), (1, 10));
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let number = || prop_oneof![0_u64..12, Just(100), Just(u64::MAX)];
+    let documents = vec((0_u64..4).prop_map(|id| offered("cars", id)), 0..4);
+    let message = prop_oneof![
+        Just(hello(THEIR_FEED, 10)),
+        (any::<bool>(), number())
+            .prop_map(|(own, after)| follow(if own { OWN_FEED } else { THEIR_FEED }, after)),
+        (number(), documents).prop_map(|(up_to, entries)| offer(up_to, entries)),
+        (number(), vec(0_u32..5, 0..4)).prop_map(|(up_to, indexes)| want(up_to, &indexes)),
+        (
+            number(),
+            vec((0_u64..4, 0_usize..9, any::<bool>()), 0..4),
+            any::<Option<u32>>()
+        )
+            .prop_map(|(up_to, pieces, below)| {
+                let pieces = pieces
+                    .into_iter()
+                    .map(|(id, bytes, more)| piece(document("cars", id), bytes, more));
+                changes(up_to, pieces.collect(), below)
+            }),
+        number().prop_map(ack),
+        any::<u32>().prop_map(|code| Message::Close(CloseCode::from_number(code))),
+    ];
+    prop_oneof![
+        8 => message.prop_map(|message| Event::Received(peer(9), message)),
+        1 => Just(Event::Connected(peer(9))),
+        1 => Just(Event::Disconnected(peer(9))),
+        1 => (0_u64..3).prop_map(|number| Event::Timer(Timer::Offer(peer(9), number))),
+        1 => (0_u64..9).prop_map(|id| {
+            Event::Answered(RequestId(id), crate::proto::Answer::Ingested(vec![IngestOutcome::Known]))
+        }),
+    ]
+}
+
+proptest! {
+    /// No sequence of events makes a core panic or store anything that was not asked for.
+    #[test]
+    fn arbitrary_events_do_no_harm(events in vec(any_event(), 0..60)) {
+        let mut victim = Victim::new();
+        for event in events {
+            victim.feed(event);
+        }
+        prop_assert_eq!(victim.replica.contents().len(), 3);
+    }
+}

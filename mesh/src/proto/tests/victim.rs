@@ -1,0 +1,181 @@
+//! A core whose one neighbour says what the test chooses, and short forms of what it may say.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use bytes::Bytes;
+
+use super::fixtures::{collection, document, peer};
+use crate::{
+    memory::MemoryReplica,
+    proto::{
+        Changes, CloseCode, Core, CoreConfig, Effect, Event, Hello, Message, Millis, Piece,
+        Verdict, Wanted, execute,
+    },
+    replica::{
+        ChangeHash, DocumentKey, FeedId, FeedPage, FeedPosition, Interest, Offered, Replica,
+        Sequence,
+    },
+};
+
+pub const OWN_FEED: FeedId = FeedId([1; 16]);
+pub const THEIR_FEED: FeedId = FeedId([2; 16]);
+
+/// A core with a store of three documents, and a neighbour whose words the test chooses.
+pub struct Victim {
+    pub core: Core,
+    pub replica: Arc<MemoryReplica>,
+    pub now: Millis,
+    pub said: Vec<Message>,
+    pub closed: Option<CloseCode>,
+    pub judged: Vec<Verdict>,
+}
+
+impl Victim {
+    pub fn new() -> Self {
+        let replica = Arc::new(MemoryReplica::new(OWN_FEED));
+        replica.write(
+            (0..3)
+                .map(|id| (document("cars", id), Bytes::from_static(b"mine")))
+                .collect(),
+        );
+        let config = CoreConfig {
+            feed: replica.feed().unwrap(),
+            collections: replica.collections().unwrap(),
+            interest: Interest::Collections(BTreeSet::from([collection("cars")])),
+        };
+        let (said, judged) = Default::default();
+        let mut victim = Self {
+            core: Core::new(config).0,
+            replica,
+            now: Millis(0),
+            said,
+            closed: None,
+            judged,
+        };
+        victim.feed(Event::Connected(peer(9)));
+        victim
+    }
+
+    pub fn greeted() -> Self {
+        let mut victim = Self::new();
+        victim.hear(hello(THEIR_FEED, 100));
+        victim
+    }
+
+    /// A victim that has asked for the changes of one offered document.
+    pub fn fetching() -> Self {
+        let mut victim = Self::greeted();
+        victim.hear(offer(10, vec![offered("cars", 77), offered("cars", 78)]));
+        assert!(matches!(victim.said.last(), Some(Message::Want { .. })));
+        victim
+    }
+
+    /// A victim that has offered its three documents.
+    pub fn offering() -> Self {
+        let mut victim = Self::greeted();
+        victim.hear(Message::Follow {
+            feed: OWN_FEED,
+            after: Sequence(0),
+        });
+        assert!(matches!(victim.said.last(), Some(Message::Offer(_))));
+        victim
+    }
+
+    pub fn hear(&mut self, message: Message) -> &mut Self {
+        self.feed(Event::Received(peer(9), message));
+        self
+    }
+
+    pub fn feed(&mut self, event: Event) {
+        for effect in self.core.handle(event, self.now) {
+            match effect {
+                Effect::Send(_, message) => self.said.push(message),
+                Effect::Close(_, code) => self.closed = Some(code),
+                Effect::Judge { verdict, .. } => self.judged.push(verdict),
+                Effect::Ask(id, request) => {
+                    let answer = execute(&*self.replica, request);
+                    self.feed(Event::Answered(id, answer));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+pub fn hello(id: FeedId, last: u64) -> Message {
+    let feed = FeedPosition {
+        id,
+        last: Sequence(last),
+    };
+    Message::Hello(Hello {
+        feed,
+        collections: BTreeSet::new(),
+        interest: Interest::Everything,
+    })
+}
+
+pub fn offered(name: &str, id: u64) -> Offered {
+    Offered {
+        document: document(name, id),
+        heads: vec![ChangeHash([id as u8; 32])],
+    }
+}
+
+pub fn offer(up_to: u64, entries: Vec<Offered>) -> Message {
+    Message::Offer(FeedPage {
+        entries,
+        up_to: Sequence(up_to),
+    })
+}
+
+pub fn want(up_to: u64, indexes: &[u32]) -> Message {
+    let wants = indexes.iter().map(|index| Wanted {
+        index: *index,
+        have_heads: vec![ChangeHash([9; 32]); 3],
+    });
+    Message::Want {
+        up_to: Sequence(up_to),
+        wants: wants.collect(),
+    }
+}
+
+pub fn changes(up_to: u64, pieces: Vec<Piece>, answered_below: Option<u32>) -> Message {
+    Message::Changes(Changes {
+        up_to: Sequence(up_to),
+        pieces,
+        answered_below,
+    })
+}
+
+pub fn piece(document: DocumentKey, bytes: usize, more: bool) -> Piece {
+    Piece {
+        document,
+        payload: Bytes::from(vec![0; bytes]),
+        more,
+    }
+}
+
+pub fn ack(up_to: u64) -> Message {
+    Message::Ack {
+        up_to: Sequence(up_to),
+    }
+}
+
+pub fn follow(feed: FeedId, after: u64) -> Message {
+    Message::Follow {
+        feed,
+        after: Sequence(after),
+    }
+}
+
+/// A well-formed change that builds on one that was not sent.
+pub fn orphan(document: DocumentKey) -> Piece {
+    let mut payload = 1_u32.to_be_bytes().to_vec();
+    payload.extend([5; 32]);
+    payload.extend(0_u32.to_be_bytes());
+    Piece {
+        document,
+        payload: payload.into(),
+        more: false,
+    }
+}

@@ -1,0 +1,277 @@
+//! Goal: the exact bytes of every message are pinned, every message survives the way through bytes, and
+//! no truncation of a message is taken for one.
+
+use std::collections::BTreeSet;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use proptest::{collection::vec, prelude::*};
+
+use super::fixtures::{collection, document};
+use crate::{
+    limits::{COLLECTIONS_MAX, FRAME_BYTES_MAX, HEADS_MAX, PAGE_ENTRIES_MAX},
+    proto::{
+        Changes, CloseCode, DecodeError, Hello, Message, Piece, Wanted,
+        codec::{decode_flood, encode_flood},
+        decode_frame, encode_frame, topic_name,
+    },
+    replica::{
+        ChangeHash, CollectionName, Delta, DocumentKey, FeedId, FeedPage, FeedPosition, Interest,
+        Offered, Sequence, hex,
+    },
+};
+
+fn head(byte: u8) -> ChangeHash {
+    ChangeHash([byte; 32])
+}
+
+fn pinned() -> Vec<(Message, &'static str)> {
+    let cars = || BTreeSet::from([collection("cars")]);
+    let feed = FeedId([0xaa; 16]);
+    let document = document("cars", 7);
+    vec![
+        (
+            Message::Hello(Hello {
+                feed: FeedPosition {
+                    id: feed,
+                    last: Sequence(300),
+                },
+                collections: cars(),
+                interest: Interest::Everything,
+            }),
+            "000000210a1f08011210aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa18ac022204636172732801",
+        ),
+        (
+            Message::Hello(Hello {
+                feed: FeedPosition {
+                    id: feed,
+                    last: Sequence(0),
+                },
+                collections: BTreeSet::new(),
+                interest: Interest::Collections(cars()),
+            }),
+            "0000001c0a1a08011210aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa320463617273",
+        ),
+        (
+            Message::Follow {
+                feed,
+                after: Sequence(5),
+            },
+            "0000001612140a10aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa1005",
+        ),
+        (
+            Message::Offer(FeedPage {
+                entries: vec![Offered {
+                    document: document.clone(),
+                    heads: vec![head(1)],
+                }],
+                up_to: Sequence(9),
+            }),
+            "000000311a2f0809122b0a04636172731201371a200101010101010101010101010101010101010101010101010101010101010101",
+        ),
+        (
+            Message::Want {
+                up_to: Sequence(9),
+                wants: vec![Wanted {
+                    index: 0,
+                    have_heads: vec![head(2)],
+                }],
+            },
+            "0000002822260809122212200202020202020202020202020202020202020202020202020202020202020202",
+        ),
+        (
+            Message::Changes(Changes {
+                up_to: Sequence(9),
+                pieces: vec![Piece {
+                    document,
+                    payload: Bytes::from_static(b"abc"),
+                    more: true,
+                }],
+                answered_below: Some(1),
+            }),
+            "0000001a2a18080912100a04636172731201371a03616263200118012001",
+        ),
+        (Message::Ack { up_to: Sequence(9) }, "0000000432020809"),
+        (Message::Collections(cars()), "000000083a060a0463617273"),
+        (Message::Close(CloseCode::Unexpected), "0000000442020805"),
+    ]
+}
+
+#[test]
+fn the_bytes_of_every_message_are_pinned() {
+    for (message, bytes) in pinned() {
+        assert_eq!(hex(&encode_frame(&message)), bytes, "{message:?}");
+    }
+}
+
+#[test]
+fn the_bytes_of_a_flood_and_a_topic_are_pinned() {
+    let delta = Delta {
+        document: document("cars", 7),
+        payload: Bytes::from_static(b"abc"),
+    };
+    assert_eq!(
+        hex(&encode_flood(&[&delta])),
+        "0a0e0a04636172731201371a03616263"
+    );
+    assert_eq!(
+        topic_name("demo", &collection("cars")),
+        "/sedge/1/e835fc5d0776a415f8ba369fd0e4e540"
+    );
+}
+
+fn any_document() -> impl Strategy<Value = DocumentKey> {
+    ("[a-zé ]{1,20}", vec(any::<u8>(), 1..40))
+        .prop_map(|(name, id)| DocumentKey::new(CollectionName::new(&name).unwrap(), id).unwrap())
+}
+
+fn any_heads() -> impl Strategy<Value = Vec<ChangeHash>> {
+    vec(any::<[u8; 32]>().prop_map(ChangeHash), 0..5)
+}
+
+fn any_names() -> impl Strategy<Value = BTreeSet<CollectionName>> {
+    vec("[a-z]{1,9}", 0..5).prop_map(|names| names.iter().map(|name| collection(name)).collect())
+}
+
+fn any_bytes() -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), 0..100).prop_map(Bytes::from)
+}
+
+fn any_message() -> impl Strategy<Value = Message> {
+    let sequence = || any::<u64>().prop_map(Sequence);
+    let feed = || any::<[u8; 16]>().prop_map(FeedId);
+    let interest = prop_oneof![
+        Just(Interest::Everything),
+        any_names().prop_map(Interest::Collections)
+    ];
+    let offered =
+        (any_document(), any_heads()).prop_map(|(document, heads)| Offered { document, heads });
+    let wanted =
+        (any::<u32>(), any_heads()).prop_map(|(index, have_heads)| Wanted { index, have_heads });
+    let piece =
+        (any_document(), any_bytes(), any::<bool>()).prop_map(|(document, payload, more)| Piece {
+            document,
+            payload,
+            more,
+        });
+    prop_oneof![
+        (feed(), sequence(), any_names(), interest).prop_map(
+            |(id, last, collections, interest)| {
+                Message::Hello(Hello {
+                    feed: FeedPosition { id, last },
+                    collections,
+                    interest,
+                })
+            }
+        ),
+        (feed(), sequence()).prop_map(|(feed, after)| Message::Follow { feed, after }),
+        (vec(offered, 0..6), sequence())
+            .prop_map(|(entries, up_to)| Message::Offer(FeedPage { entries, up_to })),
+        (sequence(), vec(wanted, 0..6)).prop_map(|(up_to, wants)| Message::Want { up_to, wants }),
+        (sequence(), vec(piece, 0..6), any::<Option<u32>>()).prop_map(
+            |(up_to, pieces, answered_below)| {
+                Message::Changes(Changes {
+                    up_to,
+                    pieces,
+                    answered_below,
+                })
+            }
+        ),
+        sequence().prop_map(|up_to| Message::Ack { up_to }),
+        any_names().prop_map(Message::Collections),
+        any::<u32>().prop_map(|code| Message::Close(CloseCode::from_number(code))),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn every_message_survives_the_way_through_bytes(message in any_message()) {
+        let frame = encode_frame(&message);
+        prop_assert_eq!(usize::try_from(u32::from_be_bytes(frame[..4].try_into().unwrap())).unwrap(), frame.len() - 4);
+        prop_assert_eq!(decode_frame(frame.slice(4..)).unwrap(), message);
+    }
+
+    /// The message is one field of its frame, so every cut is noticed.
+    #[test]
+    fn truncation_is_refused(message in any_message()) {
+        let body = encode_frame(&message).slice(4..);
+        for end in 0..body.len() {
+            prop_assert!(decode_frame(body.slice(..end)).is_err(), "cut at {}", end);
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_do_no_harm(bytes in vec(any::<u8>(), 0..300)) {
+        let bytes = Bytes::from(bytes);
+        drop(decode_frame(bytes.clone()));
+        drop(decode_flood(bytes, &collection("cars")));
+    }
+
+    #[test]
+    fn a_flood_survives_the_way_through_bytes(id in 0..99_u64, payloads in vec(any_bytes(), 1..16)) {
+        let deltas: Vec<_> = payloads
+            .into_iter()
+            .map(|payload| Delta { document: document("cars", id), payload })
+            .collect();
+        let payload = encode_flood(&deltas.iter().collect::<Vec<_>>());
+        prop_assert_eq!(decode_flood(payload.clone(), &collection("cars")).unwrap(), deltas);
+        prop_assert!(decode_flood(payload, &collection("boats")).is_err());
+    }
+}
+
+/// Lists beyond their limit are refused before they are decoded: a megabyte of empty entries included.
+#[test]
+fn lists_beyond_their_limit_are_refused() {
+    let refused = |message: Message| {
+        matches!(
+            decode_frame(encode_frame(&message).slice(4..)),
+            Err(DecodeError::TooLarge { .. })
+        )
+    };
+    let entry = |heads| Offered {
+        document: document("c", 1),
+        heads: vec![head(1); heads],
+    };
+    assert!(refused(Message::Offer(FeedPage {
+        entries: vec![entry(1); PAGE_ENTRIES_MAX + 1],
+        up_to: Sequence(1)
+    })));
+    assert!(refused(Message::Offer(FeedPage {
+        entries: vec![entry(HEADS_MAX + 1)],
+        up_to: Sequence(1)
+    })));
+    let names = (0..=COLLECTIONS_MAX)
+        .map(|n| collection(&n.to_string()))
+        .collect();
+    assert!(refused(Message::Collections(names)));
+
+    for tag in [0x1a_u8, 0x22, 0x2a, 0x3a] {
+        let mut body = BytesMut::new();
+        body.put_u8(tag);
+        let list = 900_000_u32;
+        body.put_slice(&[
+            (list & 0x7f) as u8 | 0x80,
+            ((list >> 7) & 0x7f) as u8 | 0x80,
+            (list >> 14) as u8,
+        ]);
+        body.put_bytes(0x12, 0);
+        for _ in 0..list / 2 {
+            body.put_slice(&[0x12, 0]);
+        }
+        assert!(matches!(
+            decode_frame(body.freeze()),
+            Err(DecodeError::TooLarge { .. })
+        ));
+    }
+    let too_long = Bytes::from(vec![0; FRAME_BYTES_MAX + 1]);
+    assert!(matches!(
+        decode_frame(too_long),
+        Err(DecodeError::TooLarge { .. })
+    ));
+}
+
+/// A hello of another version is told apart from nonsense, whatever else it holds.
+#[test]
+fn another_version_is_named() {
+    let body = Bytes::from_static(&[0x0a, 0x04, 0x08, 0x02, 0x38, 0x01]);
+    assert_eq!(decode_frame(body), Err(DecodeError::Version(2)));
+}

@@ -1,0 +1,359 @@
+//! What a store must offer to be replicated. The mesh sees documents as names, heads and opaque
+//! payloads: it never looks inside a change. The calls are synchronous; the driver makes them one
+//! after the other on a blocking worker, so none of them ever holds up the network.
+
+use std::{collections::BTreeSet, fmt, sync::Arc};
+
+use bytes::Bytes;
+
+use crate::limits::{COLLECTION_NAME_BYTES_MAX, DOCUMENT_ID_BYTES_MAX};
+
+/// A peer, by the bytes of its public name (a libp2p `PeerId` in the driver).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerKey(Arc<[u8]>);
+
+impl PeerKey {
+    /// Takes the peer's name as bytes.
+    pub fn new(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+
+    /// The bytes of the name.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PeerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tail = self.0.len().saturating_sub(4);
+        write!(f, "PeerKey(…{})", hex(self.0.get(tail..).unwrap_or(&[])))
+    }
+}
+
+/// The identity of a feed, drawn anew for every store: sequence numbers of one feed mean nothing in another.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FeedId(pub [u8; 16]);
+
+impl fmt::Debug for FeedId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FeedId({})", hex(&self.0))
+    }
+}
+
+/// A position in a feed. The first entry has 1; 0 stands for "before everything".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sequence(pub u64);
+
+/// The hash of a change.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChangeHash(pub [u8; 32]);
+
+impl fmt::Debug for ChangeHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, ..] = self.0;
+        write!(f, "ChangeHash({}…)", hex(&[a, b, c, d]))
+    }
+}
+
+/// The name of a collection: 1 to 255 bytes of UTF-8.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CollectionName(Arc<str>);
+
+impl CollectionName {
+    /// Checks the length of a name.
+    ///
+    /// # Errors
+    /// [`NameError`] when the name is empty or longer than the protocol carries.
+    pub fn new(name: &str) -> Result<Self, NameError> {
+        if name.is_empty() || name.len() > COLLECTION_NAME_BYTES_MAX {
+            return Err(NameError {
+                what: "collection name",
+                bytes: name.len(),
+                bytes_max: COLLECTION_NAME_BYTES_MAX,
+            });
+        }
+        Ok(Self(name.into()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CollectionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A document of a collection. Its id is the store's encoding of `_id`, opaque to the mesh.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DocumentKey {
+    /// The document's collection.
+    pub collection: CollectionName,
+    id: Bytes,
+}
+
+impl DocumentKey {
+    /// Names a document.
+    ///
+    /// # Errors
+    /// [`NameError`] when the id is empty or longer than the protocol carries.
+    pub fn new(collection: CollectionName, id: impl Into<Bytes>) -> Result<Self, NameError> {
+        let id = id.into();
+        if id.is_empty() || id.len() > DOCUMENT_ID_BYTES_MAX {
+            return Err(NameError {
+                what: "document id",
+                bytes: id.len(),
+                bytes_max: DOCUMENT_ID_BYTES_MAX,
+            });
+        }
+        Ok(Self { collection, id })
+    }
+
+    /// The id's bytes.
+    pub fn id(&self) -> &Bytes {
+        &self.id
+    }
+}
+
+/// A name that the protocol cannot carry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a {what} of {bytes} bytes cannot be replicated: it must have 1 to {bytes_max} bytes; choose another name"
+)]
+pub struct NameError {
+    /// The kind of name.
+    pub what: &'static str,
+    /// Its length in bytes.
+    pub bytes: usize,
+    /// The greatest length in bytes.
+    pub bytes_max: usize,
+}
+
+/// The collections a peer wants to hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Interest {
+    /// All collections, also those that come into being later.
+    #[default]
+    Everything,
+    /// The named collections only.
+    Collections(BTreeSet<CollectionName>),
+}
+
+impl Interest {
+    /// Whether a collection is part of it.
+    pub fn includes(&self, collection: &CollectionName) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Collections(names) => names.contains(collection),
+        }
+    }
+}
+
+/// A store's feed: which, and how far it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeedPosition {
+    /// The feed's identity.
+    pub id: FeedId,
+    /// Its last sequence number; 0 when it is empty.
+    pub last: Sequence,
+}
+
+/// A document in a page of a feed, with the heads it has *now* (not those of the feed entry).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offered {
+    /// The document.
+    pub document: DocumentKey,
+    /// Its current heads. In a received offer, none means "too many to name: ask for it".
+    pub heads: Vec<ChangeHash>,
+}
+
+impl Offered {
+    /// Upper bound of its size on the wire, in bytes.
+    pub fn wire_bytes(&self) -> usize {
+        // Tags and lengths of the three fields and of the entry itself, then 34 bytes per head.
+        24 + self.document.collection.as_str().len()
+            + self.document.id().len()
+            + 34 * self.heads.len()
+    }
+}
+
+/// A stretch of a feed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FeedPage {
+    /// The documents of the stretch, each once, in the order of the feed.
+    pub entries: Vec<Offered>,
+    /// The last sequence number that the stretch covers, entries left out by the interest included.
+    pub up_to: Sequence,
+}
+
+/// How large a page may get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageLimits {
+    /// Most entries.
+    pub entries_max: usize,
+    /// Most bytes, as [`Offered::wire_bytes`] counts them. (A single entry always fits.)
+    pub bytes_max: usize,
+    /// Most feed entries to walk, whether they match the interest or not.
+    pub scan_max: usize,
+}
+
+/// Changes of one document, encoded by the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delta {
+    /// The document.
+    pub document: DocumentKey,
+    /// The changes, opaque to the mesh.
+    pub payload: Bytes,
+}
+
+/// Where a commit came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Written on this peer.
+    Local,
+    /// Learnt over the sync stream from this neighbour.
+    Sync(PeerKey),
+    /// Learnt by flood.
+    Flood,
+}
+
+/// What became of one ingested delta.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IngestOutcome {
+    /// At least one change was new; all that is new is durable.
+    Applied,
+    /// Everything was here already.
+    Known,
+    /// Some change builds on one that is not here. What the store keeps of the delta is its own affair.
+    MissingDependencies,
+    /// The delta is malformed or not acceptable, and always will be.
+    Rejected {
+        /// Why, for the log.
+        reason: String,
+    },
+}
+
+/// A durable commit of the store, whatever its origin.
+///
+/// The store is the one source of commits: the node tells the mesh about every commit exactly once,
+/// those that the mesh's own calls of [`Replica::ingest`] caused included (their origin is the one
+/// given to `ingest`). The mesh never derives a commit from an ingest itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// Where it came from.
+    pub origin: Origin,
+    /// The feed's last sequence number after it.
+    pub last_sequence: Sequence,
+    /// How many documents it changed.
+    pub documents: usize,
+    /// The collections it touched.
+    pub collections: BTreeSet<CollectionName>,
+    /// The changes it added, for flooding: all of them, or none when it has more than
+    /// [`FLOOD_DOCUMENTS_MAX`](crate::limits::FLOOD_DOCUMENTS_MAX) documents or they are too large.
+    pub deltas: Vec<Delta>,
+}
+
+/// The store failed; the session that needed it ends and is tried again later.
+#[derive(Debug, thiserror::Error)]
+#[error("the store could not {operation}: {source}; see the store's log")]
+pub struct ReplicaError {
+    /// What was asked of the store, as a verb phrase.
+    pub operation: &'static str,
+    /// The cause.
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// A store that can be replicated.
+///
+/// Feed: every commit appends its documents under rising sequence numbers. A store may keep only a
+/// document's latest entry: what counts is that after a change the document stands above every
+/// position a follower could have reached before it.
+pub trait Replica: Send + Sync + 'static {
+    /// The feed's identity and last sequence number.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn feed(&self) -> Result<FeedPosition, ReplicaError>;
+
+    /// The collections that hold at least one document.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn collections(&self) -> Result<BTreeSet<CollectionName>, ReplicaError>;
+
+    /// The stretch of the feed after a position: distinct documents of the interest with their current
+    /// heads. `up_to` is greater than `after` unless the feed ends there, when it equals it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn feed_page(
+        &self,
+        after: Sequence,
+        interest: &Interest,
+        limits: PageLimits,
+    ) -> Result<FeedPage, ReplicaError>;
+
+    /// For each offered document, in order: `None` when every named head is here, else the heads that are
+    /// here (none for an unknown document). An entry that names no heads is always missing.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn missing(&self, entries: &[Offered]) -> Result<Vec<Option<Vec<ChangeHash>>>, ReplicaError>;
+
+    /// The changes of a document that are not in the ancestry of `have_heads` (of which some may be
+    /// unknown here), or `None` when there are none or the document is not here.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn delta(
+        &self,
+        document: &DocumentKey,
+        have_heads: &[ChangeHash],
+    ) -> Result<Option<Delta>, ReplicaError>;
+
+    /// Takes in deltas; one outcome each, in order. On return everything applied is durable.
+    ///
+    /// # Errors
+    /// When the store fails; then nothing, or a part, may have been applied.
+    fn ingest(
+        &self,
+        deltas: Vec<Delta>,
+        origin: &Origin,
+    ) -> Result<Vec<IngestOutcome>, ReplicaError>;
+
+    /// How far a neighbour's feed has been taken in for an interest; 0 when unknown.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn cursor(&self, feed: FeedId, interest: &Interest) -> Result<Sequence, ReplicaError>;
+
+    /// Keeps a cursor. It need not be durable at once (a lost cursor costs a repetition, nothing else),
+    /// but it must never become durable before what was ingested earlier.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn store_cursor(
+        &self,
+        feed: FeedId,
+        interest: &Interest,
+        up_to: Sequence,
+    ) -> Result<(), ReplicaError>;
+}
+
+/// Lower-case hexadecimal, for names in logs.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use fmt::Write as _;
+    bytes
+        .iter()
+        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+            // Writing to a string cannot fail.
+            if write!(text, "{byte:02x}").is_err() {
+                text.clear();
+            }
+            text
+        })
+}
