@@ -1,0 +1,13 @@
+//! The HTTP Data API: stateless calls on a node's store, served over the daemon's Unix socket.
+//!
+//! `wire` holds the shapes, `server` answers, `client` asks.
+
+mod client;
+mod errors;
+mod routes;
+mod server;
+pub mod wire;
+
+pub use client::{Client, ClientError, Observed};
+pub(crate) use routes::{collections as store_collections, imported_response};
+pub use server::{Server, ServerError};

@@ -1,0 +1,254 @@
+//! Asks a daemon over its Unix socket.
+
+use super::wire::{
+    ExecuteRequest, ExecuteResponse, ImportRequest, ImportResponse, ObserveEvent, Peer, Problem,
+    StatusResponse,
+};
+use crate::limits::REQUEST_SECONDS_MAX;
+use axum::body::Body;
+use axum::http::{Method, Request, Response, StatusCode, Uri, header};
+use futures::StreamExt;
+use http_body_util::{BodyExt, BodyStream};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::net::UnixStream;
+
+/// Why a daemon gave no useful answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody answers on the socket.
+    #[error("no daemon answers on {}: {source}; start one with: sedge run", .path.display())]
+    Connect {
+        /// The socket.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The daemon refused the request; the text is its reason.
+    #[error("{0}")]
+    Refused(String),
+    /// The connection broke or the answer makes no sense.
+    #[error("the daemon's answer broke off or makes no sense: {0}; see its log")]
+    Broken(String),
+    /// No answer in time.
+    #[error("the daemon gave no answer within {REQUEST_SECONDS_MAX} seconds; see its log")]
+    TimedOut,
+}
+
+/// A daemon, by its socket. Each call is a connection of its own.
+#[derive(Clone, Debug)]
+pub struct Client {
+    socket: PathBuf,
+}
+
+impl Client {
+    /// The daemon behind this socket.
+    pub fn new(socket: &Path) -> Self {
+        Self {
+            socket: socket.to_owned(),
+        }
+    }
+
+    /// Runs one statement.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn execute(&self, request: &ExecuteRequest) -> Result<ExecuteResponse, ClientError> {
+        self.post("/api/v1/store/execute", request).await
+    }
+
+    /// Hands in documents.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn import(&self, request: &ImportRequest) -> Result<ImportResponse, ClientError> {
+        self.post("/api/v1/store/import", request).await
+    }
+
+    /// What the daemon is and holds.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn status(&self) -> Result<StatusResponse, ClientError> {
+        self.get("/api/v1/status").await
+    }
+
+    /// The daemon's neighbours.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn peers(&self) -> Result<Vec<Peer>, ClientError> {
+        self.get("/api/v1/peers").await
+    }
+
+    /// A collection as NDJSON, piece by piece, until it ends.
+    ///
+    /// # Errors
+    /// [`ClientError`]; also when the answer breaks off.
+    pub async fn export(
+        &self,
+        collection: &str,
+        mut piece: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<(), ClientError> {
+        let path = with_query("/api/v1/store/export", "collection", collection);
+        let response = self.ask(Method::GET, &path, Body::empty()).await?;
+        let mut body = BodyStream::new(response.into_body());
+        while let Some(frame) = body.next().await {
+            if let Ok(data) = frame.map_err(broken)?.into_data() {
+                piece(&data).map_err(broken)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a live query.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn observe(&self, statement: &str) -> Result<Observed, ClientError> {
+        let path = with_query("/api/v1/store/observe", "statement", statement);
+        let response = self.ask(Method::GET, &path, Body::empty()).await?;
+        Ok(Observed {
+            body: BodyStream::new(response.into_body()),
+            pending: Vec::new(),
+        })
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        read(self.ask(Method::GET, path, Body::empty()).await?).await
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        request: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(request).map_err(broken)?;
+        let asked = async { read(self.ask(Method::POST, path, body.into()).await?).await };
+        tokio::time::timeout(Duration::from_secs(REQUEST_SECONDS_MAX), asked)
+            .await
+            .map_err(|_| ClientError::TimedOut)?
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Body,
+    ) -> Result<Response<Incoming>, ClientError> {
+        let connect = |source| ClientError::Connect {
+            path: self.socket.clone(),
+            source,
+        };
+        let stream = UnixStream::connect(&self.socket).await.map_err(connect)?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(broken)?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "the connection to the daemon ended");
+            }
+        });
+        let request = Request::builder()
+            .method(method)
+            .uri(path.parse::<Uri>().map_err(broken)?)
+            .header(header::HOST, "localhost")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(body)
+            .map_err(broken)?;
+        let response = sender.send_request(request).await.map_err(broken)?;
+        if response.status() == StatusCode::OK {
+            return Ok(response);
+        }
+        let status = response.status();
+        let bytes = response
+            .into_body()
+            .collect()
+            .await
+            .map_err(broken)?
+            .to_bytes();
+        Err(match serde_json::from_slice::<Problem>(&bytes) {
+            Ok(problem) => ClientError::Refused(problem.detail),
+            Err(_) => ClientError::Broken(format!("status {status}")),
+        })
+    }
+}
+
+/// The events of a live query.
+pub struct Observed {
+    body: BodyStream<Incoming>,
+    pending: Vec<u8>,
+}
+
+impl Observed {
+    /// The next event; `None` when the daemon ends.
+    ///
+    /// # Errors
+    /// The query fails, or the connection breaks.
+    pub async fn next(&mut self) -> Option<Result<ObserveEvent, ClientError>> {
+        loop {
+            if let Some(event) = self.take_event() {
+                return Some(event);
+            }
+            match self.body.next().await? {
+                Ok(frame) => self.pending.extend(frame.into_data().unwrap_or_default()),
+                Err(error) => return Some(Err(broken(error))),
+            }
+        }
+    }
+
+    /// Events end with an empty line (HTML standard, "Server-sent events").
+    fn take_event(&mut self) -> Option<Result<ObserveEvent, ClientError>> {
+        loop {
+            let end = self.pending.windows(2).position(|pair| pair == b"\n\n")?;
+            let rest = self.pending.split_off(end + 2);
+            let event = std::mem::replace(&mut self.pending, rest);
+            let text = String::from_utf8_lossy(&event).into_owned();
+            let field = |name: &str| {
+                let mut lines = text.lines();
+                lines.find_map(|line| line.strip_prefix(name).map(str::trim_start))
+            };
+            match (field("event:"), field("data:")) {
+                (Some("update"), Some(data)) => {
+                    return Some(serde_json::from_str(data).map_err(broken));
+                }
+                (Some("error"), Some(data)) => {
+                    return Some(Err(ClientError::Refused(data.to_owned())));
+                }
+                _ => {} // a comment that keeps the connection alive
+            }
+        }
+    }
+}
+
+async fn read<T: DeserializeOwned>(response: Response<Incoming>) -> Result<T, ClientError> {
+    let bytes = response
+        .into_body()
+        .collect()
+        .await
+        .map_err(broken)?
+        .to_bytes();
+    serde_json::from_slice(&bytes).map_err(broken)
+}
+
+fn with_query(path: &str, name: &str, value: &str) -> String {
+    let mut encoded = format!("{path}?{name}=");
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+fn broken(error: impl std::fmt::Display) -> ClientError {
+    ClientError::Broken(error.to_string())
+}

@@ -1,0 +1,65 @@
+//! From errors to problem documents.
+
+use super::wire::Problem;
+use crate::error::NodeError;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use sedge_crdt::StoreError;
+
+/// A failed request on its way out.
+pub(super) struct Failure {
+    status: StatusCode,
+    detail: String,
+}
+
+impl Failure {
+    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            detail: detail.into(),
+        }
+    }
+}
+
+impl From<NodeError> for Failure {
+    fn from(error: NodeError) -> Self {
+        let status = match &error {
+            NodeError::Store(error) => status_of(error),
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::new(status_of(&error), error.to_string())
+    }
+}
+
+fn status_of(error: &StoreError) -> StatusCode {
+    match error {
+        StoreError::UnknownCollection { .. } => StatusCode::NOT_FOUND,
+        StoreError::Exists(_) => StatusCode::CONFLICT,
+        StoreError::Query(_)
+        | StoreError::NotObservable
+        | StoreError::CollectionName(_)
+        | StoreError::Id(_)
+        | StoreError::Document(_) => StatusCode::BAD_REQUEST,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let problem = Problem {
+            status: self.status.as_u16(),
+            title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
+            detail: self.detail,
+        };
+        let mut response = (self.status, axum::Json(problem)).into_response();
+        let kind = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        response
+    }
+}

@@ -1,0 +1,182 @@
+//! What travels in the API's requests and answers.
+
+use sedge_crdt::{CollectionStatus as StoreCollection, Outcome, Value};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Asks to run a statement: `POST /api/v1/store/execute`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExecuteRequest {
+    /// The statement.
+    pub statement: String,
+    /// The values of its parameters, by name without the colon.
+    #[serde(default)]
+    pub args: BTreeMap<String, Value>,
+}
+
+/// What a statement gave or did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExecuteResponse {
+    /// Local to the answering peer: the newest transaction a SELECT saw, a write's own.
+    pub transaction_id: u64,
+    /// `select`, `insert`, `update` or `delete`.
+    pub query_type: String,
+    /// The rows of a SELECT.
+    pub items: Vec<Value>,
+    /// The documents that a write changed.
+    pub mutated_document_ids: Vec<Value>,
+    /// What the caller should know though it worked.
+    pub warnings: Vec<String>,
+    /// How many warnings there were.
+    pub total_warnings_count: usize,
+}
+
+impl From<Outcome> for ExecuteResponse {
+    fn from(outcome: Outcome) -> Self {
+        let ids = outcome.mutated.iter();
+        Self {
+            transaction_id: outcome.transaction_id,
+            query_type: outcome.kind.as_str().to_owned(),
+            items: outcome.items,
+            mutated_document_ids: ids.map(|id| id.to_value()).collect(),
+            total_warnings_count: outcome.warnings.len(),
+            warnings: outcome.warnings,
+        }
+    }
+}
+
+/// Hands in documents: `POST /api/v1/store/import`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportRequest {
+    /// The collection they belong to.
+    pub collection: String,
+    /// The documents.
+    pub documents: Vec<Value>,
+}
+
+/// What became of imported documents.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImportResponse {
+    /// Documents that are new or have a new value.
+    pub written: u64,
+    /// Documents that had this value already.
+    pub unchanged: u64,
+    /// Documents that can't be stored.
+    pub rejected: Vec<Rejected>,
+}
+
+/// One document that can't be stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejected {
+    /// Its position among those handed in, from 0.
+    pub index: usize,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// A collection to read whole, as NDJSON: `GET /api/v1/store/export?collection=…`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportQuery {
+    /// The collection.
+    pub collection: String,
+}
+
+/// A live query, as server-sent events: `GET /api/v1/store/observe?statement=…`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObserveQuery {
+    /// A SELECT.
+    pub statement: String,
+}
+
+/// One event of a live query.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ObserveEvent {
+    /// The whole result now.
+    pub items: Vec<Value>,
+    /// Rows that were not there before.
+    pub inserted: Vec<Value>,
+    /// Rows of documents that showed another row before.
+    pub updated: Vec<Value>,
+    /// Rows that are gone.
+    pub deleted: Vec<Value>,
+}
+
+/// What a device is and holds: `GET /api/v1/status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusResponse {
+    /// The app.
+    pub app: String,
+    /// The device's peer id.
+    pub peer: String,
+    /// The device's name.
+    pub name: String,
+    /// The version of the program.
+    pub version: String,
+    /// Whether a daemon runs.
+    pub running: bool,
+    /// The newest transaction whose effects are visible.
+    pub transaction_id: u64,
+    /// Where the daemon takes dials.
+    pub listen: Vec<String>,
+    /// Connected neighbours.
+    pub peers: usize,
+    /// What each collection holds.
+    pub collections: Vec<CollectionStatus>,
+}
+
+/// What a collection holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CollectionStatus {
+    /// Its name.
+    pub name: String,
+    /// Visible documents.
+    pub documents: u64,
+    /// Over the visible value of every document; equal contents have equal digests.
+    pub digest: String,
+}
+
+impl From<&StoreCollection> for CollectionStatus {
+    fn from(collection: &StoreCollection) -> Self {
+        Self {
+            name: collection.name.to_string(),
+            documents: collection.documents,
+            digest: collection.digest.to_string(),
+        }
+    }
+}
+
+/// A connected neighbour: `GET /api/v1/peers`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Peer {
+    /// Its peer id.
+    pub peer: String,
+    /// The name in its certificate.
+    pub name: Option<String>,
+    /// Its address.
+    pub address: String,
+    /// `inbound` when it dialled, else `outbound`.
+    pub direction: String,
+    /// When it connected, in milliseconds since 1970.
+    pub connected_since_ms: u64,
+    /// Whether the sync stream is open.
+    pub syncing: bool,
+}
+
+/// Why a request failed (RFC 9457, `application/problem+json`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// The HTTP status.
+    pub status: u16,
+    /// The status in words.
+    pub title: String,
+    /// What happened, to what, and what to do.
+    pub detail: String,
+}

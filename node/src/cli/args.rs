@@ -1,0 +1,154 @@
+//! The arguments of every command.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Sedge: documents that sync between devices, with no server needed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sedge",
+    version,
+    propagate_version = true,
+    after_help = "Examples:\n  sedge demo                     three peers on this machine carry a real data set\n  \
+                  sedge init --app shop          make this device a peer of the app \"shop\"\n  \
+                  sedge run                      join the mesh\n  \
+                  sedge query 'SELECT * FROM cars LIMIT 5'\n\n\
+                  Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but for rejected lines"
+)]
+pub(super) struct Arguments {
+    /// The device's state folder [default: the user's data folder]
+    #[arg(long, global = true, env = "SEDGE_STATE", value_name = "DIR")]
+    pub(super) state: Option<PathBuf>,
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run several peers on this machine and watch a data set reach all of them
+    Demo(DemoArguments),
+    /// Make a device: key, store, settings and the app's secret
+    Init(InitArguments),
+    /// Join the mesh and serve this device's commands until stopped
+    Run(RunArguments),
+    /// Run one statement
+    Query(QueryArguments),
+    /// Read documents from an NDJSON file into a collection
+    Import(ImportArguments),
+    /// Write a collection as NDJSON
+    Export(ExportArguments),
+    /// Show what the device is and holds, per collection with count and digest
+    #[command(after_help = "Example:\n  sedge status --json")]
+    Status,
+    /// Show the connected neighbours
+    #[command(after_help = "Example:\n  sedge peers")]
+    Peers,
+}
+
+/// Arguments of `sedge demo`.
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sedge demo\n  sedge demo --peers 5 --once --json\n  \
+                  sedge demo --data films.ndjson --collection films\n\n\
+                  The peers stand in a line: only neighbours are connected. Ctrl-C stops all of them."
+)]
+pub(crate) struct DemoArguments {
+    /// How many peers
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=16), value_name = "N")]
+    pub(crate) peers: u8,
+    /// An NDJSON file to import [default: 3,376 airports of the USA]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data: Option<PathBuf>,
+    /// The collection to import into [default: the file's name without its ending]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) collection: Option<String>,
+    /// Stop when all peers hold the same
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Give up when the peers don't hold the same after so many seconds
+    #[arg(long, default_value_t = 120, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sedge init --app shop\n  sedge init --app shop --secret-file secret.txt --name till-2\n\n\
+                  All devices of an app share its secret; the first one makes it."
+)]
+pub(super) struct InitArguments {
+    /// The app; only devices of the same app and secret exchange anything
+    #[arg(long, value_name = "NAME")]
+    pub(super) app: String,
+    /// A file with the app's secret, - for standard input [default: a new secret]
+    #[arg(long, value_name = "FILE")]
+    pub(super) secret_file: Option<PathBuf>,
+    /// The device's name, as other peers show it [default: the host's name]
+    #[arg(long, value_name = "NAME")]
+    pub(super) name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sedge run\n  sedge run --listen /ip4/0.0.0.0/tcp/4800 --peer /ip4/192.168.1.5/tcp/4747\n\n\
+                  Flags override SEDGE_… variables, which override sedge.toml in the state folder."
+)]
+pub(super) struct RunArguments {
+    /// An address to take dials on; repeat for more
+    #[arg(long, value_name = "ADDR")]
+    pub(super) listen: Vec<String>,
+    /// The address of a peer to stay connected to; repeat for more
+    #[arg(long, value_name = "ADDR")]
+    pub(super) peer: Vec<String>,
+    /// Don't look for peers on the LAN
+    #[arg(long)]
+    pub(super) no_discovery: bool,
+    /// Hold this collection only; repeat for more [default: all]
+    #[arg(long, value_name = "COLLECTION")]
+    pub(super) subscribe: Vec<String>,
+    /// Stop when standard input ends, so that no process outlives the one that started it
+    #[arg(long, hide = true)]
+    pub(super) until_stdin_ends: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sedge query 'SELECT * FROM airports WHERE place.state = ''TX'' LIMIT 5'\n  \
+                  sedge query 'INSERT INTO cars DOCUMENTS (:car)' --arg car='{\"_id\": \"a\", \"make\": \"Fiat\"}'\n  \
+                  sedge query \"UPDATE cars SET sold = true WHERE _id = 'a'\""
+)]
+pub(super) struct QueryArguments {
+    /// The statement
+    pub(super) statement: String,
+    /// The value of a parameter, as JSON; repeat for more
+    #[arg(long = "arg", value_name = "NAME=JSON")]
+    pub(super) arguments: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sedge import airports.ndjson --collection airports\n  \
+                  zcat cars.ndjson.gz | sedge import - --collection cars\n\n\
+                  A document whose _id exists gets the imported value. Bad lines are reported; the rest is imported \
+                  and the exit code is 3."
+)]
+pub(super) struct ImportArguments {
+    /// The file, one JSON object a line; - for standard input
+    pub(super) file: PathBuf,
+    /// The collection
+    #[arg(long, value_name = "NAME")]
+    pub(super) collection: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  sedge export --collection airports > airports.ndjson")]
+pub(super) struct ExportArguments {
+    /// The collection
+    #[arg(long, value_name = "NAME")]
+    pub(super) collection: String,
+    /// The file to write [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+}

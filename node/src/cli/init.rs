@@ -1,0 +1,67 @@
+//! `sedge init`: makes a device.
+
+use super::args::InitArguments;
+use super::{CliError, Done, output};
+use sedge::{AppId, Settings, SharedSecret, StateFolder};
+use serde_json::json;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// Longest secret file, in bytes: a secret is a line.
+const SECRET_BYTES_MAX: u64 = 4 << 10;
+
+pub(super) fn run(
+    state: &StateFolder,
+    arguments: InitArguments,
+    json: bool,
+) -> Result<Done, CliError> {
+    let app = AppId::new(&arguments.app)?;
+    let secret = match &arguments.secret_file {
+        Some(path) => SharedSecret::parse(read_secret(path)?.trim())?,
+        None => SharedSecret::generate(random()?),
+    };
+    let name = arguments.name.unwrap_or_else(host_name);
+    state.init(&Settings::of(app.as_str(), &name), &secret)?;
+    let folder = state.path().display().to_string();
+    let join = format!(
+        "printf %s '{}' | sedge init --app {app} --secret-file -",
+        secret.expose().replace('\'', r"'\''")
+    );
+    if json {
+        output::json(&json!({ "app": app.as_str(), "name": name, "state": folder, "join": join }))?;
+        return Ok(Done::Wholly);
+    }
+    output::line(&format!(
+        "This device is now {name:?}, a peer of the app {app}; its state is in {folder}\n\n\
+         Join the mesh with:\n  sedge run\n\n\
+         The next device joins with this line. It holds the app's secret: whoever has it has full rights.\n  {join}"
+    ))?;
+    Ok(Done::Wholly)
+}
+
+fn read_secret(path: &Path) -> Result<String, CliError> {
+    let mut text = String::new();
+    let read = if path == Path::new("-") {
+        io::stdin().take(SECRET_BYTES_MAX).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path)
+            .and_then(|file| file.take(SECRET_BYTES_MAX).read_to_string(&mut text))
+    };
+    read.map_err(CliError::file(path))?;
+    Ok(text)
+}
+
+fn random() -> Result<[u8; 20], CliError> {
+    let mut bytes = [0; 20];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| CliError::Failed(format!("the system gave no random bytes: {error}")))?;
+    Ok(bytes)
+}
+
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "device".to_owned(),
+        name => name.to_owned(),
+    }
+}

@@ -1,0 +1,199 @@
+//! Reads documents line by line: bounded lines, bounded batches, bad lines reported and passed over.
+
+use sedge::api::wire::Rejected;
+use sedge::{Value, parse_json};
+use std::io::{self, BufRead};
+
+/// Longest line, in bytes: a document of the largest size with generous spacing.
+const LINE_BYTES_MAX: usize = 8 << 20;
+/// Most documents handed in at once.
+const BATCH_DOCUMENTS_MAX: usize = 512;
+/// Most bytes of lines handed in at once, the last line not counted.
+const BATCH_BYTES_MAX: usize = 4 << 20;
+/// Bad lines remembered with their reason; more are only counted.
+pub(crate) const BAD_LINES_KEPT_MAX: usize = 1_000;
+
+/// A line that is no document, or that the store refused.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct BadLine {
+    /// Its number in the file, from 1.
+    pub(crate) line: u64,
+    /// What is wrong with it.
+    pub(crate) reason: String,
+}
+
+/// Documents with the lines they came from.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) documents: Vec<Value>,
+    lines: Vec<u64>,
+    /// Bytes read so far, of the whole input.
+    pub(crate) bytes_read: u64,
+}
+
+impl Batch {
+    /// The line of each rejected document.
+    pub(crate) fn bad_lines(&self, rejected: Vec<Rejected>) -> impl Iterator<Item = BadLine> {
+        rejected.into_iter().map(|rejected| BadLine {
+            line: self.lines.get(rejected.index).copied().unwrap_or_default(),
+            reason: rejected.reason,
+        })
+    }
+}
+
+/// Bad lines, of which the first are kept.
+#[derive(Debug, Default)]
+pub(crate) struct BadLines {
+    pub(crate) count: u64,
+    pub(crate) kept: Vec<BadLine>,
+}
+
+impl BadLines {
+    pub(crate) fn push(&mut self, line: BadLine) {
+        self.count += 1;
+        if self.kept.len() < BAD_LINES_KEPT_MAX {
+            self.kept.push(line);
+        }
+    }
+}
+
+/// The batches of an input.
+pub(crate) struct Reader<R> {
+    input: R,
+    line: u64,
+    bytes_read: u64,
+    pub(crate) bad: BadLines,
+}
+
+impl<R: BufRead> Reader<R> {
+    pub(crate) fn new(input: R) -> Self {
+        Self {
+            input,
+            line: 0,
+            bytes_read: 0,
+            bad: BadLines::default(),
+        }
+    }
+
+    /// The next batch; `None` at the end.
+    ///
+    /// # Errors
+    /// The input can't be read.
+    pub(crate) fn next_batch(&mut self) -> io::Result<Option<Batch>> {
+        let mut batch = Batch::default();
+        let mut bytes = 0;
+        while batch.documents.len() < BATCH_DOCUMENTS_MAX && bytes < BATCH_BYTES_MAX {
+            let Some(text) = self.next_line()? else {
+                break;
+            };
+            bytes += text.len();
+            match parse(&text) {
+                Ok(None) => {}
+                Ok(Some(document)) => {
+                    batch.documents.push(document);
+                    batch.lines.push(self.line);
+                }
+                Err(reason) => self.bad.push(BadLine {
+                    line: self.line,
+                    reason,
+                }),
+            }
+        }
+        batch.bytes_read = self.bytes_read;
+        let ended = batch.documents.is_empty() && self.input.fill_buf()?.is_empty();
+        Ok((!ended).then_some(batch))
+    }
+
+    /// The next line that is short enough; longer ones are passed over and noted.
+    fn next_line(&mut self) -> io::Result<Option<Vec<u8>>> {
+        loop {
+            let mut text = Vec::new();
+            let mut whole = 0usize;
+            loop {
+                let buffer = self.input.fill_buf()?;
+                if buffer.is_empty() {
+                    break;
+                }
+                let end = buffer.iter().position(|byte| *byte == b'\n');
+                let taken = end.map_or(buffer.len(), |end| end + 1);
+                whole += taken;
+                if whole <= LINE_BYTES_MAX {
+                    text.extend_from_slice(&buffer[..taken]);
+                }
+                self.input.consume(taken);
+                if end.is_some() {
+                    break;
+                }
+            }
+            if whole == 0 {
+                return Ok(None);
+            }
+            self.line += 1;
+            self.bytes_read += whole as u64;
+            if whole <= LINE_BYTES_MAX {
+                return Ok(Some(text));
+            }
+            self.bad.push(BadLine {
+                line: self.line,
+                reason: format!("the line has {whole} bytes; at most {LINE_BYTES_MAX} are read"),
+            });
+        }
+    }
+}
+
+/// The document on a line; `None` for an empty line.
+fn parse(line: &[u8]) -> Result<Option<Value>, String> {
+    let text = std::str::from_utf8(line).map_err(|_| "not UTF-8".to_owned())?;
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    match parse_json(text) {
+        Ok(document @ Value::Map(_)) => Ok(Some(document)),
+        Ok(other) => Err(format!(
+            "a {} is no document; each line holds one JSON object",
+            other.type_name()
+        )),
+        Err(error) => Err(format!("not JSON: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(input: &[u8]) -> (Vec<String>, Vec<u64>) {
+        let mut reader = Reader::new(input);
+        let mut documents = Vec::new();
+        while let Some(batch) = reader.next_batch().unwrap() {
+            documents.extend(batch.documents.iter().map(ToString::to_string));
+        }
+        (
+            documents,
+            reader.bad.kept.iter().map(|bad| bad.line).collect(),
+        )
+    }
+
+    #[test]
+    fn bad_lines_are_numbered_and_the_rest_is_read() {
+        let input = b"{\"a\":1}\n\nnonsense\n[1]\n{\"a\":1,\"a\":2}\n\xff\n{\"b\":2}";
+        let (documents, bad) = read(input);
+        assert_eq!(documents, [r#"{"a":1}"#, r#"{"b":2}"#]);
+        assert_eq!(bad, [3, 4, 5, 6]);
+    }
+
+    /// Goal: a line without end costs no memory beyond its bound.
+    #[test]
+    fn an_overlong_line_is_passed_over() {
+        let mut input = vec![b'x'; LINE_BYTES_MAX + 10];
+        input.extend_from_slice(b"\n{\"a\":1}\n");
+        assert_eq!(read(&input), (vec![r#"{"a":1}"#.to_owned()], vec![1]));
+    }
+
+    #[test]
+    fn many_lines_come_in_batches() {
+        let input = "{\"a\":1}\n".repeat(BATCH_DOCUMENTS_MAX * 2 + 1);
+        assert_eq!(read(input.as_bytes()).0.len(), BATCH_DOCUMENTS_MAX * 2 + 1);
+        let only_bad = "x\n".repeat(3);
+        assert_eq!(read(only_bad.as_bytes()), (vec![], vec![1, 2, 3]));
+    }
+}

@@ -1,0 +1,56 @@
+//! What commands print.
+
+use super::CliError;
+use serde::Serialize;
+use std::io::{self, Write};
+
+/// Prints one line of JSON.
+pub(crate) fn json(value: &impl Serialize) -> Result<(), CliError> {
+    let text = serde_json::to_string(value).map_err(|error| CliError::Output(error.into()))?;
+    line(&text)
+}
+
+/// Prints one line of text.
+pub(crate) fn line(text: &str) -> Result<(), CliError> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}").map_err(CliError::Output)
+}
+
+/// Tells of a failure, in one line on standard error.
+pub(super) fn error(error: &CliError, json: bool) {
+    let text = error.to_string();
+    if json {
+        eprintln!("{}", serde_json::json!({ "error": text }));
+    } else {
+        eprintln!("sedge: {text}");
+    }
+}
+
+/// Tells of something that did not stop the work, on standard error.
+pub(crate) fn note(text: &str) {
+    eprintln!("sedge: {text}");
+}
+
+/// A count with its noun, in the plural unless it is one.
+pub(crate) fn count(number: u64, noun: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{ending}")
+}
+
+/// Columns of text, each as wide as its widest cell.
+pub(super) fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let lines = rows.iter().map(|row| {
+        let cells = row.iter().zip(&widths);
+        let text: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
+        text.join("  ").trim_end().to_owned()
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}

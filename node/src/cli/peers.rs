@@ -1,0 +1,32 @@
+//! `sedge peers`: the daemon's neighbours.
+
+use super::{CliError, Done, output};
+use sedge::StateFolder;
+use sedge::api::Client;
+
+pub(super) async fn run(state: &StateFolder, json: bool) -> Result<Done, CliError> {
+    state.settings()?; // a folder that is none of ours is told as such
+    let peers = Client::new(&state.socket_path()?).peers().await?;
+    if json {
+        output::json(&peers)?;
+        return Ok(Done::Wholly);
+    }
+    if peers.is_empty() {
+        output::line("no neighbours yet; name one with: sedge run --peer ADDR")?;
+        return Ok(Done::Wholly);
+    }
+    let header = ["name", "peer", "direction", "address", "sync"];
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
+    rows.extend(peers.into_iter().map(|peer| {
+        let sync = if peer.syncing { "open" } else { "opening" };
+        vec![
+            peer.name.unwrap_or_default(),
+            peer.peer,
+            peer.direction,
+            peer.address,
+            sync.to_owned(),
+        ]
+    }));
+    output::line(&output::table(&rows))?;
+    Ok(Done::Wholly)
+}

@@ -1,0 +1,56 @@
+//! What a node can fail with.
+
+use crate::state::StateError;
+use sedge_crdt::StoreError;
+use sedge_identity::{AppIdError, CertificateError, IssueError, SecretError, TrustError};
+use sedge_mesh::MeshError;
+use sedge_transports::TransportError;
+
+/// Why a node can't start, or can't do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The app id can't be one.
+    #[error(transparent)]
+    App(#[from] AppIdError),
+    /// The shared secret can't be one.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The builder lacks something.
+    #[error("a node needs {0}; set it on the builder")]
+    Incomplete(&'static str),
+    /// The state folder.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The development certificate could not be issued.
+    #[error("the certificate could not be issued: {0}")]
+    Issue(#[from] IssueError),
+    /// No usable root.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The device's own certificate does not hold.
+    #[error("this device's own certificate does not hold: {0}")]
+    Certificate(#[from] CertificateError),
+    /// An address is no multiaddress.
+    #[error("{address:?} is not an address: {reason}; write it like /ip4/192.168.1.5/tcp/4747")]
+    Address {
+        /// As it was given.
+        address: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A transport could not be set up.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// The mesh could not start.
+    #[error(transparent)]
+    Mesh(#[from] MeshError),
+    /// The system gave no random bytes.
+    #[error("the system gave no random bytes: {0}")]
+    Random(String),
+    /// A background task ended before its time.
+    #[error("{0} stopped unexpectedly; see the log")]
+    Stopped(&'static str),
+}

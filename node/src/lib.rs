@@ -1,0 +1,39 @@
+//! Sedge: an embedded document database whose peers form a mesh, with no server needed.
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), sedge::NodeError> {
+//! use sedge::{Identity, Node, Params};
+//!
+//! let node = Node::builder("demo")
+//!     .identity(Identity::development("correct horse battery staple"))
+//!     .store("/var/lib/demo")
+//!     .start()
+//!     .await?;
+//! let found = node.store().execute("SELECT * FROM cars WHERE year > 2020", Params::new()).await?;
+//! println!("{} cars", found.items.len());
+//! node.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod api;
+mod error;
+mod limits;
+mod node;
+mod offline;
+mod replica;
+mod state;
+mod store;
+
+pub use error::NodeError;
+pub use node::{Identity, Node, NodeBuilder};
+pub use offline::Offline;
+pub use sedge_crdt::query::Params;
+pub use sedge_crdt::{
+    CollectionStatus, Digest, DocumentId, Imported, Outcome, StoreError, Update, Value, parse_json,
+};
+pub use sedge_identity::{AppId, AppIdError, SecretError, SharedSecret};
+pub use sedge_mesh::{Direction, PeerStatus};
+pub use state::{Settings, StateError, StateFolder};
+pub use store::StoreHandle;

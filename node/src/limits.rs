@@ -1,0 +1,25 @@
+//! Every bound of this crate, with its unit and its reason.
+
+/// Store calls that run at once; more wait. Each holds a thread of the blocking pool, and a Pi has four cores.
+pub(crate) const STORE_CALLS_MAX: usize = 16;
+
+/// Largest body of an API request, in bytes.
+pub(crate) const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// Largest body of an import request, in bytes: one document of the largest size, or many small ones.
+pub(crate) const IMPORT_BODY_BYTES_MAX: usize = 16 << 20;
+
+/// Longest that a client waits for an answer of the daemon, in seconds; observers wait for ever.
+pub(crate) const REQUEST_SECONDS_MAX: u64 = 120;
+
+/// Lines waiting between the store and a client that reads an export slowly.
+pub(crate) const EXPORT_LINES_QUEUED_MAX: usize = 256;
+
+/// Peers that a device admits at once, beside its connection limit.
+pub(crate) const ADMITTED_PEERS_MAX: usize = 256;
+
+/// Longest path of a Unix socket on Linux, in bytes, its terminating zero included (`sun_path`).
+pub(crate) const SOCKET_PATH_BYTES_MAX: usize = 108;
+
+/// Longest that a shutdown waits for open requests, in seconds.
+pub(crate) const DRAIN_SECONDS_MAX: u64 = 5;

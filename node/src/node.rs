@@ -1,0 +1,277 @@
+//! A node: one device's store and its part in the mesh.
+
+use crate::error::NodeError;
+use crate::limits::ADMITTED_PEERS_MAX;
+use crate::replica::{StoreReplica, forward_commits};
+use crate::state::{StateFolder, StateLock, random};
+use crate::store::StoreHandle;
+use libp2p::{Multiaddr, PeerId};
+use sedge_crdt::Store;
+use sedge_identity::{
+    Admitted, AppId, CertificateRequest, DeviceKey, Issuer, LocalIdentity, SharedSecret, Trust,
+};
+use sedge_mesh::{CollectionName, Interest, Mesh, MeshConfig, MeshHandle, PeerStatus};
+use sedge_transports::{Behaviour, transport};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::task::JoinHandle;
+
+/// How a device proves that it belongs to the app.
+#[derive(Clone, Debug)]
+pub enum Identity {
+    /// Every device that knows the secret issues itself a certificate with full rights, offline.
+    Development(String),
+}
+
+impl Identity {
+    /// The development identity of all who know `secret`.
+    pub fn development(secret: impl Into<String>) -> Self {
+        Self::Development(secret.into())
+    }
+}
+
+/// Settings of a node that isn't started yet; see [`Node::builder`].
+#[derive(Clone, Debug)]
+pub struct NodeBuilder {
+    app: String,
+    identity: Option<Identity>,
+    state: Option<PathBuf>,
+    name: String,
+    listen: Vec<String>,
+    peers: Vec<String>,
+    discovery: bool,
+    collections: Vec<String>,
+}
+
+/// A running node. [`shutdown`](Self::shutdown) stops it and waits; dropping it stops it too, without waiting.
+pub struct Node {
+    store: StoreHandle,
+    identity: Arc<LocalIdentity>,
+    mesh: MeshHandle,
+    forwarder: JoinHandle<()>,
+    _lock: StateLock,
+}
+
+impl Node {
+    /// Begins a node of the app. It needs an [`identity`](NodeBuilder::identity) and a
+    /// [`store`](NodeBuilder::store); by default it dials nobody but whom it finds on the LAN, and takes dials on a
+    /// port that the system chooses.
+    pub fn builder(app: impl Into<String>) -> NodeBuilder {
+        NodeBuilder {
+            app: app.into(),
+            identity: None,
+            state: None,
+            name: String::new(),
+            listen: vec!["/ip4/0.0.0.0/tcp/0".to_owned()],
+            peers: Vec::new(),
+            discovery: true,
+            collections: Vec::new(),
+        }
+    }
+
+    /// The node's documents.
+    pub fn store(&self) -> &StoreHandle {
+        &self.store
+    }
+
+    /// The node's app.
+    pub fn app(&self) -> &AppId {
+        self.identity.app()
+    }
+
+    /// The node's name in the mesh, which follows from its key.
+    pub fn peer_id(&self) -> PeerId {
+        self.identity.peer_id()
+    }
+
+    /// The device's name, as other peers show it.
+    pub fn name(&self) -> &str {
+        &self.identity.certificate().name
+    }
+
+    /// Where it takes dials, each with its peer id at the end, ready for another node's [`NodeBuilder::peer`].
+    pub fn listen_addresses(&self) -> Vec<Multiaddr> {
+        let peer = libp2p::multiaddr::Protocol::P2p(self.peer_id());
+        let addresses = self.mesh.listen_addrs();
+        addresses
+            .into_iter()
+            .map(|address| address.with(peer.clone()))
+            .collect()
+    }
+
+    /// The connected neighbours.
+    pub fn peers(&self) -> Vec<PeerStatus> {
+        self.mesh.peers()
+    }
+
+    /// Says goodbye to the neighbours and finishes what has begun. The store closes when the node is dropped.
+    pub async fn shutdown(&self) {
+        self.mesh.shutdown().await;
+        self.forwarder.abort();
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.forwarder.abort(); // it holds the mesh, which stops with its last handle
+    }
+}
+
+impl NodeBuilder {
+    /// How the device proves that it belongs to the app.
+    #[must_use]
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// The folder of the device's key and database, created when it isn't there. One process at a time uses it.
+    #[must_use]
+    pub fn store(mut self, path: impl Into<PathBuf>) -> Self {
+        self.state = Some(path.into());
+        self
+    }
+
+    /// The name that other peers show for this device.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// The addresses to take dials on, instead of a port that the system chooses.
+    #[must_use]
+    pub fn listen<A: Into<String>>(mut self, addresses: impl IntoIterator<Item = A>) -> Self {
+        self.listen = addresses.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// A peer to stay connected to, by its address.
+    #[must_use]
+    pub fn peer(mut self, address: impl Into<String>) -> Self {
+        self.peers.push(address.into());
+        self
+    }
+
+    /// Whether to look for peers on the LAN (mDNS). On by default.
+    #[must_use]
+    pub fn discovery(mut self, discovery: bool) -> Self {
+        self.discovery = discovery;
+        self
+    }
+
+    /// Holds the named collections only, instead of all.
+    #[must_use]
+    pub fn collections<C: Into<String>>(mut self, names: impl IntoIterator<Item = C>) -> Self {
+        self.collections = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Opens the store, listens and dials.
+    ///
+    /// # Errors
+    /// Something is missing or wrong in the settings, the state folder is in use, an address can't be listened on.
+    pub async fn start(self) -> Result<Node, NodeError> {
+        let app = AppId::new(&self.app)?;
+        let identity = self
+            .identity
+            .clone()
+            .ok_or(NodeError::Incomplete("an identity"))?;
+        let path = self
+            .state
+            .clone()
+            .ok_or(NodeError::Incomplete("a store folder"))?;
+        let config = self.mesh_config(&app)?;
+        let (name, discovery) = (self.name, self.discovery);
+        let opening = tokio::task::spawn_blocking(move || open(&app, &identity, path, &name));
+        let (lock, store, identity) = opening
+            .await
+            .map_err(|_| NodeError::Stopped("opening the store"))??;
+        let identity = Arc::new(identity);
+        let admitted = Arc::new(Admitted::new(ADMITTED_PEERS_MAX));
+        let transport = transport(Arc::clone(&identity), Arc::clone(&admitted), now_ms)?;
+        let peer = identity.peer_id();
+        let commits = store.commits();
+        let mesh = Mesh::start(
+            config,
+            peer,
+            transport,
+            Behaviour::new(peer, discovery),
+            admitted,
+            Arc::new(StoreReplica(store.clone())),
+        );
+        let mesh = mesh.await?;
+        let forwarder = forward_commits(store.clone(), commits, mesh.clone());
+        Ok(Node {
+            store: StoreHandle::new(store),
+            identity,
+            forwarder: tokio::spawn(forwarder),
+            mesh,
+            _lock: lock,
+        })
+    }
+
+    fn mesh_config(&self, app: &AppId) -> Result<MeshConfig, NodeError> {
+        let mut config = MeshConfig::new(app.as_str());
+        config.listen = addresses(&self.listen)?;
+        config.peers = addresses(&self.peers)?;
+        if !self.collections.is_empty() {
+            let names = self.collections.iter().map(|name| {
+                CollectionName::new(name)
+                    .map_err(|error| sedge_crdt::StoreError::CollectionName(error.to_string()))
+            });
+            config.interest = Interest::Collections(names.collect::<Result<_, _>>()?);
+        }
+        Ok(config)
+    }
+}
+
+fn open(
+    app: &AppId,
+    identity: &Identity,
+    path: PathBuf,
+    name: &str,
+) -> Result<(StateLock, Store, LocalIdentity), NodeError> {
+    let Identity::Development(secret) = identity;
+    let secret = SharedSecret::parse(secret)?;
+    let state = StateFolder::new(path);
+    state.create()?;
+    let lock = state.lock()?;
+    let key = state.key()?;
+    let store = Store::open(&state.store_path(), app, &key.public())?;
+    Ok((lock, store, certify(app, &secret, key, name)?))
+}
+
+/// Issues this device its certificate, as every device of a development identity does for itself.
+fn certify(
+    app: &AppId,
+    secret: &SharedSecret,
+    key: DeviceKey,
+    name: &str,
+) -> Result<LocalIdentity, NodeError> {
+    let issuer = Issuer::development(app, secret)?;
+    let request = CertificateRequest::development(key.public(), name);
+    let certificate = issuer.issue(request, random()?, now_ms())?;
+    let trust = Trust::new(app.clone(), &[issuer.public()])?;
+    Ok(LocalIdentity::new(key, &certificate, trust, now_ms())?)
+}
+
+fn addresses(texts: &[String]) -> Result<Vec<Multiaddr>, NodeError> {
+    let parse = |text: &String| {
+        text.parse()
+            .map_err(|error: libp2p::multiaddr::Error| NodeError::Address {
+                address: text.clone(),
+                reason: error.to_string(),
+            })
+    };
+    texts.iter().map(parse).collect()
+}
+
+/// Milliseconds since 1970 by this machine's clock.
+fn now_ms() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+    since_1970.map_or(0, |time| {
+        u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+    })
+}

@@ -1,0 +1,90 @@
+//! A device's store without the mesh, for when no daemon runs.
+
+use crate::api::wire::{
+    ExecuteRequest, ExecuteResponse, ImportRequest, ImportResponse, StatusResponse,
+};
+use crate::api::{imported_response, store_collections};
+use crate::error::NodeError;
+use crate::state::{Settings, StateFolder, StateLock};
+use crate::store::StoreHandle;
+use sedge_crdt::Store;
+use sedge_identity::{AppId, PublicKey};
+use std::io;
+
+/// An opened store that no mesh sees. What is written goes out when the daemon runs again.
+pub struct Offline {
+    store: StoreHandle,
+    settings: Settings,
+    device: PublicKey,
+    _lock: StateLock,
+}
+
+impl Offline {
+    /// Opens the store of an initialised state folder.
+    ///
+    /// # Errors
+    /// The folder isn't initialised or is in use, or the store can't be opened.
+    pub fn open(state: &StateFolder) -> Result<Self, NodeError> {
+        let settings = state.settings()?;
+        let lock = state.lock()?;
+        let device = state.key()?.public();
+        let app = AppId::new(&settings.app)?;
+        let store = Store::open(&state.store_path(), &app, &device)?;
+        Ok(Self {
+            store: StoreHandle::new(store),
+            settings,
+            device,
+            _lock: lock,
+        })
+    }
+
+    /// Runs one statement.
+    ///
+    /// # Errors
+    /// As [`StoreHandle::execute`].
+    pub async fn execute(&self, request: ExecuteRequest) -> Result<ExecuteResponse, NodeError> {
+        let outcome = self.store.execute(&request.statement, request.args).await?;
+        Ok(outcome.into())
+    }
+
+    /// Hands in documents.
+    ///
+    /// # Errors
+    /// As [`StoreHandle::import`].
+    pub async fn import(&self, request: ImportRequest) -> Result<ImportResponse, NodeError> {
+        let imported = self.store.import(&request.collection, request.documents);
+        Ok(imported_response(imported.await?))
+    }
+
+    /// A collection as NDJSON, line by line.
+    ///
+    /// # Errors
+    /// There is no such collection, the store fails, or `line` does.
+    pub fn export(
+        &self,
+        collection: &str,
+        mut line: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<io::Result<()>, NodeError> {
+        for document in self.store.inner().documents(collection)? {
+            if let Err(error) = line(format!("{}\n", document?).as_bytes()) {
+                return Ok(Err(error));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// What the device is and holds.
+    pub fn status(&self) -> StatusResponse {
+        StatusResponse {
+            app: self.settings.app.clone(),
+            peer: self.device.peer_id().to_string(),
+            name: self.settings.name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            running: false,
+            transaction_id: self.store.transaction_id(),
+            listen: Vec::new(),
+            peers: 0,
+            collections: store_collections(self.store.inner()),
+        }
+    }
+}

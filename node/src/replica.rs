@@ -1,0 +1,261 @@
+//! Joins the store to the mesh: the mesh's `Replica` over `sedge-crdt`'s store, and the store's commits to the mesh.
+
+use bytes::Bytes;
+use sedge_crdt::{
+    Arrival, Arrived, Commit as StoreCommit, Committed, FeedEntry, FeedLimits,
+    Origin as StoreOrigin, Store, StoreError,
+};
+use sedge_mesh::{
+    ChangeHash, CollectionName, Commit, Delta, DocumentKey, FeedId, FeedPage, FeedPosition,
+    IngestOutcome, Interest, MeshHandle, NameError, Offered, Origin, PageLimits, PeerKey, Replica,
+    ReplicaError, Sequence, limits::FLOOD_DOCUMENTS_MAX,
+};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tokio::sync::broadcast::{self, error::RecvError};
+
+/// First byte of an origin that the store passes through: learnt by flood.
+const FROM_FLOOD: u8 = 0;
+/// First byte of an origin that the store passes through: learnt from the peer whose name follows.
+const FROM_PEER: u8 = 1;
+
+/// The store as the mesh sees it.
+pub(crate) struct StoreReplica(pub(crate) Store);
+
+impl Replica for StoreReplica {
+    fn feed(&self) -> Result<FeedPosition, ReplicaError> {
+        let feed = self.0.feed();
+        Ok(FeedPosition {
+            id: FeedId(feed.id),
+            last: Sequence(feed.last),
+        })
+    }
+
+    fn collections(&self) -> Result<BTreeSet<CollectionName>, ReplicaError> {
+        let collections = self.0.collections();
+        let names = collections
+            .iter()
+            .map(|collection| CollectionName::new(&collection.name));
+        names.collect::<Result<_, _>>().map_err(unnameable)
+    }
+
+    fn feed_page(
+        &self,
+        after: Sequence,
+        interest: &Interest,
+        limits: PageLimits,
+    ) -> Result<FeedPage, ReplicaError> {
+        let wanted = |name: &str| {
+            CollectionName::new(name).is_ok_and(|collection| interest.includes(&collection))
+        };
+        let (mut entries, mut bytes) = (0, 0);
+        let mut full = |entry: &FeedEntry| {
+            let size = offered(entry).map_or(0, |offered| offered.wire_bytes());
+            if entries > 0 && (entries >= limits.entries_max || bytes + size > limits.bytes_max) {
+                return true;
+            }
+            entries += 1;
+            bytes += size;
+            false
+        };
+        let page = self.0.feed_page(
+            after.0,
+            FeedLimits {
+                wanted: &wanted,
+                full: &mut full,
+                scan_max: limits.scan_max,
+            },
+        );
+        let page = page.map_err(failed("read its feed"))?;
+        let entries = page.entries.iter().map(offered);
+        Ok(FeedPage {
+            entries: entries.collect::<Result<_, _>>().map_err(unnameable)?,
+            up_to: Sequence(page.up_to),
+        })
+    }
+
+    fn missing(&self, entries: &[Offered]) -> Result<Vec<Option<Vec<ChangeHash>>>, ReplicaError> {
+        let lacking = |entry: &Offered| {
+            let heads: Vec<[u8; 32]> = entry.heads.iter().map(|head| head.0).collect();
+            let collection = entry.document.collection.as_str();
+            let lacking = self.0.lacking(collection, entry.document.id(), &heads);
+            let own = lacking.map_err(failed("compare heads"))?;
+            Ok(own.map(|heads| heads.into_iter().map(ChangeHash).collect()))
+        };
+        entries.iter().map(lacking).collect()
+    }
+
+    fn delta(
+        &self,
+        document: &DocumentKey,
+        have_heads: &[ChangeHash],
+    ) -> Result<Option<Delta>, ReplicaError> {
+        let have: Vec<[u8; 32]> = have_heads.iter().map(|head| head.0).collect();
+        let payload = self
+            .0
+            .delta(document.collection.as_str(), document.id(), &have)
+            .map_err(failed("read a document's changes"))?;
+        Ok(payload.map(|payload| Delta {
+            document: document.clone(),
+            payload: payload.into(),
+        }))
+    }
+
+    fn ingest(
+        &self,
+        deltas: Vec<Delta>,
+        origin: &Origin,
+    ) -> Result<Vec<IngestOutcome>, ReplicaError> {
+        let arrivals: Vec<Arrival<'_>> = deltas
+            .iter()
+            .map(|delta| Arrival {
+                collection: delta.document.collection.as_str(),
+                id: delta.document.id(),
+                delta: &delta.payload,
+            })
+            .collect();
+        let arrived = self.0.ingest(&arrivals, label(origin));
+        let arrived = arrived.map_err(failed("store changes"))?;
+        Ok(arrived.into_iter().map(outcome).collect())
+    }
+
+    fn cursor(&self, feed: FeedId, interest: &Interest) -> Result<Sequence, ReplicaError> {
+        let cursor = self.0.cursor(&feed.0, &scope(interest));
+        cursor.map(Sequence).map_err(failed("read a cursor"))
+    }
+
+    fn store_cursor(
+        &self,
+        feed: FeedId,
+        interest: &Interest,
+        up_to: Sequence,
+    ) -> Result<(), ReplicaError> {
+        self.0
+            .store_cursor(&feed.0, &scope(interest), up_to.0)
+            .map_err(failed("keep a cursor"))
+    }
+}
+
+/// Tells the mesh of every commit until the store closes.
+pub(crate) async fn forward_commits(
+    store: Store,
+    mut commits: broadcast::Receiver<Arc<StoreCommit>>,
+    mesh: MeshHandle,
+) {
+    loop {
+        match commits.recv().await {
+            Ok(commit) => mesh.committed(told(&commit)),
+            // What was missed is in the feed, which is offered as far as this sequence.
+            Err(RecvError::Lagged(_)) => mesh.committed(Commit {
+                origin: Origin::Local,
+                last_sequence: Sequence(store.transaction_id()),
+                documents: FLOOD_DOCUMENTS_MAX + 1,
+                collections: BTreeSet::new(),
+                deltas: Vec::new(),
+            }),
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+fn told(commit: &StoreCommit) -> Commit {
+    let documents = &commit.documents;
+    let names = documents
+        .iter()
+        .map(|document| CollectionName::new(&document.collection));
+    let few = documents.len() <= FLOOD_DOCUMENTS_MAX;
+    let deltas: Result<Vec<Delta>, NameError> = match few {
+        true => documents.iter().map(delta).collect(),
+        false => Ok(Vec::new()),
+    };
+    Commit {
+        origin: match &commit.origin {
+            StoreOrigin::Local => Origin::Local,
+            StoreOrigin::Remote(label) => named(label),
+        },
+        last_sequence: Sequence(commit.sequence),
+        documents: documents.len(),
+        collections: names.filter_map(Result::ok).collect(),
+        deltas: deltas.unwrap_or_else(|error| {
+            tracing::error!(%error, "a commit can't be flooded; it is only offered");
+            Vec::new()
+        }),
+    }
+}
+
+fn delta(document: &Committed) -> Result<Delta, NameError> {
+    let collection = CollectionName::new(&document.collection)?;
+    let id = Bytes::copy_from_slice(document.id.as_bytes());
+    Ok(Delta {
+        document: DocumentKey::new(collection, id)?,
+        payload: document.delta.encode().into(),
+    })
+}
+
+fn label(origin: &Origin) -> Arc<[u8]> {
+    match origin {
+        Origin::Local | Origin::Flood => [FROM_FLOOD].into(),
+        Origin::Sync(peer) => [&[FROM_PEER], peer.as_bytes()].concat().into(),
+    }
+}
+
+fn named(label: &[u8]) -> Origin {
+    match label.split_first() {
+        Some((&FROM_PEER, peer)) => Origin::Sync(PeerKey::new(peer)),
+        _ => Origin::Flood,
+    }
+}
+
+fn outcome(arrived: Arrived) -> IngestOutcome {
+    match arrived {
+        // What could be applied is; the rest comes with the neighbour's next offer.
+        Arrived::Applied { incomplete: true } | Arrived::MissingDependencies => {
+            IngestOutcome::MissingDependencies
+        }
+        Arrived::Applied { incomplete: false } => IngestOutcome::Applied,
+        Arrived::Known => IngestOutcome::Known,
+        Arrived::Rejected { reason } => IngestOutcome::Rejected { reason },
+    }
+}
+
+fn offered(entry: &FeedEntry) -> Result<Offered, NameError> {
+    let collection = CollectionName::new(&entry.collection)?;
+    let id = Bytes::copy_from_slice(entry.id.as_bytes());
+    Ok(Offered {
+        document: DocumentKey::new(collection, id)?,
+        heads: entry.heads.iter().copied().map(ChangeHash).collect(),
+    })
+}
+
+/// Names what a cursor covers, so that a peer that begins to want more starts over.
+fn scope(interest: &Interest) -> [u8; 8] {
+    let mut hasher = blake3::Hasher::new();
+    match interest {
+        Interest::Everything => {
+            hasher.update(b"everything");
+        }
+        Interest::Collections(names) => {
+            for name in names {
+                hasher.update(&(name.as_str().len() as u64).to_le_bytes());
+                hasher.update(name.as_str().as_bytes());
+            }
+        }
+    }
+    let mut scope = [0; 8];
+    hasher.finalize_xof().fill(&mut scope);
+    scope
+}
+
+fn failed(operation: &'static str) -> impl FnOnce(StoreError) -> ReplicaError {
+    move |source| ReplicaError {
+        operation,
+        source: Box::new(source),
+    }
+}
+
+fn unnameable(error: NameError) -> ReplicaError {
+    ReplicaError {
+        operation: "name a document",
+        source: Box::new(error),
+    }
+}

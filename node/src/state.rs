@@ -1,0 +1,339 @@
+//! The state folder of a device: key, store, settings, secret, lock and socket.
+//!
+//! | entry | what |
+//! |---|---|
+//! | `device.key` | the seed of the device's Ed25519 key, 64 hexadecimal digits, mode 0600 |
+//! | `store/` | the database |
+//! | `sedge.toml` | settings of the daemon |
+//! | `secret` | the app's shared secret, mode 0600 |
+//! | `lock` | locked while a process uses the folder |
+//! | `sedge.sock` | the daemon's API, mode 0600 |
+
+mod settings;
+
+use crate::limits::SOCKET_PATH_BYTES_MAX;
+use sedge_identity::{DeviceKey, SharedSecret};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+pub use settings::Settings;
+
+/// What goes wrong with a state folder; the message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// A file or folder can't be read or written.
+    #[error("{path}: {source}; check that it exists and that this user may use it")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// `sedge init` has not run.
+    #[error(
+        "{} is no state folder of a device; create one with: sedge init --app NAME --state {}",
+        .0.display(), .0.display()
+    )]
+    NotInitialised(PathBuf),
+    /// `sedge init` has run already.
+    #[error("{} holds a device of app {app} already; choose another folder with --state", .path.display())]
+    Initialised {
+        /// The folder.
+        path: PathBuf,
+        /// Its app.
+        app: String,
+    },
+    /// Another process uses the folder.
+    #[error("{} is in use by another process; stop it, or choose another folder with --state", .0.display())]
+    InUse(PathBuf),
+    /// A file's content is not what it should be.
+    #[error("{path}: {reason}")]
+    Content {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No home folder to put a default state folder in.
+    #[error("no home folder is known; name a state folder with --state")]
+    NoHome,
+    /// The system gave no random bytes.
+    #[error("the system gave no random bytes: {0}")]
+    Random(String),
+}
+
+/// A device's state folder.
+#[derive(Clone, Debug)]
+pub struct StateFolder(PathBuf);
+
+/// Held while a process uses the folder; released when dropped, or when the process ends in any way.
+#[derive(Debug)]
+pub struct StateLock {
+    _file: File,
+}
+
+impl StateFolder {
+    /// The folder at `path`, which need not exist yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// Where a user's device lives when nothing else is said: `$XDG_DATA_HOME/sedge`.
+    ///
+    /// # Errors
+    /// [`StateError::NoHome`].
+    pub fn of_user() -> Result<Self, StateError> {
+        use etcetera::BaseStrategy;
+        let base = etcetera::choose_base_strategy().map_err(|_| StateError::NoHome)?;
+        Ok(Self(base.data_dir().join("sedge")))
+    }
+
+    /// The folder's path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Makes a device: folder, key, secret and settings.
+    ///
+    /// # Errors
+    /// There is one already, or the folder can't be written.
+    pub fn init(&self, settings: &Settings, secret: &SharedSecret) -> Result<(), StateError> {
+        if let Ok(found) = Settings::load(&self.settings_path()) {
+            return Err(StateError::Initialised {
+                path: self.0.clone(),
+                app: found.app,
+            });
+        }
+        self.create()?;
+        let _lock = self.lock()?;
+        self.key()?;
+        write_private(&self.secret_path(), format!("{}\n", secret.expose()))?;
+        // Last, because a folder with settings counts as initialised.
+        write_private(&self.settings_path(), settings.to_toml())
+    }
+
+    /// The settings: file, then environment.
+    ///
+    /// # Errors
+    /// The folder is not initialised, or a setting is wrong.
+    pub fn settings(&self) -> Result<Settings, StateError> {
+        let path = self.settings_path();
+        if !path.exists() {
+            return Err(StateError::NotInitialised(self.0.clone()));
+        }
+        Settings::load(&path)
+    }
+
+    /// The app's secret.
+    ///
+    /// # Errors
+    /// The file is missing or not a secret.
+    pub fn secret(&self) -> Result<SharedSecret, StateError> {
+        let path = self.secret_path();
+        let text = read(&path)?;
+        SharedSecret::parse(text.trim()).map_err(|error| StateError::Content {
+            path,
+            reason: error.to_string(),
+        })
+    }
+
+    /// Takes the folder for this process.
+    ///
+    /// # Errors
+    /// [`StateError::InUse`].
+    pub fn lock(&self) -> Result<StateLock, StateError> {
+        let path = self.0.join("lock");
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true).mode(0o600);
+        let file = options
+            .open(&path)
+            .map_err(|source| io_error(&path, source))?;
+        match file.try_lock() {
+            Ok(()) => Ok(StateLock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(StateError::InUse(self.0.clone())),
+            Err(TryLockError::Error(source)) => Err(io_error(&path, source)),
+        }
+    }
+
+    /// Creates the folder, for its owner only, unless it is there.
+    pub(crate) fn create(&self) -> Result<(), StateError> {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        builder
+            .create(&self.0)
+            .map_err(|source| io_error(&self.0, source))
+    }
+
+    /// The device's key, made when there is none.
+    pub(crate) fn key(&self) -> Result<DeviceKey, StateError> {
+        let path = self.0.join("device.key");
+        if !path.exists() {
+            let seed: [u8; 32] = random()?;
+            let hex: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
+            write_private(&path, format!("{hex}\n"))?;
+        }
+        let text = read(&path)?;
+        let seed = parse_hex(text.trim()).ok_or_else(|| StateError::Content {
+            path,
+            reason: "not a device key (64 hexadecimal digits); restore it from a backup".to_owned(),
+        })?;
+        Ok(DeviceKey::from_seed(seed))
+    }
+
+    /// Where the database lives.
+    pub(crate) fn store_path(&self) -> PathBuf {
+        self.0.join("store")
+    }
+
+    /// The daemon's socket: in the folder, or under the system's temporary folder when that path is too long for a
+    /// socket.
+    ///
+    /// # Errors
+    /// The short folder can't be made, or belongs to somebody else.
+    pub fn socket_path(&self) -> Result<PathBuf, StateError> {
+        let absolute = std::path::absolute(&self.0).map_err(|source| io_error(&self.0, source))?;
+        let plain = absolute.join("sedge.sock");
+        if plain.as_os_str().len() < SOCKET_PATH_BYTES_MAX {
+            return Ok(plain);
+        }
+        let folder = runtime_folder()?;
+        let name = blake3::hash(absolute.as_os_str().as_bytes()).to_hex();
+        Ok(folder.join(format!("{}.sock", &name[..16])))
+    }
+
+    fn settings_path(&self) -> PathBuf {
+        self.0.join("sedge.toml")
+    }
+
+    fn secret_path(&self) -> PathBuf {
+        self.0.join("secret")
+    }
+}
+
+/// A folder for sockets that nobody else can put anything into.
+fn runtime_folder() -> Result<PathBuf, StateError> {
+    // The effective user of this process owns what it creates; there is no safe call that just tells it.
+    let own =
+        fs::metadata("/proc/self").map_err(|source| io_error(Path::new("/proc/self"), source))?;
+    let folder = std::env::temp_dir().join(format!("sedge-{}", own.uid()));
+    let mut builder = fs::DirBuilder::new();
+    match builder.mode(0o700).create(&folder) {
+        Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(io_error(&folder, source));
+        }
+        _ => {}
+    }
+    let found = fs::symlink_metadata(&folder).map_err(|source| io_error(&folder, source))?;
+    if !found.is_dir() || found.uid() != own.uid() || found.mode() & 0o077 != 0 {
+        return Err(StateError::Content {
+            path: folder,
+            reason: "is not a folder of this user alone; remove it, or choose a shorter --state"
+                .to_owned(),
+        });
+    }
+    Ok(folder)
+}
+
+/// Random bytes from the system.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], StateError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| StateError::Random(error.to_string()))?;
+    Ok(bytes)
+}
+
+/// Writes a file for its owner only, whole or not at all.
+fn write_private(path: &Path, text: String) -> Result<(), StateError> {
+    let draft = path.with_extension("new");
+    let write = || {
+        let mut options = OpenOptions::new();
+        let mut file = options
+            .create(true)
+            .write(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&draft)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&draft, path)
+    };
+    write().map_err(|source| io_error(path, source))
+}
+
+fn read(path: &Path) -> Result<String, StateError> {
+    fs::read_to_string(path).map_err(|source| io_error(path, source))
+}
+
+fn io_error(path: &Path, source: io::Error) -> StateError {
+    StateError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+fn parse_hex(text: &str) -> Option<[u8; 32]> {
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
+        return None;
+    };
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let mut bytes = [0; 32];
+    if pairs.len() != bytes.len() {
+        return None;
+    }
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = (digit(*high)? * 16 + digit(*low)?) as u8;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn secret() -> SharedSecret {
+        SharedSecret::generate([7; 20])
+    }
+
+    /// Goal: key and secret are for the owner only, and a second init changes nothing.
+    #[test]
+    fn init_makes_a_private_device_once() {
+        let base = tempfile::tempdir().unwrap();
+        let state = StateFolder::new(base.path().join("device"));
+        state.init(&Settings::of("demo", "pi"), &secret()).unwrap();
+        let key = state.key().unwrap();
+        for name in ["device.key", "secret", "sedge.toml"] {
+            let mode = fs::metadata(state.path().join(name))
+                .unwrap()
+                .permissions()
+                .mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+        let again = state.init(&Settings::of("other", "pi"), &secret());
+        assert!(matches!(again, Err(StateError::Initialised { app, .. }) if app == "demo"));
+        assert_eq!(state.key().unwrap().public(), key.public());
+        assert_eq!(state.secret().unwrap().expose(), secret().expose());
+    }
+
+    #[test]
+    fn a_folder_serves_one_process_at_a_time() {
+        let base = tempfile::tempdir().unwrap();
+        let state = StateFolder::new(base.path());
+        let held = state.lock().unwrap();
+        assert!(matches!(state.lock(), Err(StateError::InUse(_))));
+        drop(held);
+        state.lock().unwrap();
+    }
+
+    #[test]
+    fn a_long_path_gets_a_short_socket() {
+        let short = StateFolder::new("/tmp/x").socket_path().unwrap();
+        assert_eq!(short, Path::new("/tmp/x/sedge.sock"));
+        let long = StateFolder::new(format!("/tmp/{}", "x".repeat(120)));
+        let socket = long.socket_path().unwrap();
+        assert!(socket.as_os_str().len() < SOCKET_PATH_BYTES_MAX);
+        assert_eq!(socket, long.socket_path().unwrap());
+    }
+}

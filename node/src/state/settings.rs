@@ -1,0 +1,134 @@
+//! Settings of the daemon: `sedge.toml`, overridden by `SEDGE_…` variables, overridden by flags.
+
+use super::{StateError, read};
+use config::{Config, Environment, File, FileFormat};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::path::Path;
+
+const ENVIRONMENT_PREFIX: &str = "SEDGE_";
+
+/// Where a daemon listens when nothing else is said.
+const LISTEN_DEFAULT: &str = "/ip4/0.0.0.0/tcp/4747";
+
+/// What a daemon is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The app whose peers this device meets.
+    pub app: String,
+    /// The device's name, as other peers show it.
+    #[serde(default)]
+    pub name: String,
+    /// Addresses to listen on.
+    #[serde(default = "listen_default")]
+    pub listen: Vec<String>,
+    /// Addresses of peers to stay connected to.
+    #[serde(default)]
+    pub peers: Vec<String>,
+    /// Whether to look for peers on the LAN (mDNS).
+    #[serde(default = "discovery_default")]
+    pub discovery: bool,
+    /// The collections to hold; none named: all.
+    #[serde(default)]
+    pub subscribe: Vec<String>,
+}
+
+fn listen_default() -> Vec<String> {
+    vec![LISTEN_DEFAULT.to_owned()]
+}
+
+fn discovery_default() -> bool {
+    true
+}
+
+impl Settings {
+    /// The settings of a new device.
+    pub fn of(app: &str, name: &str) -> Self {
+        Self {
+            app: app.to_owned(),
+            name: name.to_owned(),
+            listen: listen_default(),
+            peers: Vec::new(),
+            discovery: discovery_default(),
+            subscribe: Vec::new(),
+        }
+    }
+
+    pub(super) fn load(path: &Path) -> Result<Self, StateError> {
+        let content = |reason: String| StateError::Content {
+            path: path.to_owned(),
+            reason,
+        };
+        Self::parse(&read(path)?, environment()).map_err(|error| content(error.to_string()))
+    }
+
+    fn parse(
+        text: &str,
+        environment: HashMap<String, String>,
+    ) -> Result<Self, config::ConfigError> {
+        let mut variables = Environment::default()
+            .prefix("SEDGE")
+            .prefix_separator("_")
+            .separator("__")
+            .try_parsing(true)
+            .list_separator(",")
+            .source(Some(environment));
+        for list in ["listen", "peers", "subscribe"] {
+            variables = variables.with_list_parse_key(list);
+        }
+        Config::builder()
+            .add_source(File::from_str(text, FileFormat::Toml))
+            .add_source(variables)
+            .build()?
+            .try_deserialize()
+    }
+
+    pub(super) fn to_toml(&self) -> String {
+        let values = toml::to_string(self).unwrap_or_default();
+        format!(
+            "# Settings of this device. A variable such as SEDGE_DISCOVERY=false overrides them, and a flag overrides \
+             both.\n{values}"
+        )
+    }
+}
+
+/// The variables that are settings; `SEDGE_STATE` and `SEDGE_LOG` are flags, and tests have their own.
+fn environment() -> HashMap<String, String> {
+    let not_settings = ["STATE", "LOG", "FULL"];
+    std::env::vars()
+        .filter(|(name, _)| match name.strip_prefix(ENVIRONMENT_PREFIX) {
+            Some(rest) => !not_settings.contains(&rest) && !rest.starts_with("TEST_"),
+            None => false,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: what init writes is what the daemon reads, and variables win over the file.
+    #[test]
+    fn file_then_environment() {
+        let written = Settings::of("demo", "pi");
+        let none = HashMap::new();
+        assert_eq!(Settings::parse(&written.to_toml(), none).unwrap(), written);
+        let variables = HashMap::from([
+            ("SEDGE_DISCOVERY".to_owned(), "false".to_owned()),
+            (
+                "SEDGE_PEERS".to_owned(),
+                "/ip4/1.2.3.4/tcp/1,/ip4/1.2.3.4/tcp/2".to_owned(),
+            ),
+        ]);
+        let settings = Settings::parse(&written.to_toml(), variables).unwrap();
+        assert!(!settings.discovery);
+        assert_eq!(settings.peers.len(), 2);
+    }
+
+    #[test]
+    fn a_misspelt_setting_is_an_error() {
+        let error = Settings::parse("app = \"demo\"\nlisten_on = []", HashMap::new());
+        assert!(error.unwrap_err().to_string().contains("listen_on"));
+    }
+}

@@ -1,0 +1,28 @@
+//! Tests of the real `sedge` program, as people use it: processes with state folders of their own, on loopback only.
+//!
+//! `harness` starts, watches and ends them. What is waited for has a generous deadline and is polled; no test measures
+//! time, and none needs a port or a folder that another one uses.
+
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what cannot be set up or read is a failed test"
+)]
+
+#[path = "system/crash.rs"]
+mod crash;
+#[path = "system/demo.rs"]
+mod demo;
+#[path = "system/edges.rs"]
+mod edges;
+#[path = "system/harness.rs"]
+mod harness;
+#[path = "system/identity.rs"]
+mod identity;
+#[path = "system/mesh.rs"]
+mod mesh;
+#[path = "system/processes.rs"]
+mod processes;
+#[path = "system/tool.rs"]
+mod tool;
