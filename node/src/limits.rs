@@ -12,8 +12,11 @@ pub(crate) const IMPORT_BODY_BYTES_MAX: usize = 16 << 20;
 /// Longest that a client waits for an answer of the daemon, in seconds; observers wait for ever.
 pub(crate) const REQUEST_SECONDS_MAX: u64 = 120;
 
-/// Lines waiting between the store and a client that reads an export slowly.
-pub(crate) const EXPORT_LINES_QUEUED_MAX: usize = 256;
+/// Bytes of lines after which an export sends a piece.
+pub(crate) const EXPORT_PIECE_BYTES: usize = 64 << 10;
+
+/// Pieces waiting between the store and a client that reads an export slowly.
+pub(crate) const EXPORT_PIECES_QUEUED_MAX: usize = 8;
 
 /// Peers that a device admits at once, beside its connection limit.
 pub(crate) const ADMITTED_PEERS_MAX: usize = 256;

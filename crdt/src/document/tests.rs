@@ -101,6 +101,12 @@ impl Device {
     }
 }
 
+/// Random cases of each property: more in a long run (`scripts/test --full store`).
+fn cases() -> u32 {
+    let long = std::env::var("SEDGE_FULL").is_ok_and(|group| group == "store");
+    if long { 10_000 } else { 256 }
+}
+
 fn id() -> DocumentId {
     DocumentId::new(&"x".into()).unwrap()
 }
@@ -290,7 +296,7 @@ fn take_step(device: &mut Device, step: &Step) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     /// Goal: the fast path of a first change (no op set) shows exactly what the change, applied, shows.
     #[test]

@@ -5,7 +5,9 @@ use super::wire::{
     CollectionStatus, ExecuteRequest, ExecuteResponse, ExportQuery, ImportRequest, ImportResponse,
     ObserveEvent, ObserveQuery, Peer, Rejected, StatusResponse,
 };
-use crate::limits::{BODY_BYTES_MAX, EXPORT_LINES_QUEUED_MAX, IMPORT_BODY_BYTES_MAX};
+use crate::limits::{
+    BODY_BYTES_MAX, EXPORT_PIECE_BYTES, EXPORT_PIECES_QUEUED_MAX, IMPORT_BODY_BYTES_MAX,
+};
 use crate::node::Node;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{JsonRejection, QueryRejection};
@@ -86,13 +88,13 @@ async fn export(
     // Told now, while the status can still say so, if there is no such collection.
     let collection = query.collection.clone();
     drop(store.documents(&collection)?);
-    let (lines, receiver) = mpsc::channel(EXPORT_LINES_QUEUED_MAX);
+    let (lines, receiver) = mpsc::channel(EXPORT_PIECES_QUEUED_MAX);
     tokio::task::spawn_blocking(move || send_lines(&store, &query.collection, &lines));
     let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
     Ok((kind, Body::from_stream(ReceiverStream::new(receiver))).into_response())
 }
 
-/// Sends a collection line by line. An error ends the body early, which the client sees as a broken answer.
+/// Sends a collection in pieces of whole lines. An error ends the body early, which the client sees as a broken answer.
 fn send_lines(
     store: &Store,
     collection: &str,
@@ -105,13 +107,26 @@ fn send_lines(
             return;
         }
     };
+    let mut piece = String::new();
     for document in documents {
-        let line = document.map(|document| Bytes::from(format!("{document}\n")));
-        let failed = line.is_err();
-        if lines.blocking_send(line).is_err() || failed {
-            return; // the client left, or has been told
+        match document {
+            Ok(document) => piece.push_str(&format!("{document}\n")),
+            Err(error) => {
+                tracing::error!(%error, "an export failed");
+                // The client is told by the broken body; if it has left, nobody needs to know.
+                lines.blocking_send(Err(error)).unwrap_or_default();
+                return;
+            }
+        }
+        if piece.len() >= EXPORT_PIECE_BYTES
+            && lines
+                .blocking_send(Ok(std::mem::take(&mut piece).into()))
+                .is_err()
+        {
+            return; // the client left
         }
     }
+    lines.blocking_send(Ok(piece.into())).unwrap_or_default();
 }
 
 async fn observe(

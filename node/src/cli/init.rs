@@ -31,9 +31,14 @@ pub(super) fn run(
         output::json(&json!({ "app": app.as_str(), "name": name, "state": folder, "join": join }))?;
         return Ok(Done::Wholly);
     }
+    let is_default = StateFolder::of_user().is_ok_and(|default| default.path() == state.path());
+    let at = match is_default {
+        true => String::new(),
+        false => format!(" --state '{}'", folder.replace('\'', r"'\''")),
+    };
     output::line(&format!(
         "This device is now {name:?}, a peer of the app {app}; its state is in {folder}\n\n\
-         Join the mesh with:\n  sedge run\n\n\
+         Join the mesh with:\n  sedge run{at}\n\n\
          The next device joins with this line. It holds the app's secret: whoever has it has full rights.\n  {join}"
     ))?;
     Ok(Done::Wholly)

@@ -53,9 +53,6 @@ fn announce(node: &Node, json: bool) -> Result<(), CliError> {
     let listen: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     let peer = node.peer_id().to_string();
     tracing::info!(app = %node.app(), name = node.name(), %peer, "started");
-    for address in &listen {
-        tracing::info!(%address, "listening");
-    }
     if json {
         let app = node.app().as_str();
         return output::json(

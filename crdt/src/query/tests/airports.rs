@@ -4,11 +4,7 @@ use super::{json, select};
 use crate::value::Value;
 
 fn airports() -> Vec<Value> {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../examples/data/airports.ndjson"
-    );
-    let text = std::fs::read_to_string(path).unwrap();
+    let text = include_str!("../../../../examples/data/airports.ndjson");
     text.lines().map(json).collect()
 }
 

@@ -87,9 +87,15 @@ fn assert_honest(net: &Net, seed: u64) {
     assert_eq!(net.notes, [], "seed {seed}: nothing is rejected");
 }
 
+/// Runs of each kind of mesh: more in a long run (`scripts/test --full mesh`).
+fn seeds() -> u64 {
+    let long = std::env::var("SEDGE_FULL").is_ok_and(|group| group == "mesh");
+    if long { 5_000 } else { 200 }
+}
+
 #[test]
 fn two_three_and_five_peers_converge_whatever_happens() {
-    for seed in 0..200 {
+    for seed in 0..seeds() {
         for nodes in [2, 3, 5] {
             let net = random_run(seed, nodes, true);
             assert_honest(&net, seed);
