@@ -16,6 +16,10 @@ mod crash;
 mod demo;
 #[path = "system/edges.rs"]
 mod edges;
+#[path = "system/filled.rs"]
+mod filled;
+#[path = "system/folder.rs"]
+mod folder;
 #[path = "system/harness.rs"]
 mod harness;
 #[path = "system/identity.rs"]
@@ -24,5 +28,7 @@ mod identity;
 mod mesh;
 #[path = "system/processes.rs"]
 mod processes;
+#[path = "system/settings.rs"]
+mod settings;
 #[path = "system/tool.rs"]
 mod tool;

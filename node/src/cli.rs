@@ -12,12 +12,14 @@ pub(crate) mod output;
 mod peers;
 mod query;
 mod run;
+pub(crate) mod signals;
 mod status;
 
 use args::{Arguments, Command};
 use clap::Parser;
 use sedge::StateFolder;
 use std::process::ExitCode;
+use std::time::Duration;
 
 pub(crate) use args::DemoArguments;
 pub(crate) use error::CliError;
@@ -30,6 +32,9 @@ pub(crate) enum Done {
     /// All but some input lines that were rejected, each reported.
     PartlyRejected,
 }
+
+/// How long what still runs in the background gets to end.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 
 const EXIT_FAILED: u8 = 1;
 const EXIT_PARTLY_REJECTED: u8 = 3;
@@ -56,27 +61,27 @@ fn execute(arguments: Arguments) -> Result<Done, CliError> {
         .enable_all()
         .build()
         .map_err(CliError::Runtime)?;
-    let json = arguments.json;
-    if let Command::Demo(demo) = arguments.command {
-        return runtime.block_on(crate::demo::run(demo, json));
-    }
-    let state = match arguments.state {
-        Some(path) => StateFolder::new(path),
-        None => StateFolder::of_user()?,
-    };
-    let done = runtime.block_on(async {
-        match arguments.command {
-            Command::Init(arguments) => init::run(&state, arguments, json),
-            Command::Run(arguments) => run::run(&state, arguments, json).await,
-            Command::Query(arguments) => query::run(&state, arguments, json).await,
-            Command::Import(arguments) => import::run(&state, arguments, json).await,
-            Command::Export(arguments) => export::run(&state, arguments).await,
-            Command::Status => status::run(&state, json).await,
-            Command::Peers => peers::run(&state, json).await,
-            Command::Demo(_) => Ok(Done::Wholly), // taken above: it needs no state folder
-        }
-    });
-    // Reading standard input or a slow observer must not hold up the end.
-    runtime.shutdown_background();
+    let done = runtime.block_on(dispatch(arguments));
+    // Stores that background tasks hold are closed before the process ends; a read of standard input or of a slow file
+    // that never returns must not hold it up for ever.
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     done
+}
+
+async fn dispatch(arguments: Arguments) -> Result<Done, CliError> {
+    let json = arguments.json;
+    let state = match arguments.state {
+        Some(path) => Ok(StateFolder::new(path)),
+        None => StateFolder::of_user(),
+    };
+    match arguments.command {
+        Command::Demo(arguments) => crate::demo::run(arguments, json).await,
+        Command::Init(arguments) => init::run(&state?, arguments, json),
+        Command::Run(arguments) => run::run(&state?, arguments, json).await,
+        Command::Query(arguments) => query::run(&state?, arguments, json).await,
+        Command::Import(arguments) => import::run(&state?, arguments, json).await,
+        Command::Export(arguments) => export::run(&state?, arguments).await,
+        Command::Status => status::run(&state?, json).await,
+        Command::Peers => peers::run(&state?, json).await,
+    }
 }

@@ -9,6 +9,7 @@ mod peer;
 mod progress;
 mod report;
 
+use crate::cli::signals::interrupted;
 use crate::cli::{CliError, DemoArguments, Done, output};
 use flow::Data;
 use peer::DemoPeer;
@@ -48,10 +49,9 @@ async fn demonstrate(
     let mut peers = Vec::new();
     let stopped = tokio::select! {
         shown = show(arguments, json, data, folder.path(), &mut peers, report) => shown,
-        interrupted = tokio::signal::ctrl_c() => match interrupted {
-            Ok(()) if report.converged => Ok(()),
-            Ok(()) => Err(CliError::Failed("interrupted".to_owned())),
-            Err(error) => Err(CliError::Runtime(error)),
+        () = interrupted()? => match report.converged {
+            true => Ok(()),
+            false => Err(CliError::Failed("interrupted".to_owned())),
         },
     };
     peer::stop_all(peers).await;
@@ -79,9 +79,8 @@ async fn show(
     {
         Ok(flowed) => flowed,
         Err(_) => Err(CliError::Failed(format!(
-            "the peers did not hold the same within {} seconds; raise --timeout, or look into their logs in {}",
-            arguments.timeout,
-            folder.display()
+            "the peers did not hold the same within {}; raise --timeout",
+            output::count(arguments.timeout, "second")
         ))),
     };
     progress.clear();

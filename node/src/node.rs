@@ -5,6 +5,7 @@ use crate::limits::ADMITTED_PEERS_MAX;
 use crate::replica::{StoreReplica, forward_commits};
 use crate::state::{StateFolder, StateLock, random};
 use crate::store::StoreHandle;
+use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use sedge_crdt::Store;
 use sedge_identity::{
@@ -15,7 +16,8 @@ use sedge_transports::{Behaviour, transport};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
-use tokio::task::JoinHandle;
+use tokio::sync::Mutex;
+use tokio::task::{AbortHandle, JoinHandle};
 
 /// How a device proves that it belongs to the app.
 #[derive(Clone, Debug)]
@@ -49,7 +51,8 @@ pub struct Node {
     store: StoreHandle,
     identity: Arc<LocalIdentity>,
     mesh: MeshHandle,
-    forwarder: JoinHandle<()>,
+    forwarding: AbortHandle,
+    forwarder: Mutex<Option<JoinHandle<()>>>,
     _lock: StateLock,
 }
 
@@ -92,7 +95,7 @@ impl Node {
 
     /// Where it takes dials, each with its peer id at the end, ready for another node's [`NodeBuilder::peer`].
     pub fn listen_addresses(&self) -> Vec<Multiaddr> {
-        let peer = libp2p::multiaddr::Protocol::P2p(self.peer_id());
+        let peer = Protocol::P2p(self.peer_id());
         let addresses = self.mesh.listen_addrs();
         addresses
             .into_iter()
@@ -108,13 +111,20 @@ impl Node {
     /// Says goodbye to the neighbours and finishes what has begun. The store closes when the node is dropped.
     pub async fn shutdown(&self) {
         self.mesh.shutdown().await;
-        self.forwarder.abort();
+        self.forwarding.abort();
+        // The forwarder holds the store too; once its task has ended the store closes with the node.
+        let forwarder = self.forwarder.lock().await.take();
+        if let Some(Err(error)) = futures::future::OptionFuture::from(forwarder).await
+            && !error.is_cancelled()
+        {
+            tracing::error!(%error, "telling the mesh of commits failed");
+        }
     }
 }
 
 impl Drop for Node {
     fn drop(&mut self) {
-        self.forwarder.abort(); // it holds the mesh, which stops with its last handle
+        self.forwarding.abort(); // it holds the mesh, which stops with its last handle
     }
 }
 
@@ -202,11 +212,12 @@ impl NodeBuilder {
             Arc::new(StoreReplica(store.clone())),
         );
         let mesh = mesh.await?;
-        let forwarder = forward_commits(store.clone(), commits, mesh.clone());
+        let forwarder = tokio::spawn(forward_commits(store.clone(), commits, mesh.clone()));
         Ok(Node {
             store: StoreHandle::new(store),
             identity,
-            forwarder: tokio::spawn(forwarder),
+            forwarding: forwarder.abort_handle(),
+            forwarder: Mutex::new(Some(forwarder)),
             mesh,
             _lock: lock,
         })
@@ -257,15 +268,38 @@ fn certify(
     Ok(LocalIdentity::new(key, &certificate, trust, now_ms())?)
 }
 
+/// Addresses that TCP can listen on or dial: a host, a port and perhaps a peer id.
 fn addresses(texts: &[String]) -> Result<Vec<Multiaddr>, NodeError> {
     let parse = |text: &String| {
-        text.parse()
-            .map_err(|error: libp2p::multiaddr::Error| NodeError::Address {
-                address: text.clone(),
-                reason: error.to_string(),
-            })
+        let refused = |reason: String| NodeError::Address {
+            address: text.clone(),
+            reason,
+        };
+        let address: Multiaddr = text
+            .parse()
+            .map_err(|error: libp2p::multiaddr::Error| refused(error.to_string()))?;
+        let parts: Vec<Protocol<'_>> = address.iter().collect();
+        match parts.as_slice() {
+            [host, Protocol::Tcp(_)] | [host, Protocol::Tcp(_), Protocol::P2p(_)]
+                if is_host(host) =>
+            {
+                Ok(address)
+            }
+            _ => Err(refused("a host and a TCP port are needed".to_owned())),
+        }
     };
     texts.iter().map(parse).collect()
+}
+
+fn is_host(part: &Protocol<'_>) -> bool {
+    matches!(
+        part,
+        Protocol::Ip4(_)
+            | Protocol::Ip6(_)
+            | Protocol::Dns(_)
+            | Protocol::Dns4(_)
+            | Protocol::Dns6(_)
+    )
 }
 
 /// Milliseconds since 1970 by this machine's clock.

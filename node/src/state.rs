@@ -7,7 +7,7 @@
 //! | `sedge.toml` | settings of the daemon |
 //! | `secret` | the app's shared secret, mode 0600 |
 //! | `lock` | locked while a process uses the folder |
-//! | `sedge.sock` | the daemon's API, mode 0600 |
+//! | `run/sedge.sock` | the daemon's API |
 
 mod settings;
 
@@ -57,6 +57,9 @@ pub enum StateError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A `SEDGE_…` variable is no setting, or has a wrong value.
+    #[error("{0}; correct or unset the variable")]
+    Variables(String),
     /// No home folder to put a default state folder in.
     #[error("no home folder is known; name a state folder with --state")]
     NoHome,
@@ -101,18 +104,34 @@ impl StateFolder {
     /// # Errors
     /// There is one already, or the folder can't be written.
     pub fn init(&self, settings: &Settings, secret: &SharedSecret) -> Result<(), StateError> {
-        if let Ok(found) = Settings::load(&self.settings_path()) {
-            return Err(StateError::Initialised {
-                path: self.0.clone(),
-                app: found.app,
-            });
-        }
+        self.check_vacant()?;
         self.create()?;
         let _lock = self.lock()?;
         self.key()?;
         write_private(&self.secret_path(), format!("{}\n", secret.expose()))?;
         // Last, because a folder with settings counts as initialised.
         write_private(&self.settings_path(), settings.to_toml())
+    }
+
+    /// A device is never replaced, also not a damaged one.
+    fn check_vacant(&self) -> Result<(), StateError> {
+        let settings = self.settings_path();
+        let taken = [&settings, &self.secret_path(), &self.key_path()];
+        let Some(found) = taken.into_iter().find(|path| path.exists()) else {
+            return Ok(());
+        };
+        match Settings::load(&settings) {
+            Ok(settings) => Err(StateError::Initialised {
+                path: self.0.clone(),
+                app: settings.app,
+            }),
+            Err(_) => Err(StateError::Content {
+                path: found.clone(),
+                reason:
+                    "belongs to a device; repair that one, or choose another folder with --state"
+                        .to_owned(),
+            }),
+        }
     }
 
     /// The settings: file, then environment.
@@ -158,19 +177,25 @@ impl StateFolder {
         }
     }
 
-    /// Creates the folder, for its owner only, unless it is there.
+    /// Creates the folder and what must be closed to others in it, unless they are there.
     pub(crate) fn create(&self) -> Result<(), StateError> {
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true).mode(0o700);
-        builder
-            .create(&self.0)
-            .map_err(|source| io_error(&self.0, source))
+        create_private(&self.0)?;
+        create_private(&self.run_path())?;
+        create_private(&self.store_path())
     }
 
-    /// The device's key, made when there is none.
+    /// The device's key, made when neither it nor a store is there.
     pub(crate) fn key(&self) -> Result<DeviceKey, StateError> {
-        let path = self.0.join("device.key");
+        let path = self.key_path();
         if !path.exists() {
+            if self.store_path().join("CURRENT").exists() {
+                return Err(StateError::Content {
+                    path,
+                    reason: "the device's key is lost, but its store is here; restore the key from a backup, or start \
+                             anew in another folder and let it refill from its peers"
+                        .to_owned(),
+                });
+            }
             let seed: [u8; 32] = random()?;
             let hex: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
             write_private(&path, format!("{hex}\n"))?;
@@ -195,13 +220,21 @@ impl StateFolder {
     /// The short folder can't be made, or belongs to somebody else.
     pub fn socket_path(&self) -> Result<PathBuf, StateError> {
         let absolute = std::path::absolute(&self.0).map_err(|source| io_error(&self.0, source))?;
-        let plain = absolute.join("sedge.sock");
+        let plain = absolute.join("run/sedge.sock");
         if plain.as_os_str().len() < SOCKET_PATH_BYTES_MAX {
             return Ok(plain);
         }
         let folder = runtime_folder()?;
         let name = blake3::hash(absolute.as_os_str().as_bytes()).to_hex();
         Ok(folder.join(format!("{}.sock", &name[..16])))
+    }
+
+    fn run_path(&self) -> PathBuf {
+        self.0.join("run")
+    }
+
+    fn key_path(&self) -> PathBuf {
+        self.0.join("device.key")
     }
 
     fn settings_path(&self) -> PathBuf {
@@ -213,12 +246,22 @@ impl StateFolder {
     }
 }
 
+/// Creates a folder, and those above it, for their owner only.
+fn create_private(path: &Path) -> Result<(), StateError> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700);
+    builder
+        .create(path)
+        .map_err(|source| io_error(path, source))
+}
+
 /// A folder for sockets that nobody else can put anything into.
 fn runtime_folder() -> Result<PathBuf, StateError> {
     // The effective user of this process owns what it creates; there is no safe call that just tells it.
     let own =
         fs::metadata("/proc/self").map_err(|source| io_error(Path::new("/proc/self"), source))?;
-    let folder = std::env::temp_dir().join(format!("sedge-{}", own.uid()));
+    // Not `$TMPDIR`: the daemon and its client may have different ones.
+    let folder = Path::new("/tmp").join(format!("sedge-{}", own.uid()));
     let mut builder = fs::DirBuilder::new();
     match builder.mode(0o700).create(&folder) {
         Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
@@ -330,7 +373,7 @@ mod tests {
     #[test]
     fn a_long_path_gets_a_short_socket() {
         let short = StateFolder::new("/tmp/x").socket_path().unwrap();
-        assert_eq!(short, Path::new("/tmp/x/sedge.sock"));
+        assert_eq!(short, Path::new("/tmp/x/run/sedge.sock"));
         let long = StateFolder::new(format!("/tmp/{}", "x".repeat(120)));
         let socket = long.socket_path().unwrap();
         assert!(socket.as_os_str().len() < SOCKET_PATH_BYTES_MAX);

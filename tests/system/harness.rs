@@ -71,7 +71,9 @@ pub(crate) fn sedge(surroundings: &Path) -> Command {
             command.env_remove(&name);
         }
     }
-    command.env("HOME", surroundings).env("TMPDIR", surroundings);
+    command
+        .env("HOME", surroundings)
+        .env("TMPDIR", surroundings);
     command.current_dir(surroundings).stdin(Stdio::null());
     command
 }
@@ -94,7 +96,10 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
         if let Some(found) = look() {
             return found;
         }
-        assert!(Instant::now() < deadline, "not within {DEADLINE_SECONDS} s: {what}");
+        assert!(
+            Instant::now() < deadline,
+            "not within {DEADLINE_SECONDS} s: {what}"
+        );
         std::thread::sleep(Duration::from_millis(PAUSE_MS));
     }
 }
@@ -193,8 +198,13 @@ impl Device {
 
     pub(crate) fn insert(&self, collection: &str, document: &Value) {
         let statement = format!("INSERT INTO {collection} DOCUMENTS (:document)");
-        self.finish(["query", &statement, "--arg", &format!("document={document}")])
-            .ok();
+        self.finish([
+            "query",
+            &statement,
+            "--arg",
+            &format!("document={document}"),
+        ])
+        .ok();
     }
 
     pub(crate) fn status(&self) -> Value {
@@ -220,7 +230,10 @@ impl Device {
     }
 
     pub(crate) fn peer_id(&self) -> String {
-        self.status()["peer"].as_str().expect("a peer id").to_owned()
+        self.status()["peer"]
+            .as_str()
+            .expect("a peer id")
+            .to_owned()
     }
 
     /// Starts the daemon; its addresses are chosen by the system.
@@ -241,28 +254,32 @@ impl Device {
         listen: &str,
         more: impl IntoIterator<Item = &'a str>,
     ) -> Daemon {
-        let log = self.state.join("log");
+        let (log, announced) = (self.state.join("log"), self.state.join("announced"));
         let log_file = File::options().create(true).append(true).open(&log);
-        let child = self
-            .sedge()
-            .args(["run", "--until-stdin-ends", "--no-discovery", "--listen", listen])
+        let mut run = self.sedge();
+        run.args(["run", "--json", "--until-stdin-ends", "--no-discovery"]);
+        run.args(["--listen", listen])
             .args(more)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(log_file.expect("a log file"))
-            .spawn()
-            .expect("the daemon starts");
+            .stdin(Stdio::piped());
+        run.stdout(File::create(&announced).expect("a file for its announcement"));
+        run.stderr(log_file.expect("a log file"));
         let mut daemon = Daemon {
-            child: Guarded(child),
+            child: Guarded(run.spawn().expect("the daemon starts")),
             device: self.clone(),
             log,
             address: String::new(),
         };
-        daemon.address = wait_for("the daemon listens", || {
+        // Not by asking: a command that comes before the daemon opens the store itself.
+        daemon.address = wait_for("the daemon announces itself", || {
             daemon.assert_running();
-            let ended = self.finish(["status", "--json"]);
-            let status: Value = serde_json::from_str(&ended.stdout).ok()?;
-            Some(status["listen"].get(0)?.as_str()?.to_owned())
+            let line = fs::read_to_string(&announced).expect("its announcement");
+            let announced: Value = serde_json::from_str(line.strip_suffix('\n')?).expect("JSON");
+            Some(
+                announced["listen"][0]
+                    .as_str()
+                    .expect("an address")
+                    .to_owned(),
+            )
         });
         daemon
     }
@@ -284,7 +301,11 @@ impl Daemon {
 
     pub(crate) fn assert_running(&mut self) {
         let ended = self.child.0.try_wait().expect("the daemon's state");
-        assert!(ended.is_none(), "the daemon ended: {ended:?}\n{}", self.log());
+        assert!(
+            ended.is_none(),
+            "the daemon ended: {ended:?}\n{}",
+            self.log()
+        );
     }
 
     /// SIGKILL: nothing is finished or tidied up.
@@ -310,7 +331,7 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let log = fs::read_to_string(&self.log).unwrap_or_default();
-            let lines: Vec<&str> = log.lines().rev().take(15).collect();
+            let lines: Vec<&str> = log.lines().rev().take(12).collect();
             eprintln!("the last lines of {}:", self.log.display());
             lines.iter().rev().for_each(|line| eprintln!("  {line}"));
         }

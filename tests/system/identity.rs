@@ -9,14 +9,16 @@ use serde_json::json;
 fn strangers_exchange_nothing() {
     for (app, secret) in [("shop", "quite another secret"), ("office", SECRET)] {
         let world = World::new();
-        let (ours, stranger) = (world.device("ours"), world.device_of("stranger", app, secret));
+        let (ours, stranger) = (
+            world.device("ours"),
+            world.device_of("stranger", app, secret),
+        );
         ours.insert("cars", &json!({"_id": "ours"}));
         stranger.insert("bikes", &json!({"_id": "theirs"}));
         let daemon = ours.start(&[]);
         let strange = stranger.start(&[&daemon]);
         for (refusing, refused) in [(&daemon, &strange), (&strange, &daemon)] {
             let line = refusal(refusing, &refused.device);
-            println!("{line}");
             assert!(line.contains("refuse"), "it says why: {line}");
             let expected = if app == "shop" { "issuer" } else { "app" };
             assert!(line.contains(expected), "it says what differs: {line}");

@@ -12,7 +12,10 @@ pub(crate) struct Guarded(pub(crate) Child);
 impl Guarded {
     /// Waits for the end; gives the exit code, `None` after a signal.
     pub(crate) fn ended(&mut self) -> Option<i32> {
-        wait_for("the process ends", || self.0.try_wait().expect("the process's state")).code()
+        wait_for("the process ends", || {
+            self.0.try_wait().expect("the process's state")
+        })
+        .code()
     }
 }
 
@@ -26,14 +29,21 @@ impl Drop for Guarded {
 
 /// Sends a signal by its name, as in `INT`.
 pub(crate) fn signal(child: &Child, name: &str) {
-    let sent = Command::new("kill").args(["-s", name, &child.id().to_string()]).status();
-    assert!(sent.expect("kill is there").success(), "signal {name} is sent");
+    let sent = Command::new("kill")
+        .args(["-s", name, &child.id().to_string()])
+        .status();
+    assert!(
+        sent.expect("kill is there").success(),
+        "signal {name} is sent"
+    );
 }
 
 /// The processes that have a path in their arguments and are not about to be collected.
 pub(crate) fn processes_naming(path: &Path) -> Vec<u32> {
     let name = path.as_os_str().as_bytes();
-    let entries = fs::read_dir("/proc").expect("/proc can be listed").flatten();
+    let entries = fs::read_dir("/proc")
+        .expect("/proc can be listed")
+        .flatten();
     let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     ids.filter(|id| {
         // A process may end between the two looks.

@@ -63,7 +63,11 @@ impl Mesh {
             shared.clone(),
         )
         .await?;
-        driver.listen(listen).await?;
+        if let Err(error) = driver.listen(listen).await {
+            // Its worker still holds the replica; nobody else is to close the store behind our back.
+            driver.stop().await;
+            return Err(error);
+        }
         tokio::spawn(async move {
             driver.run(commit_queue, stopped, peers_in).await;
             drop(done_in);

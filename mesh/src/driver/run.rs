@@ -320,7 +320,8 @@ where
         self.on_network_deadline(Instant::now());
     }
 
-    async fn stop(mut self) {
+    /// Says goodbye, and waits until nothing of the driver uses the replica any more.
+    pub async fn stop(mut self) {
         self.inputs.close();
         let mut streams = Vec::new();
         for neighbour in self.peers.values_mut() {

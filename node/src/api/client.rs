@@ -36,6 +36,9 @@ pub enum ClientError {
     /// The connection broke or the answer makes no sense.
     #[error("the daemon's answer broke off or makes no sense: {0}; see its log")]
     Broken(String),
+    /// What the daemon sent can't be written on.
+    #[error("the result can't be written: {0}")]
+    Output(io::Error),
     /// No answer in time.
     #[error("the daemon gave no answer within {REQUEST_SECONDS_MAX} seconds; see its log")]
     TimedOut,
@@ -101,7 +104,7 @@ impl Client {
         let mut body = BodyStream::new(response.into_body());
         while let Some(frame) = body.next().await {
             if let Ok(data) = frame.map_err(broken)?.into_data() {
-                piece(&data).map_err(broken)?;
+                piece(&data).map_err(ClientError::Output)?;
             }
         }
         Ok(())

@@ -61,7 +61,10 @@ impl Access {
         piece: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<(), CliError> {
         match self {
-            Self::Daemon(client) => Ok(client.export(collection, piece).await?),
+            Self::Daemon(client) => match client.export(collection, piece).await {
+                Err(ClientError::Output(error)) => Err(CliError::Output(error)),
+                exported => Ok(exported?),
+            },
             Self::Offline(offline) => offline.export(collection, piece)?.map_err(CliError::Output),
         }
     }

@@ -20,6 +20,7 @@ pub(super) async fn run(
     arguments: ImportArguments,
     json: bool,
 ) -> Result<Done, CliError> {
+    sedge::check_collection_name(&arguments.collection).map_err(CliError::Failed)?;
     let (input, bytes) = open(&arguments.file)?;
     let access = Access::open(state).await?;
     let progress = bar(bytes);

@@ -4,11 +4,12 @@ use sedge::api::wire::Rejected;
 use sedge::{Value, parse_json};
 use std::io::{self, BufRead};
 
-/// Longest line, in bytes: a document of the largest size with generous spacing.
+/// Longest line, and longest document as compact JSON (numbers can grow: 1e15), in bytes: a document of the largest size
+/// with generous spacing.
 const LINE_BYTES_MAX: usize = 8 << 20;
 /// Most documents handed in at once.
 const BATCH_DOCUMENTS_MAX: usize = 512;
-/// Most bytes of lines handed in at once, the last line not counted.
+/// Bytes of documents after which they are handed in.
 const BATCH_BYTES_MAX: usize = 4 << 20;
 /// Bad lines remembered with their reason; more are only counted.
 pub(crate) const BAD_LINES_KEPT_MAX: usize = 1_000;
@@ -86,10 +87,10 @@ impl<R: BufRead> Reader<R> {
             let Some(text) = self.next_line()? else {
                 break;
             };
-            bytes += text.len();
             match parse(&text) {
                 Ok(None) => {}
-                Ok(Some(document)) => {
+                Ok(Some((document, size))) => {
+                    bytes += size;
                     batch.documents.push(document);
                     batch.lines.push(self.line);
                 }
@@ -141,19 +142,28 @@ impl<R: BufRead> Reader<R> {
     }
 }
 
-/// The document on a line; `None` for an empty line.
-fn parse(line: &[u8]) -> Result<Option<Value>, String> {
+/// The document on a line and its size as compact JSON, in bytes; `None` for an empty line.
+fn parse(line: &[u8]) -> Result<Option<(Value, usize)>, String> {
     let text = std::str::from_utf8(line).map_err(|_| "not UTF-8".to_owned())?;
     if text.trim().is_empty() {
         return Ok(None);
     }
     match parse_json(text) {
-        Ok(document @ Value::Map(_)) => Ok(Some(document)),
+        Ok(document @ Value::Map(_)) => match document.to_string().len() {
+            size if size <= LINE_BYTES_MAX => Ok(Some((document, size))),
+            size => Err(format!(
+                "the document has {size} bytes as JSON; at most {LINE_BYTES_MAX} are taken"
+            )),
+        },
         Ok(other) => Err(format!(
-            "a {} is no document; each line holds one JSON object",
+            "no document but a JSON value of type {}; each line holds one object",
             other.type_name()
         )),
-        Err(error) => Err(format!("not JSON: {error}")),
+        Err(error) => {
+            let text = error.to_string();
+            let reason = text.replace(" at line 1 column ", " at column "); // the line is told with its own number
+            Err(format!("not JSON: {reason}"))
+        }
     }
 }
 

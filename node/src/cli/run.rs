@@ -1,13 +1,18 @@
 //! `sedge run`: the daemon.
 
 use super::args::RunArguments;
+use super::signals::interrupted;
 use super::{CliError, Done, output};
 use sedge::api::Server;
-use sedge::{Identity, Node, Settings, StateFolder};
+use sedge::{Identity, Node, NodeBuilder, NodeError, Settings, StateError, StateFolder};
 use serde_json::json;
+use std::io::Read;
 use std::sync::Arc;
-use tokio::io::AsyncReadExt;
-use tokio::signal::unix::{SignalKind, signal};
+use std::time::Duration;
+
+/// How long a folder that another process uses is waited for, in tries and pauses.
+const FOLDER_TRIES: u32 = 30;
+const FOLDER_PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(
     state: &StateFolder,
@@ -26,7 +31,7 @@ pub(super) async fn run(
     for peer in &settings.peers {
         node = node.peer(peer);
     }
-    let node = Arc::new(node.start().await?);
+    let node = Arc::new(start(node).await?);
     let server = Server::bind(&state.socket_path()?)?;
     announce(&node, json)?;
     let stop = stop_requested(until_stdin_ends)?;
@@ -34,6 +39,19 @@ pub(super) async fn run(
     tracing::info!("stopping");
     node.shutdown().await;
     Ok(Done::Wholly)
+}
+
+/// Starts the node; a short command that has the folder just now is waited for.
+async fn start(node: NodeBuilder) -> Result<Node, NodeError> {
+    for _ in 0..FOLDER_TRIES {
+        match node.clone().start().await {
+            Err(NodeError::State(StateError::InUse(_))) => {
+                tokio::time::sleep(FOLDER_PAUSE).await;
+            }
+            started => return started,
+        }
+    }
+    node.start().await
 }
 
 fn effective(mut settings: Settings, arguments: RunArguments) -> Settings {
@@ -66,23 +84,31 @@ fn announce(node: &Node, json: bool) -> Result<(), CliError> {
         .try_for_each(|line| output::line(&line))
 }
 
+/// Ends with standard input, where nothing is expected. The thread is left behind: a read can't be cancelled, and the
+/// runtime would wait for one of its own.
+async fn stdin_end() {
+    let (ended, end) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let read = std::io::stdin().read(&mut [0]);
+        tracing::debug!(?read, "standard input ended");
+        ended.send(()).unwrap_or_default();
+    });
+    end.await.unwrap_or_default();
+}
+
 /// Ends when the daemon is to stop: Ctrl-C, SIGTERM, or the end of standard input where asked for.
 fn stop_requested(until_stdin_ends: bool) -> Result<impl Future<Output = ()> + use<>, CliError> {
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::Runtime)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(CliError::Runtime)?;
+    let interrupted = interrupted()?;
     Ok(async move {
         let stdin_ended = async {
             if until_stdin_ends {
-                // Nothing is expected there, so any answer is the end.
-                let read = tokio::io::stdin().read_u8().await;
-                tracing::debug!(?read, "standard input ended");
+                stdin_end().await;
             } else {
                 std::future::pending::<()>().await;
             }
         };
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            () = interrupted => {}
             () = stdin_ended => {}
         }
     })

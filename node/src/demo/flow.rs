@@ -101,7 +101,19 @@ async fn import(
     let started = Instant::now();
     let mut reader = Reader::new(data.input);
     let mut documents = 0;
-    while let Some(mut batch) = reader.next_batch().map_err(CliError::file(&data.file))? {
+    loop {
+        // Data may be slow to come, as from a pipe; Ctrl-C and the time limit hold meanwhile.
+        let reading = tokio::task::spawn_blocking(move || {
+            let batch = reader.next_batch();
+            (reader, batch)
+        });
+        let read = reading
+            .await
+            .map_err(|error| CliError::Failed(error.to_string()))?;
+        reader = read.0;
+        let Some(mut batch) = read.1.map_err(CliError::file(&data.file))? else {
+            break;
+        };
         let request = ImportRequest {
             collection: data.collection.clone(),
             documents: std::mem::take(&mut batch.documents),

@@ -8,6 +8,11 @@ use std::path::Path;
 
 const ENVIRONMENT_PREFIX: &str = "SEDGE_";
 
+/// The names of the settings, as the file spells them.
+const NAMES: [&str; 6] = ["app", "name", "listen", "peers", "discovery", "subscribe"];
+/// Those that are lists; a variable separates their items by commas.
+const LISTS: [&str; 3] = ["listen", "peers", "subscribe"];
+
 /// Where a daemon listens when nothing else is said.
 const LISTEN_DEFAULT: &str = "/ip4/0.0.0.0/tcp/4747";
 
@@ -56,17 +61,20 @@ impl Settings {
     }
 
     pub(super) fn load(path: &Path) -> Result<Self, StateError> {
-        let content = |reason: String| StateError::Content {
+        let text = read(path)?;
+        // The file by itself first, so that each error names its source.
+        Self::parse(&text, HashMap::new()).map_err(|reason| StateError::Content {
             path: path.to_owned(),
             reason,
-        };
-        Self::parse(&read(path)?, environment()).map_err(|error| content(error.to_string()))
+        })?;
+        let variables = environment();
+        check_names(variables.keys())?;
+        Self::parse(&text, variables).map_err(|reason| {
+            StateError::Variables(format!("a {ENVIRONMENT_PREFIX}… variable: {reason}"))
+        })
     }
 
-    fn parse(
-        text: &str,
-        environment: HashMap<String, String>,
-    ) -> Result<Self, config::ConfigError> {
+    fn parse(text: &str, environment: HashMap<String, String>) -> Result<Self, String> {
         let mut variables = Environment::default()
             .prefix("SEDGE")
             .prefix_separator("_")
@@ -74,14 +82,15 @@ impl Settings {
             .try_parsing(true)
             .list_separator(",")
             .source(Some(environment));
-        for list in ["listen", "peers", "subscribe"] {
+        for list in LISTS {
             variables = variables.with_list_parse_key(list);
         }
         Config::builder()
             .add_source(File::from_str(text, FileFormat::Toml))
             .add_source(variables)
-            .build()?
-            .try_deserialize()
+            .build()
+            .and_then(Config::try_deserialize)
+            .map_err(|error| one_line(&error.to_string()))
     }
 
     pub(super) fn to_toml(&self) -> String {
@@ -91,6 +100,35 @@ impl Settings {
              both.\n{values}"
         )
     }
+}
+
+fn check_names<'a>(variables: impl Iterator<Item = &'a String>) -> Result<(), StateError> {
+    for variable in variables {
+        let name = variable
+            .trim_start_matches(ENVIRONMENT_PREFIX)
+            .to_lowercase();
+        if !NAMES.contains(&name.as_str()) {
+            return Err(StateError::Variables(format!(
+                "{variable} is no setting; there are: {}",
+                NAMES
+                    .map(|name| format!("{ENVIRONMENT_PREFIX}{}", name.to_uppercase()))
+                    .join(", ")
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// An error message without the drawing of the place that some have.
+fn one_line(text: &str) -> String {
+    let drawn = |line: &&str| {
+        line.trim_start_matches([' ', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
+            .starts_with('|')
+    };
+    let lines = text
+        .lines()
+        .filter(|line| !line.trim().is_empty() && !drawn(line));
+    lines.map(str::trim).collect::<Vec<_>>().join(": ")
 }
 
 /// The variables that are settings; `SEDGE_STATE` and `SEDGE_LOG` are flags, and tests have their own.
@@ -129,6 +167,6 @@ mod tests {
     #[test]
     fn a_misspelt_setting_is_an_error() {
         let error = Settings::parse("app = \"demo\"\nlisten_on = []", HashMap::new());
-        assert!(error.unwrap_err().to_string().contains("listen_on"));
+        assert!(error.unwrap_err().contains("listen_on"));
     }
 }

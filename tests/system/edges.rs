@@ -1,0 +1,340 @@
+//! Bad input: one line that says what to do, an exit code, and nothing lost.
+
+use crate::filled::Filled;
+use crate::harness::{Device, World};
+use serde_json::{Value, json};
+use std::fs;
+use std::net::TcpListener;
+
+/// Goal: wrong statements are refused with the place and a proposal, with and without a daemon.
+#[test]
+fn wrong_statements_are_refused() {
+    let world = World::new();
+    let filled = Filled::new(&world);
+    for running in [false, true] {
+        let _daemon = running.then(|| filled.device.start(&[]));
+        for (statement, parts) in [
+            ("SELECT * FRM cars", &["line 1, column 10", "FROM"][..]),
+            ("SELECT *\nFROM cars\nWHERE", &["line 3, column 6"]),
+            (
+                "SELECT * FROM cars WHERE (_id = 'a'",
+                &["line 1, column 36", ")"],
+            ),
+            ("SELECT * FROM cars WHERE _id = 'a", &["line 1, column 32"]),
+            ("", &["line 1, column 1", "SELECT"]),
+            (
+                "DROP cars",
+                &["line 1, column 1", "SELECT, INSERT, UPDATE and DELETE"],
+            ),
+            ("SELECT * FROM car", &["\"car\"", "cars"]),
+            ("UPDATE car SET n = 1", &["\"car\"", "cars"]),
+            ("DELETE FROM car", &["\"car\"", "cars"]),
+            ("SELECT * FROM cars WHERE _id = :id", &["column 32", ":id"]),
+            ("UPDATE cars SET _id = 'z' WHERE _id = 'a'", &["_id"]),
+            ("INSERT INTO cars DOCUMENTS ({'_id': 'a'})", &["a"]),
+            (
+                "INSERT INTO cars DOCUMENTS ({'_id': 7})",
+                &["_id", "string"],
+            ),
+            (
+                "INSERT INTO cars DOCUMENTS ({'_id': 'new'}), ({'_id': 7})",
+                &["_id"],
+            ),
+            (
+                "DELETE FROM cars; DELETE FROM cars",
+                &["line 1, column 19", "one statement"],
+            ),
+        ] {
+            filled.refuses(&["query", statement], parts);
+        }
+        let select = "SELECT * FROM cars WHERE _id = :id";
+        filled.refuses(&["query", select, "--arg", "id"], &["--arg id", "="]);
+        filled.refuses(
+            &["query", select, "--arg", "id=a"],
+            &["--arg id=a", "JSON", "'\"text\"'"],
+        );
+        filled.refuses(
+            &["query", select, "--arg", "id=1", "--arg", "od=1"],
+            &[":od"],
+        );
+        filled.refuses(&["export", "--collection", "car"], &["\"car\"", "cars"]);
+    }
+}
+
+/// Goal: input files that can't be read, and collections that can't be, are refused before anything is written.
+#[test]
+fn unreadable_files_are_refused() {
+    let world = World::new();
+    let filled = Filled::new(&world);
+    let folder = world.path().to_str().unwrap();
+    let good = world.file("good.ndjson", "{\"_id\":\"new\"}\n");
+    let good = good.to_str().unwrap();
+    for running in [false, true] {
+        let _daemon = running.then(|| filled.device.start(&[]));
+        filled.refuses(
+            &["import", "none.ndjson", "--collection", "cars"],
+            &["none.ndjson", "No such file", "check"],
+        );
+        filled.refuses(
+            &["import", folder, "--collection", "cars"],
+            &[folder, "directory", "check"],
+        );
+        // Opens and can't be read, for every user.
+        filled.refuses(
+            &["import", "/proc/self/mem", "--collection", "cars"],
+            &["/proc/self/mem", "error"],
+        );
+        filled.refuses(
+            &["import", good, "--collection", ""],
+            &["collection", "1 to"],
+        );
+        filled.refuses(
+            &["import", good, "--collection", "a\nb"],
+            &["collection", "control"],
+        );
+        let nowhere = format!("{folder}/no/such/folder.ndjson");
+        filled.refuses(
+            &["export", "--collection", "cars", "--output", &nowhere],
+            &["no/such", "check"],
+        );
+    }
+    // An export that fails leaves the file that was there.
+    filled.refuses(
+        &["export", "--collection", "none", "--output", good],
+        &["none"],
+    );
+    assert_eq!(fs::read_to_string(good).unwrap(), "{\"_id\":\"new\"}\n");
+    let left = fs::read_dir(world.path())
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.file_name());
+    assert!(
+        !left
+            .into_iter()
+            .any(|name| name.to_string_lossy().ends_with(".part")),
+        "no draft is left"
+    );
+}
+
+/// Goal: an import tells each bad line by its number, imports the rest, and exits with 3.
+#[test]
+fn an_import_passes_over_bad_lines() {
+    let world = World::new();
+    let device = world.device("d");
+    let lines =
+        b"{\"_id\":\"a\"}\nnonsense\n\n[1]\n{\"x\":1,\"x\":2}\n\xff\n{\"_id\":7}\n{\"_id\":\"b\"}";
+    let file = world.file("mixed.ndjson", lines);
+    let file = file.to_str().unwrap();
+    for running in [false, true] {
+        let _daemon = running.then(|| device.start(&[]));
+        let collection = format!("mixed{running}");
+        let ended = device.finish(["import", file, "--collection", &collection]);
+        assert_eq!(ended.code, Some(3), "{ended:?}");
+        let told: Vec<&str> = ended
+            .stderr
+            .lines()
+            .filter_map(|line| line.strip_prefix("sedge: line "))
+            .collect();
+        let mut numbers: Vec<u64> = told
+            .iter()
+            .map(|line| line.split(':').next().unwrap().parse().unwrap())
+            .collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, [2, 4, 5, 6, 7], "{ended:?}");
+        assert_eq!(device.documents(&collection), 2);
+
+        let again = device.finish(["import", file, "--collection", &collection, "--json"]);
+        assert_eq!(again.code, Some(3), "{again:?}");
+        assert_eq!(again.stderr, "");
+        let report = again.json();
+        assert_eq!(
+            (
+                &report["written"],
+                &report["unchanged"],
+                &report["rejected"]
+            ),
+            (&json!(0), &json!(2), &json!(5))
+        );
+        assert_eq!(report["rejectedLines"][0]["line"], json!(2));
+    }
+}
+
+/// Goal: wrong usage exits with 2 and says what is known.
+#[test]
+fn wrong_usage_exits_with_2() {
+    let world = World::new();
+    let filled = Filled::new(&world);
+    for (arguments, part) in [
+        (&["status", "--jsno"][..], "--json"),
+        (&["statsu"], "status"),
+        (&[], "subcommand"),
+        (&["import", "--collection", "cars"], "<FILE>"),
+        (&["import", "x.ndjson"], "--collection"),
+        (&["init"], "--app"),
+        (&["query"], "<STATEMENT>"),
+        (&["demo", "--peers", "1"], "2..=16"),
+        (&["demo", "--peers", "17"], "2..=16"),
+        (&["demo", "--timeout", "soon"], "--timeout"),
+    ] {
+        let ended = filled.device.finish(arguments);
+        assert_eq!(ended.code, Some(2), "{arguments:?}: {ended:?}");
+        assert_eq!(ended.stdout, "", "{arguments:?}");
+        assert!(
+            ended.stderr.contains(part),
+            "{part} in the answer to {arguments:?}: {}",
+            ended.stderr
+        );
+        assert!(!ended.stderr.contains("panicked"), "{ended:?}");
+    }
+    filled.assert_unchanged();
+}
+
+/// Goal: with --json a failure is one line of JSON on standard error.
+#[test]
+fn a_failure_is_json_when_asked() {
+    let world = World::new();
+    let filled = Filled::new(&world);
+    for arguments in [
+        &["--json", "query", "SELECT"][..],
+        &["export", "--json", "--collection", "none"],
+        &["peers", "--json"],
+    ] {
+        let ended = filled.device.finish(arguments);
+        assert_eq!(
+            (ended.code, ended.stdout.as_str()),
+            (Some(1), ""),
+            "{ended:?}"
+        );
+        assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
+        let failure: Value = serde_json::from_str(&ended.stderr).expect("JSON");
+        assert!(
+            failure["error"]
+                .as_str()
+                .is_some_and(|error| !error.is_empty()),
+            "{failure}"
+        );
+    }
+}
+
+/// Goal: a daemon that can't listen or dial as told doesn't start, and says why.
+#[test]
+fn bad_addresses_are_refused() {
+    let world = World::new();
+    let filled = Filled::new(&world);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let taken = format!("/ip4/127.0.0.1/tcp/{port}");
+    let neighbour = world.device("neighbour").start(&[]);
+    let daemons = neighbour.address.split("/p2p/").next().unwrap();
+    let free = "/ip4/127.0.0.1/tcp/0";
+    for (flags, parts) in [
+        (
+            &["--listen", taken.as_str()][..],
+            &[
+                "cannot listen",
+                taken.as_str(),
+                "taken by another",
+                "choose another",
+            ][..],
+        ),
+        (
+            &["--listen", daemons],
+            &["cannot listen", daemons, "taken by another"],
+        ),
+        (
+            &["--listen", free, "--listen", taken.as_str()],
+            &["cannot listen", taken.as_str()],
+        ),
+        (
+            &["--listen", "localhost:4747"],
+            &["localhost:4747", "/ip4/"],
+        ),
+        (
+            &["--listen", "/ip4/127.0.0.1/tcp/99999"],
+            &["99999", "/ip4/"],
+        ),
+        (
+            &["--listen", "/ip4/192.0.2.1/tcp/0"],
+            &["cannot listen", "192.0.2.1"],
+        ),
+        (&["--listen", "/ip4/127.0.0.1"], &["/ip4/127.0.0.1"]),
+        (
+            &["--listen", free, "--peer", "10.0.0.1"],
+            &["10.0.0.1", "/ip4/"],
+        ),
+        (&["--listen", free, "--subscribe", ""], &["collection"]),
+    ] {
+        let arguments: Vec<&str> = ["run", "--until-stdin-ends", "--no-discovery"]
+            .iter()
+            .chain(flags)
+            .copied()
+            .collect();
+        // No standard input: a daemon that starts nevertheless ends by itself and fails the test by its exit code.
+        filled.refuses(&arguments, parts);
+    }
+    filled.device.start(&[]);
+}
+
+/// Goal: the address of a peer that no transport can ever dial is refused like one that is no address.
+#[test]
+fn peers_that_cannot_be_dialled_are_refused() {
+    let world = World::new();
+    let filled = Filled::new(&world);
+    let free = "/ip4/127.0.0.1/tcp/0";
+    for peer in ["/ip4/127.0.0.1", "/ip4/127.0.0.1/udp/4747"] {
+        let arguments = [
+            "run",
+            "--until-stdin-ends",
+            "--no-discovery",
+            "--listen",
+            free,
+            "--peer",
+            peer,
+        ];
+        filled.refuses(&arguments, &[peer]);
+    }
+}
+
+/// Goal: documents at the limits of what an import takes go through a daemon as they go without one.
+#[test]
+fn large_documents_are_taken_or_told() {
+    let world = World::new();
+    let (resting, running) = (world.device("resting"), world.device("running"));
+    let _daemon = running.start(&[]);
+    let text = "x".repeat(4 << 20);
+    // Short to write, long once parsed and written again.
+    let numbers = vec!["1e15"; 600_000].join(",");
+    let too_large = "y".repeat(6 << 20);
+    let file = world.file(
+        "large.ndjson",
+        format!(
+            "{{\"_id\":\"text\",\"t\":\"{text}\"}}\n{{\"_id\":\"numbers\",\"n\":[{numbers}]}}\n\
+             {{\"_id\":\"more\",\"n\":[{numbers}]}}\n{{\"_id\":\"too large\",\"t\":\"{too_large}\"}}\n{{\"_id\":\"last\"}}\n"
+        ),
+    );
+    let import = |device: &Device| {
+        let ended = device.finish([
+            "import",
+            file.to_str().unwrap(),
+            "--collection",
+            "large",
+            "--json",
+        ]);
+        assert_eq!(
+            ended.code,
+            Some(3),
+            "the last but one is told, the rest taken: {}",
+            ended.stderr
+        );
+        ended.json()["rejectedLines"].clone()
+    };
+    let (told_resting, told_running) = (import(&resting), import(&running));
+    assert_eq!(told_resting, told_running);
+    assert_eq!(resting.held(), running.held());
+    assert!(
+        resting
+            .finish(["query", "SELECT _id FROM large WHERE _id = 'last'"])
+            .ok()
+            .contains("last")
+    );
+}
