@@ -1,0 +1,254 @@
+//! Writes the first inputs of every target into `corpus/`: real deltas, statements, values, frames and certificates.
+//!
+//! ```sh
+//! cargo run --release --example corpora
+//! ```
+
+use automerge::transaction::Transactable;
+use automerge::{ActorId, AutoCommit, ObjType, ROOT};
+use bytes::Bytes;
+use prost::Message as _;
+use sedge_fuzz::delta::{WireDelta, WirePath};
+use sedge_fuzz::fixtures::{CERTIFICATE_DOMAIN, CERTIFICATE_TYPE, certified, documents};
+use sedge_identity::Envelope;
+use sedge_mesh::{
+    ChangeHash, Changes, CloseCode, CollectionName, DocumentKey, FeedId, FeedPage, FeedPosition,
+    Hello, Interest, Message, Offered, Piece, Sequence, Wanted, encode_frame,
+};
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::path::Path;
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// Largest committed input, in bytes: a repository is no place for more.
+const INPUT_BYTES_MAX: usize = 4 << 10;
+
+fn main() -> Outcome<()> {
+    write("certificate", certificates()?)?;
+    write("delta", deltas()?)?;
+    write("frame", frames()?)?;
+    write("statement", statements())?;
+    write("value", values())
+}
+
+fn write(target: &str, inputs: Vec<(String, Vec<u8>)>) -> Outcome<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("corpus")
+        .join(target);
+    std::fs::create_dir_all(&folder)?;
+    for (name, bytes) in inputs {
+        if bytes.len() > INPUT_BYTES_MAX {
+            return Err(format!("{target}/{name} has {} bytes", bytes.len()).into());
+        }
+        std::fs::write(folder.join(name), bytes)?;
+    }
+    Ok(())
+}
+
+fn named(name: &str, bytes: impl Into<Vec<u8>>) -> (String, Vec<u8>) {
+    (name.to_owned(), bytes.into())
+}
+
+/// A certificate, the same with a byte changed, and its payload alone.
+fn certificates() -> Outcome<Vec<(String, Vec<u8>)>> {
+    let good = certified().certificate.as_bytes().to_vec();
+    let mut forged = good.clone();
+    if let Some(last) = forged.last_mut() {
+        *last ^= 1;
+    }
+    let opened = Envelope::open(&good, CERTIFICATE_DOMAIN, CERTIFICATE_TYPE, good.len())?;
+    let payload = opened.payload().to_vec();
+    Ok(vec![
+        named("certificate", good),
+        named("forged", forged),
+        named("payload", payload),
+    ])
+}
+
+/// A document's first change, changes that build on each other, a large compressed one, and one without its ancestor.
+fn deltas() -> Outcome<Vec<(String, Vec<u8>)>> {
+    let mut document = AutoCommit::new().with_actor(ActorId::from([5u8; 16]));
+    document.put(ROOT, "name", "Thigpen")?;
+    document.put(ROOT, "elevation", 351)?;
+    document.put(ROOT, "latitude", 31.95)?;
+    let place = document.put_object(ROOT, "place", ObjType::Map)?;
+    document.put(&place, "city", "Bay Springs")?;
+    let tags = document.put_object(ROOT, "tags", ObjType::List)?;
+    document.insert(&tags, 0, true)?;
+    document.insert(&tags, 1, ())?;
+    let first = last_change(&mut document)?;
+    document.put(ROOT, "elevation", 352)?;
+    document.delete(ROOT, "name")?;
+    document.delete(&tags, 0)?;
+    let second = last_change(&mut document)?;
+    let text = document.put_object(ROOT, "text", ObjType::Text)?;
+    document.splice_text(&text, 0, 0, "grün")?;
+    document.put(ROOT, "count", automerge::ScalarValue::counter(3))?;
+    document.increment(ROOT, "count", 4)?;
+    document.put(ROOT, "\u{0}deleted", true)?;
+    let third = last_change(&mut document)?;
+    for field in 0..100 {
+        document.put(ROOT, format!("field {field}"), "value")?;
+    }
+    let compressed = last_change(&mut document)?;
+    let all = [first.clone(), second.clone(), third.clone(), compressed];
+    Ok(vec![
+        named("one", delta(&[&["place"]], std::slice::from_ref(&first))),
+        named("two", delta(&[&["place"]], &[first, second.clone()])),
+        named("other_types", delta(&[], &all[..3])),
+        named("compressed", delta(&[&["place"], &["a", "b"]], &all)),
+        named("without_ancestor", delta(&[], &[second])),
+        named("births_only", delta(&[&["a"], &["a", "b"]], &[])),
+    ])
+}
+
+fn last_change(document: &mut AutoCommit) -> Outcome<Vec<u8>> {
+    document.commit();
+    let change = document.get_last_local_change();
+    Ok(change.ok_or("no change was made")?.bytes().into_owned())
+}
+
+fn delta(births: &[&[&str]], changes: &[Vec<u8>]) -> Vec<u8> {
+    let path = |keys: &&[&str]| WirePath {
+        keys: keys.iter().map(|key| (*key).to_owned()).collect(),
+    };
+    let delta = WireDelta {
+        births: births.iter().map(path).collect(),
+        changes: changes.to_vec(),
+    };
+    delta.encode_to_vec()
+}
+
+/// Every message, and what a flooded message carries.
+fn frames() -> Outcome<Vec<(String, Vec<u8>)>> {
+    let collection = CollectionName::new("c")?;
+    let document = DocumentKey::new(collection.clone(), Bytes::from_static(b"\"1\""))?;
+    let names = BTreeSet::from([collection.clone()]);
+    let feed = FeedId([7; 16]);
+    let hello = |interest| {
+        Message::Hello(Hello {
+            feed: FeedPosition {
+                id: feed,
+                last: Sequence(9),
+            },
+            collections: names.clone(),
+            interest,
+        })
+    };
+    let heads = vec![ChangeHash([1; 32]), ChangeHash([2; 32])];
+    let piece = Piece {
+        document: document.clone(),
+        payload: Bytes::from_static(b"payload"),
+        more: true,
+    };
+    let up_to = Sequence(9);
+    let mut inputs: Vec<(String, Vec<u8>)> = [
+        ("hello_all", hello(Interest::Everything)),
+        ("hello_some", hello(Interest::Collections(names.clone()))),
+        (
+            "follow",
+            Message::Follow {
+                feed: FeedId([1; 16]),
+                after: Sequence(0),
+            },
+        ),
+        (
+            "offer",
+            Message::Offer(FeedPage {
+                entries: vec![Offered {
+                    document,
+                    heads: heads.clone(),
+                }],
+                up_to,
+            }),
+        ),
+        (
+            "want",
+            Message::Want {
+                up_to,
+                wants: vec![Wanted {
+                    index: 0,
+                    have_heads: heads,
+                }],
+            },
+        ),
+        (
+            "changes",
+            Message::Changes(Changes {
+                up_to,
+                pieces: vec![piece],
+                answered_below: Some(1),
+            }),
+        ),
+        ("ack", Message::Ack { up_to }),
+        ("collections", Message::Collections(names)),
+        ("close", Message::Close(CloseCode::Busy)),
+    ]
+    .into_iter()
+    .map(|(name, message)| named(name, &encode_frame(&message)[4..]))
+    .collect();
+    // `repeated Piece deltas = 1` with collection, document and payload.
+    inputs.push(named(
+        "flood",
+        *b"\x0a\x11\x0a\x01c\x12\x03\"1\"\x1a\x07payload",
+    ));
+    Ok(inputs)
+}
+
+fn statements() -> Vec<(String, Vec<u8>)> {
+    [
+        (
+            "where",
+            "SELECT _id FROM c WHERE make = 'Saab' AND NOT year < 1990 OR owner.name IS \
+             MISSING",
+        ),
+        (
+            "group",
+            "SELECT make, COUNT(*) AS n, SUM(km) / 2 AS s FROM c GROUP BY make HAVING \
+             COUNT(DISTINCT year) >= 1 ORDER BY n DESC, make LIMIT 2 OFFSET 1",
+        ),
+        (
+            "distinct",
+            "SELECT DISTINCT upper(make) || '!' AS m, list[0].a FROM c WHERE tags IS NOT NULL \
+             ORDER BY m;",
+        ),
+        (
+            "predicates",
+            "SELECT * FROM c WHERE km BETWEEN 1 AND 20.5 AND make LIKE 'gr_n !%%' ESCAPE '!' \
+             OR year NOT IN (1980, :y) OR 'a' IN tags",
+        ),
+        (
+            "case",
+            "SELECT CASE make WHEN 'Saab' THEN 1 ELSE -km % 7 END AS x, CASE WHEN used THEN \
+             [1, {'a': null}] END AS y, \"US Gross\" FROM `c`",
+        ),
+        (
+            "functions",
+            "SELECT round(f, 3) AS r, substr(make, 2, 3) AS s, coalesce(km, length(tags), \
+             abs(-1)) AS c, trim(lower(empty)) AS t FROM c",
+        ),
+        (
+            "insert",
+            "INSERT INTO c DOCUMENTS (:xxx), ({'_id': {'a': 1}, 'b': [1.5e3, true]}) ON ID \
+             CONFLICT DO UPDATE",
+        ),
+        (
+            "update",
+            "UPDATE c SET owner.name = make || ' x', year = year + 1 UNSET tags, empty WHERE \
+             _id = '2'",
+        ),
+        ("delete", "DELETE FROM c WHERE km > :a AND _id <> 'x'"),
+        ("system", "SELECT * FROM system:x -- a comment\n LIMIT :n"),
+        ("misspelt", "SELECT * FORM c"),
+    ]
+    .map(|(name, text)| named(name, text))
+    .into()
+}
+
+fn values() -> Vec<(String, Vec<u8>)> {
+    let documents = documents().into_iter().enumerate();
+    documents
+        .map(|(index, document)| (format!("document_{index}"), document.encode()))
+        .collect()
+}

@@ -1,0 +1,66 @@
+//! Any bytes as a certificate, and as what a trusted issuer signed: only the fixture verifies as it is, and what
+//! verifies once signed says what it must say.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use sedge_fuzz::fixtures::{CERTIFICATE_DOMAIN, CERTIFICATE_TYPE, Certified, NOW_MS, certified};
+use sedge_fuzz::{Guarded, guarded};
+use sedge_identity::{CertificateKind, Envelope, SignedCertificate};
+use std::sync::OnceLock;
+
+#[global_allocator]
+static ALLOCATOR: Guarded = Guarded;
+
+/// Memory a certificate of at most 8 KiB may take: a thousand entries and their copies.
+const BYTES_MAX: usize = 4 << 20;
+
+fn fixture() -> &'static Certified {
+    static FIXTURE: OnceLock<Certified> = OnceLock::new();
+    FIXTURE.get_or_init(certified)
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let fixture = fixture();
+    guarded(BYTES_MAX + bytes.len() * 64, || {
+        as_envelope(fixture, bytes);
+        as_payload(fixture, bytes);
+    });
+});
+
+fn as_envelope(fixture: &Certified, bytes: &[u8]) {
+    if let Ok(verified) = fixture.trust.verify(bytes, fixture.subject, NOW_MS) {
+        assert!(
+            bytes == fixture.certificate.as_bytes(),
+            "a forged certificate verifies"
+        );
+        assert!(verified.signed() == &fixture.certificate);
+    }
+    if let Ok(signed) = SignedCertificate::from_bytes(bytes) {
+        assert!(signed.as_bytes() == bytes);
+    }
+}
+
+/// Without the issuer's key no change of a payload would get past the signature.
+fn as_payload(fixture: &Certified, bytes: &[u8]) {
+    let signed = Envelope::sign(
+        &fixture.root,
+        CERTIFICATE_DOMAIN,
+        CERTIFICATE_TYPE,
+        bytes.to_vec(),
+    );
+    let Ok(verified) = fixture
+        .trust
+        .verify(signed.as_bytes(), fixture.subject, NOW_MS)
+    else {
+        return;
+    };
+    assert!(verified.subject == fixture.subject);
+    assert!(verified.app == *fixture.trust.app());
+    assert!(verified.issuer == fixture.root.public().id());
+    assert!(verified.kind != CertificateKind::Issuer);
+    assert!(
+        verified.critical.is_empty(),
+        "no critical extension is understood"
+    );
+    assert!((verified.not_before_ms..=verified.not_after_ms).contains(&NOW_MS));
+}

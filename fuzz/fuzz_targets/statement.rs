@@ -1,0 +1,102 @@
+//! Any text as a statement: parsed, bound, and run over fixed documents without a panic, within bounded memory. Errors
+//! point into the text.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use sedge_crdt::Value;
+use sedge_crdt::query::{Params, QueryError, Statement};
+use sedge_fuzz::{Guarded, fixtures, guarded};
+use std::collections::BTreeMap;
+
+#[global_allocator]
+static ALLOCATOR: Guarded = Guarded;
+
+/// Memory a statement may take: each byte of it may name a document's largest field for each document.
+const BYTES_MAX: usize = 256 << 20;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    guarded(BYTES_MAX, || {
+        if let Err(error) = run(text) {
+            check_place(text, &error);
+        }
+    });
+});
+
+fn run(text: &str) -> Result<(), QueryError> {
+    let statement = Statement::parse(text)?;
+    assert!(!statement.collection().is_empty());
+    let statement = statement.bind(&parameters(text))?;
+    let documents = fixtures::documents();
+    match statement {
+        Statement::Select(select) => {
+            let rows = select.rows(documents.clone())?;
+            if select.is_incremental() {
+                let mut expected = Vec::new();
+                for document in &documents {
+                    if select.filter().matches(document)? {
+                        expected.push(select.project(document)?);
+                    }
+                }
+                assert!(rows == expected, "{rows:?} but one by one {expected:?}");
+            }
+        }
+        Statement::Insert(insert) => {
+            for document in insert.documents()? {
+                assert!(matches!(document, Value::Map(_)));
+                let bytes = document.encode();
+                assert!(Value::decode(&bytes) == Ok(document), "a document is lost");
+            }
+        }
+        Statement::Update(update) => {
+            for document in &documents {
+                if update.filter().matches(document)? {
+                    for edit in update.edits(document)? {
+                        assert!(edit.path.first().is_some_and(|name| name != "_id"));
+                    }
+                }
+            }
+        }
+        Statement::Delete(delete) => {
+            for document in &documents {
+                delete.filter().matches(document)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A value for every word after a colon, chosen by the word's length.
+fn parameters(text: &str) -> Params {
+    let values = [
+        Value::Int(1),
+        "Saab".into(),
+        Value::List(vec![Value::Int(1990), "Saab".into(), Value::Null]),
+        Value::Map(BTreeMap::from([("_id".into(), "9".into())])),
+        Value::Null,
+        Value::Float(0.5),
+    ];
+    let words = text.split(':').skip(1).map(|tail| {
+        let end = tail.find(|character: char| !(character.is_alphanumeric() || character == '_'));
+        &tail[..end.unwrap_or(tail.len())]
+    });
+    words
+        .filter(|word| !word.is_empty())
+        .map(|word| (word.to_owned(), values[word.len() % values.len()].clone()))
+        .collect()
+}
+
+/// An error's place is in the text, or directly behind it.
+fn check_place(text: &str, error: &QueryError) {
+    assert!(!error.message.is_empty());
+    let (Some(line), Some(column)) = (error.line, error.column) else {
+        return;
+    };
+    let lines: Vec<&str> = text.split('\n').collect();
+    let found = lines.get(line.wrapping_sub(1) as usize);
+    let fits =
+        found.is_some_and(|found| (1..=found.chars().count() + 1).contains(&(column as usize)));
+    assert!(fits, "{error} points beside the text");
+}

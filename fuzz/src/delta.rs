@@ -1,0 +1,37 @@
+//! The wire form of a delta, as `crdt/proto/document.proto` has it, so that targets can look into one and generators
+//! make one; and the checksum of a change chunk, which a mutated chunk has to be given to be looked at further.
+
+use prost::Message;
+use sha2::{Digest, Sha256};
+
+/// A delta.
+#[derive(Clone, PartialEq, Message)]
+pub struct WireDelta {
+    /// Maps that the changes need.
+    #[prost(message, repeated, tag = "1")]
+    pub births: Vec<WirePath>,
+    /// Automerge change chunks.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub changes: Vec<Vec<u8>>,
+}
+
+/// The keys that lead to a map.
+#[derive(Clone, PartialEq, Message)]
+pub struct WirePath {
+    /// From the root.
+    #[prost(string, repeated, tag = "1")]
+    pub keys: Vec<String>,
+}
+
+/// Where a chunk's checksum stands: behind the four bytes that every chunk begins with.
+const CHECKSUM: std::ops::Range<usize> = 4..8;
+
+/// The chunk with the checksum that its type and content have (Automerge binary format, "Chunk"). Right for plain
+/// chunks; that of a compressed one is over its inflated content.
+pub fn with_checksum(mut chunk: Vec<u8>) -> Vec<u8> {
+    if chunk.len() > CHECKSUM.end {
+        let hash = Sha256::digest(&chunk[CHECKSUM.end..]);
+        chunk[CHECKSUM].copy_from_slice(&hash[..CHECKSUM.len()]);
+    }
+    chunk
+}
