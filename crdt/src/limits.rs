@@ -33,6 +33,9 @@ pub const CHANGE_REFERENCES_MAX: u64 = 1_024;
 /// Most changes in one delta from outside.
 pub const DELTA_CHANGES_MAX: usize = 100_000;
 
+/// Most paths of births in one delta from outside: many devices' births meet in one document.
+pub const DELTA_BIRTHS_MAX: usize = 16 * BIRTHS_MAX;
+
 /// Most births (deterministic maps) per document; maps beyond are ordinary objects.
 pub const BIRTHS_MAX: usize = 256;
 

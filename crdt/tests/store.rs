@@ -310,3 +310,32 @@ async fn observers_see_what_changes() {
     let update = plain.next().await.unwrap().unwrap();
     assert_eq!((update.deleted.len(), update.items.len()), (1, 1));
 }
+
+/// Goal: a change with a wrong checksum is refused, and a collection that only refused documents named comes to nothing,
+/// so its number can't be given twice.
+#[test]
+fn a_collection_of_refused_documents_is_none() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (a, b) = (open(one.path(), 1), open(two.path(), 2));
+    insert(&a, r#"{"_id":"a","n":1}"#);
+    let good = a.delta("cars", b"\"a\"", &[]).unwrap().unwrap();
+    let magic = [0x85, 0x6f, 0x4a, 0x83];
+    let at = good.windows(4).position(|bytes| bytes == magic).unwrap();
+    let mut bad = good.clone();
+    bad[at + 4] ^= 1;
+    let arrival = |collection, delta| Arrival {
+        collection,
+        id: b"\"a\"",
+        delta,
+    };
+    let arrivals = [arrival("planes", &bad[..]), arrival("cars", &good)];
+    let arrived = b.ingest(&arrivals, [1].into()).unwrap();
+    assert!(matches!(
+        arrived[..],
+        [Arrived::Rejected { .. }, Arrived::Applied { .. }]
+    ));
+    assert_eq!(b.collections().len(), 1);
+    drop(b);
+    let b = open(two.path(), 2);
+    assert_eq!(b.collections(), a.collections());
+}

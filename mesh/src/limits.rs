@@ -74,8 +74,8 @@ pub const CONNECTIONS_MAX: u32 = 64;
 /// Established connections to one peer: two may cross when both ends dial.
 pub const CONNECTIONS_PER_PEER_MAX: u32 = 4;
 
-/// Connections that are being set up, per direction.
-pub const CONNECTIONS_PENDING_MAX: u32 = 32;
+/// Connections that are being set up, per direction: above the transport's own limit, which tells addresses apart.
+pub const CONNECTIONS_PENDING_MAX: u32 = 256;
 
 /// Commits that wait for the mesh before they are merged into "advanced to sequence n".
 pub const COMMITS_QUEUED_MAX: usize = 256;

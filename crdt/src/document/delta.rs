@@ -4,7 +4,7 @@ use super::birth::{BIRTH_ACTOR_BYTES, Births, Path, is_birth};
 use super::chunk::{self, ChunkError};
 use super::{Document, DocumentError, Written, contained};
 use crate::id::DocumentId;
-use crate::limits::{BIRTHS_MAX, DELTA_CHANGES_MAX};
+use crate::limits::{DELTA_BIRTHS_MAX, DELTA_CHANGES_MAX};
 use crate::value::DEPTH_MAX;
 use automerge::{Change, ChangeHash, ReadDoc};
 use prost::Message;
@@ -59,6 +59,8 @@ pub enum DeltaError {
 pub(crate) struct Ingested {
     /// The changes that are new here, births first, in the order they were applied.
     pub(crate) changes: Vec<Change>,
+    /// The same as a delta for others.
+    pub(crate) delta: Delta,
     /// Whether changes were left out because what they depend on is not here.
     pub(crate) incomplete: bool,
 }
@@ -84,7 +86,7 @@ impl Delta {
         let paths_fit = births
             .iter()
             .all(|path| (1..=DEPTH_MAX).contains(&path.len()));
-        if births.len() > BIRTHS_MAX || wire.changes.len() > DELTA_CHANGES_MAX || !paths_fit {
+        if births.len() > DELTA_BIRTHS_MAX || wire.changes.len() > DELTA_CHANGES_MAX || !paths_fit {
             return Err(DeltaError::Shape {
                 births: births.len(),
                 changes: wire.changes.len(),
@@ -176,13 +178,22 @@ impl Document {
         if ready.is_empty() {
             return Ok(Ingested {
                 changes: Vec::new(), // births count only as ancestors of an authored change
+                delta: Delta::default(),
                 incomplete,
             });
         }
+        let authored = ready
+            .iter()
+            .map(|change| change.clone().bytes().into_owned());
+        let new = Delta {
+            births: delta.births.clone(),
+            changes: authored.collect(),
+        };
         let changes: Vec<Change> = births.into_iter().chain(ready).collect();
         self.apply(changes.clone())?;
         Ok(Ingested {
             changes,
+            delta: new,
             incomplete,
         })
     }
@@ -195,6 +206,10 @@ impl Document {
             chunk::check(bytes)?;
             let change = contained(|| Change::from_bytes(bytes.clone()))?
                 .map_err(|error| DeltaError::Change(error.to_string()))?;
+            // `from_bytes` doesn't look at the checksum, but a record that holds a wrong one never loads again.
+            if bytes.get(4..8) != Some(&change.hash().0[..4]) {
+                return Err(DeltaError::Change("wrong checksum".to_owned()));
+            }
             match change.actor_id().to_bytes().len() {
                 DEVICE_ACTOR_BYTES => {}
                 length => return Err(DeltaError::Actor(length)),

@@ -133,7 +133,8 @@ impl Catalog {
                 "collection {name:?} would be one more than the {COLLECTIONS_MAX} a store may have"
             )));
         }
-        let number = self.by_name.len() as u32;
+        let numbers = self.by_name.values().map(|collection| collection.number);
+        let number = numbers.max().map_or(0, |greatest| greatest + 1);
         let collection = Collection {
             number,
             documents: 0,
@@ -167,6 +168,10 @@ impl Catalog {
                 collection.digest = collection.digest.plus(Digest::of(id, value));
             }
         }
+    }
+
+    pub(super) fn retain(&mut self, keep: impl Fn(&Arc<str>) -> bool) {
+        self.by_name.retain(|name, _| keep(name));
     }
 
     pub(super) fn store(&self, name: &str, batch: &mut Batch<'_>) {

@@ -7,8 +7,8 @@ use super::schema::{
 };
 use crate::value::Value;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, Direction,
-    IteratorMode, MergeOperands, Options, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
+    Direction, IteratorMode, MergeOperands, Options, WriteBatch, WriteOptions,
 };
 use sedge_identity::{AppId, PublicKey};
 use std::path::Path;
@@ -37,6 +37,7 @@ pub(super) struct StoreIdentity {
 
 impl Database {
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        check_whole(path)?;
         let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
         let families = FAMILIES
             .iter()
@@ -243,6 +244,25 @@ impl Batch<'_> {
     }
 }
 
+/// RocksDB would take a folder without its `CURRENT` for a new database, and remove the old one's files.
+fn check_whole(path: &Path) -> Result<(), StoreError> {
+    let is_new = !path.join("CURRENT").exists();
+    let holds_data = |entry: std::fs::DirEntry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        name.ends_with(".sst") || name.ends_with(".log") || name.starts_with("MANIFEST")
+    };
+    let has_data = std::fs::read_dir(path)
+        .is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(holds_data)));
+    if is_new && has_data {
+        return Err(StoreError::Damaged {
+            what: format!("the store {}", path.display()),
+            reason: "its file CURRENT is missing".to_owned(),
+        });
+    }
+    Ok(())
+}
+
 fn options() -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
@@ -251,6 +271,8 @@ fn options() -> Options {
     options.set_max_open_files(OPEN_FILES_MAX);
     options.set_keep_log_file_num(2);
     options.set_max_background_jobs(2);
+    // The default drops acknowledged writes behind a damaged byte in silence; only a torn tail is no damage.
+    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     options
 }
 

@@ -12,7 +12,7 @@ use super::schema::{
 };
 use super::{Inner, Writer};
 use crate::document::{
-    Author, Delta, Document, DocumentError, RESERVED_KEY_PREFIX, Written, create,
+    Author, Delta, Document, DocumentError, RESERVED_KEY_PREFIX, Written, check_chunk, create,
 };
 use crate::id::DocumentId;
 use crate::limits::{DOCUMENT_BYTES_MAX, DOCUMENT_BYTES_WARN};
@@ -100,6 +100,7 @@ impl Transaction<'_> {
         }
         let written = create(collection, id, self.author(&entry.state), &fields)?;
         fields.insert("_id".to_owned(), id.to_value());
+        check_change(&written)?;
         let heads = vec![written.change.hash()];
         let grown = grown(&entry.state, &written, heads, Some(Value::Map(fields)));
         self.check_size(&key.id, grown.visible.as_ref())?;
@@ -156,14 +157,20 @@ impl Transaction<'_> {
         };
         if taken.applied {
             let chunks = ingested.changes.iter();
+            // Own changes can come back from others; none of their numbers may be used again.
+            let own = chunks
+                .clone()
+                .filter(|change| *change.actor_id() == self.store.actor);
+            let own_seq = own.map(|change| change.seq()).max().unwrap_or(0);
             let grown = Grown {
                 visible: document.value(id),
                 state: DocumentState {
+                    own_seq: own_seq.max(entry.state.own_seq),
                     heads: document.heads(),
                     ..entry.state.clone()
                 },
                 chunks: chunks.map(|change| change.raw_bytes().to_vec()).collect(),
-                delta,
+                delta: ingested.delta,
             };
             self.grow(key, entry, grown, Some(&document));
         }
@@ -223,6 +230,10 @@ impl Transaction<'_> {
                 delta: entry.delta,
             });
         }
+        // A collection that only refused documents named is none.
+        let known = self.store.catalog();
+        self.catalog
+            .retain(|name| known.number(name).is_some() || touched.contains(name));
         for name in touched {
             self.catalog.store(&name, &mut batch);
         }
@@ -280,6 +291,7 @@ impl Transaction<'_> {
         let Some(written) = write(&mut document, self.author(&entry.state))? else {
             return Ok(false);
         };
+        check_change(&written)?;
         let visible = document.value(&key.id);
         let grown = grown(&entry.state, &written, document.heads(), visible);
         self.check_size(&key.id, grown.visible.as_ref())?;
@@ -339,6 +351,12 @@ fn grown(
         chunks: changes.map(|change| change.raw_bytes().to_vec()).collect(),
         delta: Delta::from(written),
     }
+}
+
+/// What no other store would take must not be acknowledged here.
+fn check_change(written: &Written) -> Result<(), StoreError> {
+    check_chunk(&written.change.clone().bytes())
+        .map_err(|error| StoreError::Document(format!("{error}; write it in several steps")))
 }
 
 fn check_key(key: &str) -> Result<(), StoreError> {

@@ -124,7 +124,10 @@ impl Client {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        read(self.ask(Method::GET, path, Body::empty()).await?).await
+        let asked = async { read(self.ask(Method::GET, path, Body::empty()).await?).await };
+        tokio::time::timeout(Duration::from_secs(REQUEST_SECONDS_MAX), asked)
+            .await
+            .map_err(|_| ClientError::TimedOut)?
     }
 
     async fn post<T: DeserializeOwned>(

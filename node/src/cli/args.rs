@@ -115,7 +115,7 @@ pub(super) struct RunArguments {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  sedge query 'SELECT * FROM airports WHERE place.state = ''TX'' LIMIT 5'\n  \
+    after_help = "Examples:\n  sedge query \"SELECT * FROM airports WHERE place.state = 'TX' LIMIT 5\"\n  \
                   sedge query 'INSERT INTO cars DOCUMENTS (:car)' --arg car='{\"_id\": \"a\", \"make\": \"Fiat\"}'\n  \
                   sedge query \"UPDATE cars SET sold = true WHERE _id = 'a'\""
 )]

@@ -12,6 +12,13 @@ pub(super) async fn run(state: &StateFolder, arguments: ExportArguments) -> Resu
     let access = Access::open(state).await?;
     let collection = &arguments.collection;
     match &arguments.output {
+        Some(path) if is_special(path) => {
+            let mut out = BufWriter::new(File::create(path).map_err(CliError::file(path))?);
+            access
+                .export(collection, |piece| out.write_all(piece))
+                .await?;
+            out.flush().map_err(CliError::file(path))?;
+        }
         Some(path) => to_file(&access, collection, path).await?,
         None => {
             let mut out = BufWriter::new(io::stdout().lock());
@@ -22,6 +29,11 @@ pub(super) async fn run(state: &StateFolder, arguments: ExportArguments) -> Resu
         }
     }
     Ok(Done::Wholly)
+}
+
+/// A device, a pipe or a link is written into; only a plain file may be replaced.
+fn is_special(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| !found.is_file())
 }
 
 /// Replaces the file only when the export is whole.
