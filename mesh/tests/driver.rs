@@ -2,7 +2,14 @@
 //! only a driver can get wrong is right: listening, redialling, shutdown, peers that break the protocol.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
@@ -19,8 +26,9 @@ use libp2p::{
 };
 use sedge_identity::Admitted;
 use sedge_mesh::{
-    CollectionName, Direction, DocumentKey, FeedId, MemoryReplica, Mesh, MeshConfig, MeshError,
-    MeshHandle, Replica,
+    ChangeHash, CollectionName, Delta, Direction, DocumentKey, FeedId, FeedPage, FeedPosition,
+    IngestOutcome, Interest, MemoryReplica, Mesh, MeshConfig, MeshError, MeshHandle, Offered,
+    Origin, PageLimits, Replica, ReplicaError, Sequence,
 };
 use tokio::time::{Instant, sleep};
 
@@ -49,15 +57,19 @@ fn writes(ids: std::ops::Range<u64>) -> Vec<(DocumentKey, Bytes)> {
 struct Peer {
     key: Keypair,
     replica: Arc<MemoryReplica>,
+    /// The replica as the mesh gets it; the same, unless a test puts something in between.
+    seen: Arc<dyn Replica>,
     handle: Option<MeshHandle>,
 }
 
 impl Peer {
     fn new(number: u8) -> Self {
         let key = Keypair::ed25519_from_bytes([number; 32]).unwrap();
+        let replica = Arc::new(MemoryReplica::new(FeedId([number; 16])));
         Self {
             key,
-            replica: Arc::new(MemoryReplica::new(FeedId([number; 16]))),
+            seen: replica.clone(),
+            replica,
             handle: None,
         }
     }
@@ -78,7 +90,7 @@ impl Peer {
             transport,
             dummy::Behaviour,
             admitted,
-            self.replica.clone(),
+            self.seen.clone(),
         )
         .await?;
         let observer = handle.clone();
@@ -307,6 +319,92 @@ async fn a_peer_that_sends_nonsense_is_cut_off() {
     })
     .await;
     assert_eq!(peers[1].replica.feed().unwrap().last.0, 10);
+    peers[0].stop().await;
+    peers[1].stop().await;
+}
+
+/// A replica whose first calls of `ingest` panic.
+struct Panicking {
+    replica: Arc<MemoryReplica>,
+    panics_left: AtomicUsize,
+}
+
+impl Replica for Panicking {
+    fn feed(&self) -> Result<FeedPosition, ReplicaError> {
+        self.replica.feed()
+    }
+
+    fn collections(&self) -> Result<BTreeSet<CollectionName>, ReplicaError> {
+        self.replica.collections()
+    }
+
+    fn feed_page(
+        &self,
+        after: Sequence,
+        interest: &Interest,
+        limits: PageLimits,
+    ) -> Result<FeedPage, ReplicaError> {
+        self.replica.feed_page(after, interest, limits)
+    }
+
+    fn missing(&self, entries: &[Offered]) -> Result<Vec<Option<Vec<ChangeHash>>>, ReplicaError> {
+        self.replica.missing(entries)
+    }
+
+    fn delta(
+        &self,
+        document: &DocumentKey,
+        have_heads: &[ChangeHash],
+    ) -> Result<Option<Delta>, ReplicaError> {
+        self.replica.delta(document, have_heads)
+    }
+
+    fn ingest(
+        &self,
+        deltas: Vec<Delta>,
+        origin: &Origin,
+    ) -> Result<Vec<IngestOutcome>, ReplicaError> {
+        let left = |left: usize| left.checked_sub(1);
+        let spent = self
+            .panics_left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, left);
+        assert!(spent.is_err(), "the test's panic");
+        self.replica.ingest(deltas, origin)
+    }
+
+    fn cursor(&self, feed: FeedId, interest: &Interest) -> Result<Sequence, ReplicaError> {
+        self.replica.cursor(feed, interest)
+    }
+
+    fn store_cursor(
+        &self,
+        feed: FeedId,
+        interest: &Interest,
+        up_to: Sequence,
+    ) -> Result<(), ReplicaError> {
+        self.replica.store_cursor(feed, interest, up_to)
+    }
+}
+
+/// A store that panics fails the session it was asked for; the session is tried again, and everything arrives.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_in_the_store_is_survived() {
+    let mut peers = [Peer::new(1), Peer::new(2)];
+    let panicking = Arc::new(Panicking {
+        replica: peers[1].replica.clone(),
+        panics_left: AtomicUsize::new(2),
+    });
+    peers[1].seen = panicking.clone();
+    peers[0].replica.write(writes(0..10));
+    let a = peers[0].start(ANY, &[]).await;
+    peers[1].start(ANY, &[a]).await;
+    wait_for("after the panics", LIMIT, || {
+        peers[1].replica.contents().len() == 10 && all_equal(&peers)
+    })
+    .await;
+    assert_eq!(panicking.panics_left.load(Ordering::SeqCst), 0);
+    peers[0].replica.write(writes(10..20));
+    wait_for("new writes", LIMIT, || all_equal(&peers)).await;
     peers[0].stop().await;
     peers[1].stop().await;
 }

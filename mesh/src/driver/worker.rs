@@ -1,6 +1,9 @@
 //! The one worker that calls the store: requests in order, answers in order.
 
-use std::sync::Arc;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use tokio::{sync::mpsc, task::JoinHandle};
 
@@ -9,6 +12,17 @@ use crate::{
     proto::{Answer, Request, RequestId, execute},
     replica::Replica,
 };
+
+/// Carries out a request. A panic in the store fails this request only: what comes after it may go well, and a
+/// worker that ended would leave the mesh without a store until the next start.
+fn answer(replica: &dyn Replica, request: Request) -> Answer {
+    // A store that panicked must be usable as one that failed; it keeps its own state consistent.
+    catch_unwind(AssertUnwindSafe(|| execute(replica, request))).unwrap_or_else(|_| {
+        Answer::Failed {
+            reason: "it panicked (standard error says where); please report it".to_owned(),
+        }
+    })
+}
 
 /// The way to the worker. It ends when this is dropped, after the requests it has.
 #[derive(Debug)]
@@ -25,7 +39,7 @@ impl Worker {
         let thread = tokio::task::spawn_blocking(move || {
             while let Some((id, request)) = inbox.blocking_recv() {
                 if outbox
-                    .blocking_send((id, execute(&*replica, request)))
+                    .blocking_send((id, answer(&*replica, request)))
                     .is_err()
                 {
                     // Nobody waits for answers any more; nothing that was asked for is owed either.
