@@ -2,7 +2,7 @@
 //! hears of it.
 //!
 //! [`exchange`] is the conversation as a state machine without IO, [`wire`] its bytes, `driver` runs it over a
-//! multiplexed connection. `pending` and `quota` bound what strangers can take before they are admitted.
+//! multiplexed connection. `pending`, `prompt` and `quota` bound what strangers can take before they are admitted.
 
 #[cfg(feature = "libp2p")]
 pub(crate) mod driver;
@@ -12,6 +12,8 @@ mod exchange;
 pub(crate) mod gate;
 #[cfg(feature = "libp2p")]
 pub(crate) mod pending;
+#[cfg(feature = "libp2p")]
+pub(crate) mod prompt;
 #[cfg(feature = "libp2p")]
 pub(crate) mod quota;
 mod wire;

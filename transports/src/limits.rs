@@ -13,11 +13,16 @@ pub const ADMISSION_TIMEOUT_MS: u64 = 10_000;
 /// the handshakes of Noise and Yamux, each a few round trips.
 pub const HANDSHAKE_TIMEOUT_MS: u64 = 20_000;
 
+/// Time to the first byte of an incoming TCP connection, in ms. The dialer speaks at once, so this is one way over the
+/// link, with room for a first segment that is lost twice (sent again after 1 s and 3 s, RFC 6298).
+pub const FIRST_BYTE_TIMEOUT_MS: u64 = 4_000;
+
 /// How long a refused peer may take to read the refusal before the connection is cut, in ms.
 pub const REFUSAL_LINGER_MS: u64 = 1_000;
 
 /// Incoming connections not yet admitted, in all. Each can hold [`UNADMITTED_BYTES_MAX`] and a few handshake buffers, so
-/// strangers can take a few tens of MiB at most.
+/// strangers can take a few tens of MiB at most. Beyond it the address that holds most gives up its oldest connection to
+/// a newcomer from one that holds fewer: however many addresses strangers have, a newcomer is let in at once.
 pub const PENDING_MAX: usize = 128;
 
 /// Incoming connections not yet admitted from one IPv4 address or one IPv6 /64 network, so that one stranger can't take

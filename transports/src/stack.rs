@@ -21,11 +21,12 @@ use crate::{
         driver::{Gatekeeper, Unadmitted},
         gate::Gate,
         pending::Pending,
+        prompt::Prompt,
         quota::{Counted, CountedMuxer},
     },
     limits::{
-        ADMISSION_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS, PENDING_MAX, PENDING_PER_ADDRESS_MAX,
-        YAMUX_STREAMS_MAX,
+        ADMISSION_TIMEOUT_MS, FIRST_BYTE_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS, PENDING_MAX,
+        PENDING_PER_ADDRESS_MAX, YAMUX_STREAMS_MAX,
     },
 };
 
@@ -42,7 +43,9 @@ pub enum TransportError {
 pub struct AdmissionLimits {
     /// Time for the admission exchange.
     pub admission_timeout: Duration,
-    /// Time from the first byte of a connection to the end of its admission.
+    /// Time to the first byte of an incoming connection.
+    pub first_byte_timeout: Duration,
+    /// Time from the beginning of a connection to the end of its admission.
     pub handshake_timeout: Duration,
     /// Incoming connections not yet admitted, in all.
     pub pending_max: usize,
@@ -54,6 +57,7 @@ impl Default for AdmissionLimits {
     fn default() -> Self {
         Self {
             admission_timeout: Duration::from_millis(ADMISSION_TIMEOUT_MS),
+            first_byte_timeout: Duration::from_millis(FIRST_BYTE_TIMEOUT_MS),
             handshake_timeout: Duration::from_millis(HANDSHAKE_TIMEOUT_MS),
             pending_max: PENDING_MAX,
             pending_per_address_max: PENDING_PER_ADDRESS_MAX,
@@ -87,7 +91,7 @@ pub fn transport_with(
     clock: fn() -> u64,
     limits: AdmissionLimits,
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, TransportError> {
-    let every_kind = every_kind(&identity.key().libp2p_keypair())?;
+    let every_kind = every_kind(&identity.key().libp2p_keypair(), limits.first_byte_timeout)?;
     let timeout = limits.admission_timeout;
     let gatekeeper = Arc::new(Gatekeeper {
         identity,
@@ -103,20 +107,31 @@ pub fn transport_with(
 }
 
 /// Every kind of connection that a node can make, with names in addresses looked up.
-fn every_kind(key: &Keypair) -> Result<Boxed<(PeerId, Unadmitted)>, TransportError> {
-    match dns::tokio::Transport::system(direct(key)?) {
+fn every_kind(
+    key: &Keypair,
+    first_byte_timeout: Duration,
+) -> Result<Boxed<(PeerId, Unadmitted)>, TransportError> {
+    match dns::tokio::Transport::system(direct(key, first_byte_timeout)?) {
         Ok(named) => Ok(named.boxed()),
         Err(error) => {
             tracing::warn!("names in addresses can't be looked up, IP addresses work: {error}");
-            direct(key)
+            direct(key, first_byte_timeout)
         }
     }
 }
 
-/// Every kind of connection, secured and multiplexed. Another kind is added here and nowhere else.
-fn direct(key: &Keypair) -> Result<Boxed<(PeerId, Unadmitted)>, TransportError> {
+/// Every kind of connection, secured and multiplexed. Another kind is added here and nowhere else, with the silence that
+/// its links may have at the beginning.
+fn direct(
+    key: &Keypair,
+    first_byte_timeout: Duration,
+) -> Result<Boxed<(PeerId, Unadmitted)>, TransportError> {
     let memory = secured(MemoryTransport::default(), key)?;
     let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
+    let tcp = tcp.map(move |stream, endpoint| {
+        let silence_max = endpoint.is_listener().then_some(first_byte_timeout);
+        Prompt::new(stream, silence_max)
+    });
     let tcp = secured(tcp, key)?;
     Ok(memory
         .or_transport(tcp)

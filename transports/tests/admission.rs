@@ -21,10 +21,11 @@ use libp2p::{
     swarm::{SwarmEvent, dummy},
 };
 use sedge_identity::LocalIdentity;
-use sedge_transports::AdmissionLimits;
+use sedge_transports::{AdmissionLimits, PENDING_PER_ADDRESS_MAX};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
+    time::Instant,
 };
 
 const LOOPBACK: &str = "/ip4/127.0.0.1/tcp/0";
@@ -199,6 +200,73 @@ async fn a_silent_socket_is_closed() {
         node.seen
     );
     node.assert_untouched();
+}
+
+/// Goal: an incoming connection that says nothing at all is closed much sooner than one in mid-handshake.
+#[tokio::test]
+async fn silence_is_not_waited_for() {
+    let limits = AdmissionLimits {
+        first_byte_timeout: Duration::from_millis(100),
+        ..wide()
+    };
+    let mut node = Node::new(&device("demo", 1, 2), today, limits);
+    let socket = socket_of(&node.listen(LOOPBACK).await);
+    let _silent = TcpStream::connect(&socket).await.unwrap();
+    let mut slow = TcpStream::connect(&socket).await.unwrap();
+    slow.write_all(&[19]).await.unwrap();
+    node.run_until(|node| node.seen.failures.len() == 1).await;
+    assert!(
+        node.seen.failures[0].contains("said nothing"),
+        "{:?}",
+        node.seen
+    );
+    let waited = tokio::time::timeout(Duration::from_millis(300), node.step()).await;
+    assert!(
+        waited.is_err(),
+        "who has begun has more time: {:?}",
+        node.seen
+    );
+    node.assert_untouched();
+}
+
+/// Goal: however many addresses hold all the silent connections that they may, a newcomer from another one is admitted
+/// at once, whether all places are taken (2 and 4 addresses) or not.
+#[tokio::test]
+async fn a_newcomer_is_admitted_at_once() {
+    for (addresses, pending_max) in [(2, 32), (4, 64), (4, 128)] {
+        let limits = AdmissionLimits {
+            pending_max,
+            ..wide()
+        };
+        let (mut a, mut b) = (
+            Node::new(&device("demo", 1, 2), today, limits),
+            Node::new(&device("demo", 1, 3), today, wide()),
+        );
+        let address = a.listen(LOOPBACK).await;
+        let server = socket_of(&address).parse().unwrap();
+        let mut silent = Vec::new();
+        for host in 2..2 + addresses {
+            for _ in 0..PENDING_PER_ADDRESS_MAX {
+                let socket = TcpSocket::new_v4().unwrap();
+                socket.bind(([127, 0, 0, host], 0).into()).unwrap();
+                silent.push(socket.connect(server).await.unwrap());
+            }
+        }
+        // One more is refused: only now does the node surely know of all of them.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 2], 0).into()).unwrap();
+        silent.push(socket.connect(server).await.unwrap());
+        a.run_until(|a| !a.seen.failures.is_empty()).await;
+
+        let start = Instant::now();
+        b.swarm.dial(address).unwrap();
+        run_both(&mut a, &mut b, |a, b| a.seen.pings > 0 && b.seen.pings > 0).await;
+        let took = start.elapsed();
+        println!(
+            "{addresses} addresses hold {pending_max} places at most: admitted after {took:?}"
+        );
+        assert!(took < Duration::from_secs(2), "{took:?}");
+    }
 }
 
 /// Goal: other libp2p software gets through Noise and Yamux and no further, whether it keeps silent or talks at once.

@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use futures::{FutureExt, future::BoxFuture};
+use futures::{
+    FutureExt,
+    future::{Abortable, Aborted, BoxFuture},
+};
 use libp2p::{
     Multiaddr,
     core::transport::{Boxed, DialOpts, ListenerId, Transport, TransportError, TransportEvent},
@@ -37,10 +40,13 @@ impl<O: Send + 'static> Gate<O> {
     /// Gives an incoming connection a place until it is admitted or has failed, or drops it at once.
     fn usher(&self, upgrade: Upgrade<O>, address: &Multiaddr) -> Upgrade<O> {
         match self.pending.enter(address) {
-            Ok(place) => {
-                let (upgrade, address) = (limited(upgrade, self.timeout), address.clone());
+            Ok((place, cut)) => {
+                let upgrade = Abortable::new(limited(upgrade, self.timeout), cut);
+                let address = address.clone();
                 async move {
-                    let ended = upgrade.await;
+                    let ended = upgrade.await.unwrap_or_else(|Aborted| {
+                        Err(io::Error::other("it gave way to a newcomer's"))
+                    });
                     drop(place);
                     if let Err(error) = &ended {
                         tracing::debug!(%address, "incoming connection failed: {error}");

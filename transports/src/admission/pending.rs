@@ -1,11 +1,14 @@
-//! Counts the incoming connections that are not yet admitted, in all and per address.
+//! The places of the incoming connections that are not yet admitted: how many there are, in all and per address, and
+//! who gives way when all are taken.
 
 use std::{
-    collections::HashMap,
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
     net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use futures::future::{AbortHandle, AbortRegistration};
 use libp2p::{Multiaddr, multiaddr::Protocol};
 
 /// The places for connections that are not yet admitted. Cheap to clone.
@@ -14,24 +17,31 @@ pub(crate) struct Pending(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    counts: Mutex<Counts>,
+    places: Mutex<Places>,
     pending_max: usize,
     per_address_max: usize,
 }
 
 #[derive(Debug, Default)]
-struct Counts {
-    pending: usize,
-    by_network: HashMap<IpAddr, usize>,
+struct Places {
+    /// By number, hence by age.
+    taken: BTreeMap<u64, Taken>,
+    next_number: u64,
     /// Whether the present shortage was reported, so that a flood of connections is no flood of log lines.
     reported: bool,
+}
+
+#[derive(Debug)]
+struct Taken {
+    network: Option<IpAddr>,
+    cut: AbortHandle,
 }
 
 /// A place. Dropping it gives it back.
 #[derive(Debug)]
 pub(crate) struct Place {
     pending: Pending,
-    network: Option<IpAddr>,
+    number: u64,
 }
 
 /// There is no place.
@@ -51,55 +61,74 @@ pub(crate) struct NoPlace {
 impl Pending {
     pub(crate) fn new(pending_max: usize, per_address_max: usize) -> Self {
         Self(Arc::new(Inner {
-            counts: Mutex::default(),
+            places: Mutex::default(),
             pending_max,
             per_address_max,
         }))
     }
 
-    /// Takes a place for a connection from `address`. Without an IP address in it only the total is bounded.
-    pub(crate) fn enter(&self, address: &Multiaddr) -> Result<Place, NoPlace> {
+    /// Takes a place for a connection from `address`, which is to be cut when the registration says so: another has its
+    /// place then. Without an IP address in it only the total is bounded.
+    pub(crate) fn enter(&self, address: &Multiaddr) -> Result<(Place, AbortRegistration), NoPlace> {
         let network = network(address);
-        let mut counts = self.counts();
-        let from_network = network.map_or(0, |network| {
-            counts.by_network.get(&network).copied().unwrap_or(0)
-        });
-        if counts.pending >= self.0.pending_max || from_network >= self.0.per_address_max {
-            let first = !std::mem::replace(&mut counts.reported, true);
+        let mut places = self.places();
+        let (pending, from_network) = (places.taken.len(), places.of(network));
+        let network_is_full = network.is_some() && from_network >= self.0.per_address_max;
+        if network_is_full || (pending >= self.0.pending_max && !places.make_room_for(from_network))
+        {
+            let first = !std::mem::replace(&mut places.reported, true);
             return Err(NoPlace {
-                pending: counts.pending,
+                pending,
                 from_network,
                 first,
             });
         }
-        counts.pending += 1;
-        if let Some(network) = network {
-            counts.by_network.insert(network, from_network + 1);
-        }
-        Ok(Place {
-            pending: self.clone(),
-            network,
-        })
+        let (cut, registration) = AbortHandle::new_pair();
+        let number = places.next_number;
+        places.next_number += 1;
+        places.taken.insert(number, Taken { network, cut });
+        let pending = self.clone();
+        Ok((Place { pending, number }, registration))
     }
 
-    fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.0.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.0.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Places {
+    fn of(&self, network: Option<IpAddr>) -> usize {
+        let same = self.taken.values().filter(|it| it.network == network);
+        same.count()
+    }
+
+    /// Cuts the oldest connection of the network that holds most places, if it holds more than the newcomer's does. So
+    /// the places are shared evenly, and among equals the one goes that has had the most time.
+    fn make_room_for(&mut self, newcomers: usize) -> bool {
+        let mut held: HashMap<Option<IpAddr>, usize> = HashMap::new();
+        for it in self.taken.values() {
+            *held.entry(it.network).or_default() += 1;
+        }
+        let ranks = self.taken.iter().map(|(number, it)| {
+            let held = held.get(&it.network).copied().unwrap_or_default();
+            (held, Reverse(*number))
+        });
+        let Some((_, Reverse(number))) = ranks.max().filter(|(held, _)| *held > newcomers) else {
+            return false;
+        };
+        if let Some(oldest) = self.taken.remove(&number) {
+            oldest.cut.abort();
+        }
+        true
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut counts = self.pending.counts();
-        counts.pending -= 1;
-        if counts.pending == 0 {
-            counts.reported = false;
-        }
-        let Some(network) = self.network else { return };
-        if let Some(count) = counts.by_network.get_mut(&network) {
-            *count -= 1;
-            if *count == 0 {
-                counts.by_network.remove(&network);
-            }
+        let mut places = self.pending.places();
+        places.taken.remove(&self.number);
+        if places.taken.is_empty() {
+            places.reported = false;
         }
     }
 }
@@ -143,13 +172,36 @@ mod tests {
         );
         assert!(!pending.enter(&a).unwrap_err().first);
         let third = pending.enter(&b).unwrap();
-        assert_eq!(pending.enter(&address("/memory/7")).unwrap_err().pending, 3);
         drop(first);
         let fourth = pending.enter(&a).unwrap();
         drop((second, third, fourth));
-        assert!(pending.counts().by_network.is_empty());
+        assert!(pending.places().taken.is_empty());
         let _places = [pending.enter(&a).unwrap(), pending.enter(&a).unwrap()];
         assert!(pending.enter(&a).unwrap_err().first);
+    }
+
+    /// Goal: when all places are taken, the oldest connection of the address that holds most gives way, but never to an
+    /// address that holds as many.
+    #[test]
+    fn whoever_holds_most_gives_way() {
+        let pending = Pending::new(3, 3);
+        let [a, b, c] = ["1", "2", "3"].map(|last| address(&format!("/ip4/10.0.0.{last}/tcp/1")));
+        let (b_place, b_cut) = pending.enter(&b).unwrap();
+        let (a_places, a_cuts): (Vec<_>, Vec<_>) =
+            (0..2).map(|_| pending.enter(&a).unwrap()).unzip();
+        assert_eq!(pending.enter(&a).unwrap_err().from_network, 2);
+        let is_cut = |cut: &AbortRegistration| cut.handle().is_aborted();
+        let (c_place, c_cut) = pending.enter(&c).unwrap();
+        assert!(is_cut(&a_cuts[0]) && ![&a_cuts[1], &b_cut, &c_cut].into_iter().any(is_cut));
+        // All hold one now: the oldest of all goes, and dropping what was cut gives nothing back twice.
+        drop(a_places);
+        let _places = [
+            pending.enter(&a).unwrap(),
+            pending.enter(&address("/memory/7")).unwrap(),
+        ];
+        assert!(is_cut(&b_cut) && !is_cut(&c_cut));
+        drop((b_place, c_place));
+        assert_eq!(pending.places().taken.len(), 2);
     }
 
     /// Goal: an IPv6 host counts once however many addresses it takes, and mapped IPv4 counts as IPv4.

@@ -60,6 +60,7 @@ pub fn device(app: &str, root: u8, seed: u8) -> Arc<LocalIdentity> {
 pub fn wide() -> AdmissionLimits {
     AdmissionLimits {
         admission_timeout: PATIENCE,
+        first_byte_timeout: PATIENCE,
         handshake_timeout: PATIENCE,
         ..AdmissionLimits::default()
     }
