@@ -7,6 +7,9 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod admission;
+#[cfg(test)]
+#[path = "../tests/common/device.rs"]
+mod device;
 #[cfg(feature = "libp2p")]
 mod discovery;
 mod limits;

@@ -1,5 +1,7 @@
 //! Devices, swarms and a log to look into, for the tests of admission.
 
+mod device;
+
 use std::{
     cell::RefCell,
     io::{self, Write},
@@ -20,17 +22,14 @@ use libp2p::{
     swarm::{NetworkBehaviour, SwarmEvent},
     tcp, yamux,
 };
-use sedge_identity::{
-    Admitted, AppId, CertificateRequest, DeviceKey, Issuer, LocalIdentity, Trust, Validity,
-};
+use sedge_identity::{Admitted, LocalIdentity};
 use sedge_transports::{AdmissionLimits, transport_with};
+
+pub use device::device;
+use device::{ISSUED_MS, LIFE_MS};
 
 /// How long anything may take before a test gives up: far beyond what a busy machine needs.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-
-/// When every certificate of the tests is issued, in ms since the Unix epoch.
-const ISSUED_MS: u64 = 1_750_000_000_000;
-const LIFE_MS: u64 = 3_600_000;
 
 /// The time at which every certificate is valid.
 pub fn today() -> u64 {
@@ -40,20 +39,6 @@ pub fn today() -> u64 {
 /// The time at which every certificate has expired.
 pub fn later() -> u64 {
     ISSUED_MS + 2 * LIFE_MS
-}
-
-/// A device of `app` under the issuer that grows from `root`.
-pub fn device(app: &str, root: u8, seed: u8) -> Arc<LocalIdentity> {
-    let app = AppId::new(app).unwrap();
-    let issuer = Issuer::new(app.clone(), DeviceKey::from_seed([root; 32]));
-    let key = DeviceKey::from_seed([seed; 32]);
-    let request = CertificateRequest {
-        validity: Validity::Life { life_ms: LIFE_MS },
-        ..CertificateRequest::development(key.public(), "pi")
-    };
-    let signed = issuer.issue(request, [seed; 16], ISSUED_MS).unwrap();
-    let trust = Trust::new(app, &[issuer.public()]).unwrap();
-    Arc::new(LocalIdentity::new(key, &signed, trust, ISSUED_MS).unwrap())
 }
 
 /// Limits that no test runs into unless it sets them itself.

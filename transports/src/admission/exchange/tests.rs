@@ -1,29 +1,13 @@
 //! Two sides of the exchange talk to each other, message by message.
 
 use proptest::prelude::*;
-use sedge_identity::{
-    AppId, CertificateError, CertificateRequest, DeviceKey, Issuer, Trust, Validity,
-};
+use sedge_identity::{CertificateError, DeviceKey};
 
 use super::*;
-use crate::admission::message_bytes;
-
-const NOW_MS: u64 = 1_750_000_000_000;
-const LIFE_MS: u64 = 1_000;
-
-/// A device of `app` whose certificate lives for [`LIFE_MS`], under the issuer that grows from `root`.
-fn device(app: &str, root: u8, seed: u8) -> Arc<LocalIdentity> {
-    let app = AppId::new(app).unwrap();
-    let issuer = Issuer::new(app.clone(), DeviceKey::from_seed([root; 32]));
-    let key = DeviceKey::from_seed([seed; 32]);
-    let request = CertificateRequest {
-        validity: Validity::Life { life_ms: LIFE_MS },
-        ..CertificateRequest::development(key.public(), "pi")
-    };
-    let signed = issuer.issue(request, [seed; 16], NOW_MS).unwrap();
-    let trust = Trust::new(app, &[issuer.public()]).unwrap();
-    Arc::new(LocalIdentity::new(key, &signed, trust, NOW_MS).unwrap())
-}
+use crate::{
+    admission::message_bytes,
+    device::{ISSUED_MS as NOW_MS, LIFE_MS, device},
+};
 
 fn registry() -> Arc<Admitted> {
     Arc::new(Admitted::new(1))

@@ -4,26 +4,22 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use libp2p::{Swarm, swarm, swarm::SwarmEvent};
-use sedge_identity::{
-    Admitted, AppId, CertificateRequest, DeviceKey, Issuer, LocalIdentity, Trust,
-};
+use sedge_identity::Admitted;
 
 use super::*;
-use crate::{limits::DISCOVERY_BACKOFF_MIN_MS, stack::transport};
+use crate::{
+    device::{ISSUED_MS, device},
+    limits::DISCOVERY_BACKOFF_MIN_MS,
+    stack::transport,
+};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A node of `app` that does nothing but discovery.
 fn node(app: &str, seed: u8) -> Swarm<Behaviour> {
-    let app = AppId::new(app).unwrap();
-    let issuer = Issuer::new(app.clone(), DeviceKey::from_seed([1; 32]));
-    let key = DeviceKey::from_seed([seed; 32]);
-    let request = CertificateRequest::development(key.public(), "pi");
-    let signed = issuer.issue(request, [seed; 16], 0).unwrap();
-    let trust = Trust::new(app, &[issuer.public()]).unwrap();
-    let identity = Arc::new(LocalIdentity::new(key, &signed, trust, 0).unwrap());
+    let identity = device(app, 1, seed);
     let peer = identity.peer_id();
-    let transport = transport(identity, Arc::new(Admitted::new(8)), || 0).unwrap();
+    let transport = transport(identity, Arc::new(Admitted::new(8)), || ISSUED_MS).unwrap();
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(PATIENCE);
     Swarm::new(transport, Behaviour::new(peer, false), peer, config)
 }
