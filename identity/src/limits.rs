@@ -53,9 +53,3 @@ pub const CLOCK_TOLERANCE_MS: u64 = 60 * 60 * 1000;
 /// The end of a certificate that does not expire: 9999-12-31T23:59:59Z in ms. Printable as a date, and exact as a
 /// signed 64-bit integer and as a JSON number.
 pub const NO_END_MS: u64 = 253_402_300_799_000;
-
-/// Admitted peers of a small device: its 64 connections, with room for those that are just closing.
-pub const ADMITTED_PEERS_SMALL_MAX: usize = 128;
-
-/// Admitted peers of a big peer: its 10,000 connections, with room for those that are just closing.
-pub const ADMITTED_PEERS_BIG_MAX: usize = 12_000;

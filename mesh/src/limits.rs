@@ -20,10 +20,6 @@ pub const PAGE_BYTES_MAX: usize = 512 * 1024;
 /// Most feed entries a replica walks for one page, so that a narrow interest does not block the worker.
 pub const PAGE_SCAN_MAX: usize = 16 * 1_024;
 
-/// Offered pages that may be unanswered per direction: the flow control of the feed. The state
-/// machine of a session holds exactly one, so another value means another state machine.
-pub const PAGES_OUTSTANDING_MAX: usize = 1;
-
 /// Payload bytes after which the answer to a `Want` is cut; the follower asks again for the rest. With
 /// [`DOCUMENT_BYTES_MAX`] it bounds what a session buffers per direction.
 pub const ANSWER_BYTES_MAX: usize = 4 << 20;

@@ -47,9 +47,6 @@ pub enum NodeError {
     /// The mesh could not start.
     #[error(transparent)]
     Mesh(#[from] MeshError),
-    /// The system gave no random bytes.
-    #[error("the system gave no random bytes: {0}")]
-    Random(String),
     /// A background task ended before its time.
     #[error("{0} stopped unexpectedly; see the log")]
     Stopped(&'static str),

@@ -138,11 +138,6 @@ impl MeshHandle {
         self.peers.borrow().clone()
     }
 
-    /// The connected neighbours, whenever something about them changes (at most every 0.1 s).
-    pub fn watch_peers(&self) -> watch::Receiver<Vec<PeerStatus>> {
-        self.peers.clone()
-    }
-
     /// Says goodbye to all neighbours and stops; completes when everything has ended. Requests to the
     /// store that have begun are finished. Further calls only wait.
     pub async fn shutdown(&self) {

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     limits::{COLLECTIONS_MAX, SESSIONS_MAX, WATCH_INTERVAL_MS},
-    replica::{CollectionName, Commit, FeedId, FeedPosition, Interest, Origin, PeerKey, Sequence},
+    replica::{CollectionName, Commit, FeedId, FeedPosition, Interest, Origin, PeerKey},
 };
 
 /// What a core must know of its peer.
@@ -149,12 +149,7 @@ impl Core {
         let Some(session) = self.sessions.get_mut(peer) else {
             return Ok(());
         };
-        let link = &mut Link {
-            peer,
-            session: session.number,
-            now,
-            out: &mut self.out,
-        };
+        let link = &mut Link::new(peer, session.number, now, &mut self.out);
         let Some(greeted) = &mut session.greeted else {
             return match message {
                 Message::Hello(hello) => self.greet(peer, hello, now),
@@ -205,12 +200,7 @@ impl Core {
         let Some(session) = self.sessions.get_mut(peer) else {
             return Ok(());
         };
-        let link = &mut Link {
-            peer,
-            session: session.number,
-            now,
-            out: &mut self.out,
-        };
+        let link = &mut Link::new(peer, session.number, now, &mut self.out);
         let follow = Follow::start(hello.feed, self.interest.clone(), link);
         session.greeted = Some(Greeted {
             interest: hello.interest,
@@ -262,12 +252,7 @@ impl Core {
             };
             tell(
                 offering,
-                &mut Link {
-                    peer,
-                    session: session.number,
-                    now,
-                    out: &mut self.out,
-                },
+                &mut Link::new(peer, session.number, now, &mut self.out),
             );
         }
     }
@@ -347,15 +332,7 @@ impl Core {
         let Some(greeted) = session.and_then(|session| session.greeted.as_mut()) else {
             return Ok(());
         };
-        act(
-            greeted,
-            &mut Link {
-                peer,
-                session: number,
-                now,
-                out: &mut self.out,
-            },
-        )
+        act(greeted, &mut Link::new(peer, number, now, &mut self.out))
     }
 
     fn end_if_failed(&mut self, peer: PeerKey, result: Result<(), CloseCode>) {
@@ -421,10 +398,5 @@ impl Core {
                     .push(Effect::Send(peer.clone(), Message::Collections(news)));
             }
         }
-    }
-
-    /// The last sequence number of the own feed, as far as the core has heard.
-    pub fn feed_last(&self) -> Sequence {
-        self.out.feed_last
     }
 }

@@ -92,7 +92,16 @@ pub(super) struct Link<'a> {
     pub out: &'a mut Outbox,
 }
 
-impl Link<'_> {
+impl<'a> Link<'a> {
+    pub fn new(peer: &'a PeerKey, session: u64, now: Millis, out: &'a mut Outbox) -> Self {
+        Self {
+            peer,
+            session,
+            now,
+            out,
+        }
+    }
+
     pub fn send(&mut self, message: Message) {
         self.out
             .effects

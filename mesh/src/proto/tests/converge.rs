@@ -12,7 +12,7 @@ use super::{
 use crate::{
     limits::{FRAME_BYTES_MAX, PAGE_ENTRIES_MAX},
     proto::Message,
-    replica::{DocumentKey, Interest},
+    replica::{DocumentKey, Interest, Replica},
 };
 
 /// Time of quiet after which everything must have arrived, in milliseconds.
@@ -125,10 +125,8 @@ fn without_offers_a_lossy_run_does_not_converge() {
 fn a_seed_repeats_a_run_exactly() {
     let runs = [random_run(7, 5, true), random_run(7, 5, true)];
     assert_eq!(runs[0].gossip_messages, runs[1].gossip_messages);
-    assert_eq!(
-        runs[0].nodes[2].core.feed_last(),
-        runs[1].nodes[2].core.feed_last()
-    );
+    let last = |net: &Net| net.nodes[2].replica.feed().unwrap().last;
+    assert_eq!(last(&runs[0]), last(&runs[1]));
 }
 
 /// A bulk import travels by offers alone, page by page, and at once.
