@@ -7,12 +7,14 @@ mod document;
 mod id;
 pub mod limits;
 pub mod query;
+mod random;
 #[cfg(feature = "rocksdb")]
 mod store;
 mod value;
 
 pub use document::{ChunkError, Delta, DeltaError, Document, DocumentError, check_chunk};
 pub use id::{DocumentId, IdError};
+pub use random::{RandomError, random};
 #[cfg(feature = "rocksdb")]
 pub use store::{
     Arrival, Arrived, CollectionStatus, Commit, Committed, Digest, Feed, FeedEntry, FeedLimits,

@@ -10,7 +10,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 pub(crate) use self::wire::{DOMAIN, PAYLOAD_TYPE, Unacceptable, decode, encode};
 use crate::{
     app::AppId,
-    key::{KeyId, PublicKey, write_hex},
+    hex::hex,
+    key::{KeyId, PublicKey},
     limits::CERTIFICATE_BYTES_MAX,
     permissions::Permissions,
     refusal::CertificateError,
@@ -130,7 +131,7 @@ impl fmt::Display for CertificateKind {
 
 impl fmt::Display for Serial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(f, &self.0)
+        write!(f, "{}", hex(&self.0))
     }
 }
 
@@ -142,7 +143,7 @@ impl fmt::Debug for Serial {
 
 impl fmt::Display for CertificateName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(f, &self.0)
+        write!(f, "{}", hex(&self.0))
     }
 }
 

@@ -184,13 +184,8 @@ mod tests {
     #[test]
     fn bytes_are_pinned() {
         let envelope = Envelope::sign(&key(), DOMAIN, TYPE, b"payload".to_vec());
-        let hex: String = envelope
-            .as_bytes()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
         assert_eq!(
-            hex,
+            crate::hex(envelope.as_bytes()).to_string(),
             concat!(
                 "0a2408011220ea4a6c63e29c520abef5507b132ec5f9954776aebebe7b92421eea691446d22c120a",
                 "2f746573742f747970651a077061796c6f61642a40d1a3b286ff001b00be9ce52276292f463cc3a4",

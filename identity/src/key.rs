@@ -6,6 +6,8 @@ use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use libp2p_identity::{Keypair, PeerId};
 use zeroize::Zeroizing;
 
+use crate::hex::hex;
+
 /// Separates the hash of a key's id from every other use of BLAKE3.
 const KEY_ID_DOMAIN: &str = "sedge key id 1";
 
@@ -185,14 +187,9 @@ fn is_canonical(bytes: &[u8; 32]) -> bool {
     *lowest < 0xed || middle.iter().any(|byte| *byte != 0xff) || highest & 0x7f != 0x7f
 }
 
-/// Writes bytes as lower-case hex.
-pub(crate) fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-}
-
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(f, &self.0)
+        write!(f, "{}", hex(&self.0))
     }
 }
 
@@ -204,7 +201,7 @@ impl fmt::Debug for PublicKey {
 
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(f, &self.0)
+        write!(f, "{}", hex(&self.0))
     }
 }
 

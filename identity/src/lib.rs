@@ -9,6 +9,7 @@ mod admitted;
 mod app;
 mod certificate;
 mod envelope;
+mod hex;
 mod issuer;
 mod key;
 mod limits;
@@ -25,6 +26,7 @@ pub use certificate::{
     Certificate, CertificateKind, CertificateName, Extension, Serial, SignedCertificate,
 };
 pub use envelope::{Envelope, EnvelopeError};
+pub use hex::hex;
 pub use issuer::{CertificateRequest, IssueError, Issuer, Validity};
 pub use key::{DeviceKey, KeyError, KeyId, PublicKey};
 pub use limits::*;

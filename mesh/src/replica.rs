@@ -5,6 +5,7 @@
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use bytes::Bytes;
+use sedge_identity::hex;
 
 use crate::limits::{COLLECTION_NAME_BYTES_MAX, DOCUMENT_ID_BYTES_MAX};
 
@@ -342,18 +343,4 @@ pub trait Replica: Send + Sync + 'static {
         interest: &Interest,
         up_to: Sequence,
     ) -> Result<(), ReplicaError>;
-}
-
-/// Lower-case hexadecimal, for names in logs.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
-    bytes
-        .iter()
-        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-            // Writing to a string cannot fail.
-            if write!(text, "{byte:02x}").is_err() {
-                text.clear();
-            }
-            text
-        })
 }

@@ -3,11 +3,11 @@
 use crate::error::NodeError;
 use crate::limits::ADMITTED_PEERS_MAX;
 use crate::replica::{StoreReplica, forward_commits};
-use crate::state::{StateFolder, StateLock, random};
+use crate::state::{StateError, StateFolder, StateLock};
 use crate::store::StoreHandle;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
-use sedge_crdt::Store;
+use sedge_crdt::{Store, random};
 use sedge_identity::{
     Admitted, AppId, CertificateRequest, DeviceKey, Issuer, LocalIdentity, SharedSecret, Trust,
 };
@@ -263,7 +263,8 @@ fn certify(
 ) -> Result<LocalIdentity, NodeError> {
     let issuer = Issuer::development(app, secret)?;
     let request = CertificateRequest::development(key.public(), name);
-    let certificate = issuer.issue(request, random()?, now_ms())?;
+    let serial = random().map_err(StateError::from)?;
+    let certificate = issuer.issue(request, serial, now_ms())?;
     let trust = Trust::new(app.clone(), &[issuer.public()])?;
     Ok(LocalIdentity::new(key, &certificate, trust, now_ms())?)
 }

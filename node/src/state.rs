@@ -12,7 +12,8 @@
 mod settings;
 
 use crate::limits::SOCKET_PATH_BYTES_MAX;
-use sedge_identity::{DeviceKey, SharedSecret};
+use sedge_crdt::{RandomError, random};
+use sedge_identity::{DeviceKey, SharedSecret, hex};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -64,8 +65,8 @@ pub enum StateError {
     #[error("no home folder is known; name a state folder with --state")]
     NoHome,
     /// The system gave no random bytes.
-    #[error("the system gave no random bytes: {0}")]
-    Random(String),
+    #[error(transparent)]
+    Random(#[from] RandomError),
 }
 
 /// A device's state folder.
@@ -197,8 +198,7 @@ impl StateFolder {
                 });
             }
             let seed: [u8; 32] = random()?;
-            let hex: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
-            write_private(&path, format!("{hex}\n"))?;
+            write_private(&path, format!("{}\n", hex(&seed)))?;
         }
         let text = read(&path)?;
         let seed = parse_hex(text.trim()).ok_or_else(|| StateError::Content {
@@ -278,13 +278,6 @@ fn runtime_folder() -> Result<PathBuf, StateError> {
         });
     }
     Ok(folder)
-}
-
-/// Random bytes from the system.
-pub(crate) fn random<const N: usize>() -> Result<[u8; N], StateError> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| StateError::Random(error.to_string()))?;
-    Ok(bytes)
 }
 
 /// Writes a file for its owner only, whole or not at all.

@@ -9,6 +9,7 @@ use crate::id::DocumentId;
 use crate::value::{DEPTH_MAX, Value};
 use automerge::iter::MapRangeItem;
 use automerge::{Automerge, ObjId, ObjType, ROOT, ReadDoc, ScalarValueRef, ValueRef};
+use sedge_identity::hex;
 use std::collections::BTreeMap;
 
 /// The document's visible value with its `_id`; `None` when it is deleted.
@@ -112,8 +113,6 @@ fn scalar_value(scalar: &ScalarValueRef<'_>) -> Value {
         ScalarValueRef::F64(number) if number.is_finite() => Value::Float(*number),
         ScalarValueRef::F64(_) => Value::Null,
         ScalarValueRef::Str(text) => Value::String(text.to_string()),
-        ScalarValueRef::Bytes(bytes) => {
-            Value::String(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-        }
+        ScalarValueRef::Bytes(bytes) => Value::String(hex(bytes).to_string()),
     }
 }

@@ -10,6 +10,7 @@ use crate::id::DocumentId;
 use crate::limits::COLLECTIONS_MAX;
 use crate::query::{SYSTEM_PREFIX, check_collection_name};
 use crate::value::Value;
+use sedge_identity::hex;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -67,9 +68,7 @@ impl Digest {
 /// The first 128 bits in hexadecimal: enough to compare by eye or program.
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.to_bytes()[..16]
-            .iter()
-            .try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "{}", hex(&self.to_bytes()[..16]))
     }
 }
 

@@ -5,12 +5,13 @@ use super::schema::{
     CURSORS, DOCUMENTS, DocumentKey, DocumentState, FAMILIES, FORMAT, META, META_APP, META_CLOCK,
     META_DEVICE, META_FEED, META_FORMAT, META_INCARNATION, STATES, VALUES, read_u64,
 };
+use crate::random::random;
 use crate::value::Value;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
     Direction, IteratorMode, MergeOperands, Options, WriteBatch, WriteOptions,
 };
-use sedge_identity::{AppId, PublicKey};
+use sedge_identity::{AppId, PublicKey, hex};
 use std::path::Path;
 
 /// Memory for decoded blocks of all families, in bytes: a Pi runs this beside other programs.
@@ -81,7 +82,7 @@ impl Database {
         if found != device.as_bytes() {
             return Err(StoreError::Foreign {
                 what: "device",
-                found: found.iter().map(|byte| format!("{byte:02x}")).collect(),
+                found: hex(&found).to_string(),
                 expected: device.to_string(),
             });
         }
@@ -316,10 +317,4 @@ fn damaged(what: &[u8]) -> StoreError {
 
 fn fixed<const N: usize>(what: &[u8], bytes: &[u8]) -> Result<[u8; N], StoreError> {
     bytes.try_into().map_err(|_| damaged(what))
-}
-
-fn random<const N: usize>() -> Result<[u8; N], StoreError> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| StoreError::Random(error.to_string()))?;
-    Ok(bytes)
 }

@@ -3,6 +3,7 @@
 use crate::document::{DeltaError, DocumentError};
 use crate::id::IdError;
 use crate::query::QueryError;
+use crate::random::RandomError;
 use std::path::PathBuf;
 
 /// Why the store refuses or fails; the message says what to do.
@@ -80,8 +81,8 @@ pub enum StoreError {
     #[error(transparent)]
     Delta(#[from] DeltaError),
     /// The system gave no random bytes.
-    #[error("the system gave no random bytes: {0}")]
-    Random(String),
+    #[error(transparent)]
+    Random(#[from] RandomError),
 }
 
 fn known_collections(known: &[String]) -> String {

@@ -232,8 +232,11 @@ mod tests {
             ),
             ("c".into(), Value::Float(1.5)),
         ]));
-        let hex: String = value.encode().iter().map(|b| format!("{b:02x}")).collect();
-        assert_eq!(hex, "070301610305016206030002050178016304000000000000f83f");
+        let bytes = sedge_identity::hex(&value.encode()).to_string();
+        assert_eq!(
+            bytes,
+            "070301610305016206030002050178016304000000000000f83f"
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     CertificateRequest, DeviceKey, Extension, Issuer, LocalIdentity, NO_END_MS, Permissions,
-    RefusalCode, Rights, Serial, Validity,
+    RefusalCode, Rights, Serial, Validity, hex,
     limits::{CERTIFICATE_BYTES_MAX, CLOCK_TOLERANCE_MS},
 };
 
@@ -90,13 +90,8 @@ fn bytes_are_pinned() {
         }],
         ..request()
     });
-    let hex: String = signed
-        .as_bytes()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
     assert_eq!(
-        hex,
+        hex(signed.as_bytes()).to_string(),
         concat!(
             "0a24080112208a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c1212",
             "2f73656467652f63657274696669636174651ac50108011210050505050505050505050505050505",

@@ -1,6 +1,8 @@
 //! Names of gossip topics: hashed, so that they have one short length whatever a collection is called.
 
-use crate::replica::{CollectionName, hex};
+use sedge_identity::hex;
+
+use crate::replica::CollectionName;
 
 /// Bytes of the hash that the name keeps.
 const HASH_BYTES: usize = 16;

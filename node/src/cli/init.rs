@@ -2,7 +2,8 @@
 
 use super::args::InitArguments;
 use super::{CliError, Done, output};
-use sedge::{AppId, Settings, SharedSecret, StateFolder};
+use sedge::{AppId, Settings, SharedSecret, StateError, StateFolder};
+use sedge_crdt::random;
 use serde_json::json;
 use std::io::{self, Read};
 use std::path::Path;
@@ -18,7 +19,7 @@ pub(super) fn run(
     let app = AppId::new(&arguments.app)?;
     let secret = match &arguments.secret_file {
         Some(path) => SharedSecret::parse(read_secret(path)?.trim())?,
-        None => SharedSecret::generate(random()?),
+        None => SharedSecret::generate(random().map_err(StateError::from)?),
     };
     let name = arguments.name.unwrap_or_else(host_name);
     state.init(&Settings::of(app.as_str(), &name), &secret)?;
@@ -54,13 +55,6 @@ fn read_secret(path: &Path) -> Result<String, CliError> {
     };
     read.map_err(CliError::file(path))?;
     Ok(text)
-}
-
-fn random() -> Result<[u8; 20], CliError> {
-    let mut bytes = [0; 20];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| CliError::Failed(format!("the system gave no random bytes: {error}")))?;
-    Ok(bytes)
 }
 
 fn host_name() -> String {

@@ -2,7 +2,8 @@
 
 use crate::cli::CliError;
 use sedge::api::Client;
-use sedge::{Settings, SharedSecret, StateFolder};
+use sedge::{Settings, SharedSecret, StateError, StateFolder};
+use sedge_crdt::random;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -44,10 +45,7 @@ pub(super) async fn start_line(
     count: u8,
     peers: &mut Vec<DemoPeer>,
 ) -> Result<(), CliError> {
-    let mut random = [0; 20];
-    getrandom::fill(&mut random)
-        .map_err(|error| CliError::Failed(format!("the system gave no random bytes: {error}")))?;
-    let secret = SharedSecret::generate(random);
+    let secret = SharedSecret::generate(random().map_err(StateError::from)?);
     let mut before: Option<String> = None;
     for name in names(count) {
         let state = StateFolder::new(folder.join(&name));

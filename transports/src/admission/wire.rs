@@ -83,12 +83,7 @@ mod tests {
     use super::*;
 
     fn hex(message: &Message) -> String {
-        message
-            .encode()
-            .unwrap()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        sedge_identity::hex(&message.encode().unwrap()).to_string()
     }
 
     fn any_message() -> impl Strategy<Value = Message> {

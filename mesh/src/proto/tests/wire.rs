@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use proptest::{collection::vec, prelude::*};
+use sedge_identity::hex;
 
 use super::fixtures::{collection, document};
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
     },
     replica::{
         ChangeHash, CollectionName, Delta, DocumentKey, FeedId, FeedPage, FeedPosition, Interest,
-        Offered, Sequence, hex,
+        Offered, Sequence,
     },
 };
 
@@ -99,7 +100,11 @@ fn pinned() -> Vec<(Message, &'static str)> {
 #[test]
 fn the_bytes_of_every_message_are_pinned() {
     for (message, bytes) in pinned() {
-        assert_eq!(hex(&encode_frame(&message)), bytes, "{message:?}");
+        assert_eq!(
+            hex(&encode_frame(&message)).to_string(),
+            bytes,
+            "{message:?}"
+        );
     }
 }
 
@@ -110,7 +115,7 @@ fn the_bytes_of_a_flood_and_a_topic_are_pinned() {
         payload: Bytes::from_static(b"abc"),
     };
     assert_eq!(
-        hex(&encode_flood(&[&delta])),
+        hex(&encode_flood(&[&delta])).to_string(),
         "0a0e0a04636172731201371a03616263"
     );
     assert_eq!(
