@@ -53,3 +53,11 @@ pub const CLOCK_TOLERANCE_MS: u64 = 60 * 60 * 1000;
 /// The end of a certificate that does not expire: 9999-12-31T23:59:59Z in ms. Printable as a date, and exact as a
 /// signed 64-bit integer and as a JSON number.
 pub const NO_END_MS: u64 = 253_402_300_799_000;
+
+/// Least time between two lines of the log that say the same, in ms: a peer with a wrong secret that dials in a loop is
+/// told of once a minute.
+pub const LOG_INTERVAL_MS: u64 = 60_000;
+
+/// Different lines about peers that go into the log within [`LOG_INTERVAL_MS`], so that a stranger under ever new names
+/// does not fill it either.
+pub const LOG_KEYS_MAX: usize = 128;

@@ -11,6 +11,8 @@ mod exchange;
 #[cfg(feature = "libp2p")]
 pub(crate) mod gate;
 #[cfg(feature = "libp2p")]
+mod log;
+#[cfg(feature = "libp2p")]
 pub(crate) mod pending;
 #[cfg(feature = "libp2p")]
 pub(crate) mod prompt;

@@ -93,12 +93,7 @@ pub fn transport_with(
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, TransportError> {
     let every_kind = every_kind(&identity.key().libp2p_keypair(), limits.first_byte_timeout)?;
     let timeout = limits.admission_timeout;
-    let gatekeeper = Arc::new(Gatekeeper {
-        identity,
-        admitted,
-        clock,
-        timeout,
-    });
+    let gatekeeper = Arc::new(Gatekeeper::new(identity, admitted, clock, timeout));
     let certified = every_kind
         .and_then(move |(peer, connection), endpoint| gatekeeper.admit(peer, connection, endpoint))
         .boxed();

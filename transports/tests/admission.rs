@@ -147,6 +147,25 @@ async fn another_secret_is_refused() {
     assert_says(&lines, ["another secret?", "different app or secret?"]);
 }
 
+/// Goal: a peer that is refused again and again for the same reason has one line in the log.
+#[tokio::test]
+async fn a_loop_of_refusals_is_one_line() {
+    let log = Log::new();
+    let (a_device, b_device) = (device("demo", 1, 2), device("demo", 9, 3));
+    let mut a = Node::new(&a_device, today, wide());
+    let mut b = Node::new(&b_device, today, wide());
+    let address = a.listen(LOOPBACK).await;
+    for dials in 1..=5 {
+        b.swarm.dial(address.clone()).unwrap();
+        run_both(&mut a, &mut b, |a, b| {
+            a.seen.failures.len() == dials && b.seen.failures.len() == dials
+        })
+        .await;
+    }
+    let lines = log.lines();
+    assert_eq!(lines.len(), 2, "one line on each side: {lines:#?}");
+}
+
 /// Goal: expiry is found by whichever side's clock is past it, the dialer's or the listener's.
 #[tokio::test]
 async fn an_expired_certificate_is_refused() {

@@ -19,17 +19,20 @@ use libp2p::{
 use sedge_identity::{Admitted, LocalIdentity, PublicKey};
 
 use super::{
-    Admission, AdmissionError, Exchange, MESSAGE_LENGTH_BYTES, Role, message_bytes, quota::Quota,
+    Admission, AdmissionError, Exchange, MESSAGE_LENGTH_BYTES, Role, log::Log, message_bytes,
+    quota::Quota,
 };
 use crate::limits::REFUSAL_LINGER_MS;
 
 /// What every admission of this device has in common.
 pub(crate) struct Gatekeeper {
-    pub(crate) identity: Arc<LocalIdentity>,
-    pub(crate) admitted: Arc<Admitted>,
+    identity: Arc<LocalIdentity>,
+    admitted: Arc<Admitted>,
     /// The time in ms since the Unix epoch.
-    pub(crate) clock: fn() -> u64,
-    pub(crate) timeout: Duration,
+    clock: fn() -> u64,
+    timeout: Duration,
+    /// By peer and reason.
+    refusals: Log<(PeerId, String)>,
 }
 
 /// A secured and multiplexed connection to a peer that has not shown its certificate yet.
@@ -40,6 +43,21 @@ pub(crate) struct Unadmitted {
 }
 
 impl Gatekeeper {
+    pub(crate) fn new(
+        identity: Arc<LocalIdentity>,
+        admitted: Arc<Admitted>,
+        clock: fn() -> u64,
+        timeout: Duration,
+    ) -> Self {
+        Self {
+            identity,
+            admitted,
+            clock,
+            timeout,
+            refusals: Log::new(),
+        }
+    }
+
     /// Lets the connection through to the swarm if both sides admit each other.
     pub(crate) async fn admit(
         self: Arc<Self>,
@@ -71,7 +89,9 @@ impl Gatekeeper {
             }
             Err(Failure { error, stream }) => {
                 let address = endpoint.get_remote_address();
-                tracing::warn!(%peer, %address, "peer not admitted: {error}");
+                if let Some(left_out) = self.refusals.admit((peer, error.to_string())) {
+                    tracing::warn!(%peer, %address, left_out, "peer not admitted: {error}");
+                }
                 part(muxer, stream).await;
                 Err(error)
             }

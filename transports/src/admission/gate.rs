@@ -3,6 +3,7 @@
 
 use std::{
     io,
+    net::IpAddr,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -17,13 +18,18 @@ use libp2p::{
     core::transport::{Boxed, DialOpts, ListenerId, Transport, TransportError, TransportEvent},
 };
 
-use super::pending::Pending;
+use super::{
+    log::Log,
+    pending::{Pending, network},
+};
 
 /// A transport whose connections must be complete within a time, and whose incoming ones need a place.
 pub(crate) struct Gate<O> {
     inner: Boxed<O>,
     pending: Pending,
     timeout: Duration,
+    /// By address.
+    drops: Log<Option<IpAddr>>,
 }
 
 type Upgrade<O> = BoxFuture<'static, io::Result<O>>;
@@ -34,6 +40,7 @@ impl<O: Send + 'static> Gate<O> {
             inner,
             pending,
             timeout,
+            drops: Log::new(),
         }
     }
 
@@ -56,8 +63,8 @@ impl<O: Send + 'static> Gate<O> {
                 .boxed()
             }
             Err(error) => {
-                if error.first {
-                    tracing::warn!(%address, "incoming connections are dropped: {error}");
+                if let Some(left_out) = self.drops.admit(network(address)) {
+                    tracing::warn!(%address, left_out, "incoming connections are dropped: {error}");
                 }
                 async move { Err(io::Error::other(error)) }.boxed()
             }
