@@ -339,3 +339,67 @@ fn a_collection_of_refused_documents_is_none() {
     let b = open(two.path(), 2);
     assert_eq!(b.collections(), a.collections());
 }
+
+/// Writes over an entry of a closed store, as a failing disk would.
+fn damage(path: &Path, family: &str, of: &str) {
+    let options = rocksdb::Options::default();
+    let families = rocksdb::DB::list_cf(&options, path).unwrap();
+    let database = rocksdb::DB::open_cf(&options, path, families).unwrap();
+    let family = database.cf_handle(family).unwrap();
+    let entries = database.iterator_cf(family, rocksdb::IteratorMode::Start);
+    let mut keys = entries.map(|entry| entry.unwrap().0);
+    let key = keys.find(|key| key.ends_with(of.as_bytes())).unwrap();
+    database.put_cf(family, key, b"damaged").unwrap();
+}
+
+/// Goal: a document that is damaged here is an error of this store, not of the sender, and others go on.
+#[test]
+fn own_damage_is_nobody_elses_fault() {
+    let [one, two] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let (a, b) = (open(one.path(), 1), open(two.path(), 2));
+    for id in ["a", "b"] {
+        insert(&a, &format!(r#"{{"_id":"{id}","n":1}}"#));
+        insert(&b, &format!(r#"{{"_id":"{id}","m":1}}"#));
+    }
+    drop(b);
+    damage(two.path(), "documents", "\"a\"");
+    let b = open(two.path(), 2);
+    let is_damage = |error: &StoreError| matches!(error, StoreError::Damaged { .. });
+    let unknown = [[7; 32]];
+    assert!(is_damage(
+        &b.lacking("cars", b"\"a\"", &unknown).unwrap_err()
+    ));
+    assert!(is_damage(&b.delta("cars", b"\"a\"", &[]).unwrap_err()));
+    let deltas = [b"\"a\"", b"\"b\""].map(|id| (id, a.delta("cars", id, &[]).unwrap().unwrap()));
+    let arrivals = deltas.each_ref().map(|(id, delta)| Arrival {
+        collection: "cars",
+        id: *id,
+        delta,
+    });
+    let arrived = b.ingest(&arrivals, [1].into()).unwrap();
+    let [Arrived::Damaged { reason }, Arrived::Applied { .. }] = &arrived[..] else {
+        panic!("{arrived:?}");
+    };
+    assert!(reason.contains("restore a backup"), "{reason}");
+}
+
+/// Goal: a document whose state can't be read does not hold up the feed.
+#[test]
+fn the_feed_goes_on_past_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1);
+    for id in ["a", "b"] {
+        insert(&store, &format!(r#"{{"_id":"{id}","n":1}}"#));
+    }
+    drop(store);
+    damage(folder.path(), "states", "\"a\"");
+    let store = open(folder.path(), 1);
+    let limits = FeedLimits {
+        wanted: &|_| true,
+        full: &mut |_| false,
+        scan_max: 100,
+    };
+    let page = store.feed_page(0, limits).unwrap();
+    let heads: Vec<_> = page.entries.iter().map(|entry| entry.heads.len()).collect();
+    assert_eq!(heads, [0, 1]);
+}

@@ -236,6 +236,9 @@ pub enum IngestOutcome {
         /// Why, for the log.
         reason: String,
     },
+    /// What the store has of the document is damaged, which it has told itself: nothing can be added to it, and the
+    /// sender is not at fault. Other documents go on.
+    Damaged,
 }
 
 /// A durable commit of the store, whatever its origin.
@@ -299,14 +302,15 @@ pub trait Replica: Send + Sync + 'static {
     ) -> Result<FeedPage, ReplicaError>;
 
     /// For each offered document, in order: `None` when every named head is here, else the heads that are
-    /// here (none for an unknown document). An entry that names no heads is always missing.
+    /// here (none for an unknown document). An entry that names no heads is always missing. Of a document that is
+    /// damaged here nothing is missing, since nothing can be added to it.
     ///
     /// # Errors
     /// When the store fails.
     fn missing(&self, entries: &[Offered]) -> Result<Vec<Option<Vec<ChangeHash>>>, ReplicaError>;
 
     /// The changes of a document that are not in the ancestry of `have_heads` (of which some may be
-    /// unknown here), or `None` when there are none or the document is not here.
+    /// unknown here), or `None` when there are none or the document is not here, or damaged.
     ///
     /// # Errors
     /// When the store fails.

@@ -21,6 +21,9 @@ pub(crate) const EXPORT_PIECES_QUEUED_MAX: usize = 8;
 /// Peers that a device admits at once, beside its connection limit.
 pub(crate) const ADMITTED_PEERS_MAX: usize = 256;
 
+/// Damaged documents that the log names, each once; further ones are left out in silence.
+pub(crate) const DAMAGED_DOCUMENTS_TOLD_MAX: usize = 256;
+
 /// Longest path of a Unix socket on Linux, in bytes, its terminating zero included (`sun_path`).
 pub(crate) const SOCKET_PATH_BYTES_MAX: usize = 108;
 

@@ -209,7 +209,7 @@ impl NodeBuilder {
             transport,
             Behaviour::new(peer, discovery),
             admitted,
-            Arc::new(StoreReplica(store.clone())),
+            Arc::new(StoreReplica::new(store.clone())),
         );
         let mesh = mesh.await?;
         let forwarder = tokio::spawn(forward_commits(store.clone(), commits, mesh.clone()));

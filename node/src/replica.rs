@@ -1,5 +1,6 @@
 //! Joins the store to the mesh: the mesh's `Replica` over `sedge-crdt`'s store, and the store's commits to the mesh.
 
+use crate::limits::DAMAGED_DOCUMENTS_TOLD_MAX;
 use bytes::Bytes;
 use sedge_crdt::{
     Arrival, Arrived, Commit as StoreCommit, Committed, FeedEntry, FeedLimits,
@@ -8,10 +9,11 @@ use sedge_crdt::{
 use sedge_mesh::{
     ChangeHash, CollectionName, Commit, Delta, DocumentKey, FeedId, FeedPage, FeedPosition,
     IngestOutcome, Interest, MeshHandle, NameError, Offered, Origin, PageLimits, PeerKey, Replica,
-    ReplicaError, Sequence, limits::FLOOD_DOCUMENTS_MAX,
+    ReplicaError, Sequence,
+    limits::FLOOD_DOCUMENTS_MAX,
 };
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::broadcast::{self, error::RecvError};
 
 /// First byte of an origin that the store passes through: learnt by flood.
@@ -20,11 +22,66 @@ const FROM_FLOOD: u8 = 0;
 const FROM_PEER: u8 = 1;
 
 /// The store as the mesh sees it.
-pub(crate) struct StoreReplica(pub(crate) Store);
+pub(crate) struct StoreReplica {
+    store: Store,
+    /// The damaged documents that the log has named.
+    damaged: Mutex<BTreeSet<DocumentKey>>,
+}
+
+impl StoreReplica {
+    pub(crate) fn new(store: Store) -> Self {
+        Self {
+            store,
+            damaged: Mutex::default(),
+        }
+    }
+
+    /// What the store found for a document, nothing where the document itself is damaged: the others go on.
+    fn unless_damaged<T>(
+        &self,
+        document: &DocumentKey,
+        found: Result<Option<T>, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        match found {
+            Err(error @ StoreError::Damaged { .. }) => {
+                self.tell_damage(document, &error.to_string());
+                Ok(None)
+            }
+            found => found,
+        }
+    }
+
+    /// Logs the damage of a document once; returns whether it did.
+    fn tell_damage(&self, document: &DocumentKey, reason: &str) -> bool {
+        let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = damaged.len() < DAMAGED_DOCUMENTS_TOLD_MAX && damaged.insert(document.clone());
+        if is_new {
+            let collection = &document.collection;
+            tracing::error!(%collection, "a document can't be synchronised: {reason}");
+        }
+        is_new
+    }
+
+    fn outcome(&self, document: &DocumentKey, arrived: Arrived) -> IngestOutcome {
+        match arrived {
+            // What could be applied is; the rest comes with the neighbour's next offer.
+            Arrived::Applied { incomplete: true } | Arrived::MissingDependencies => {
+                IngestOutcome::MissingDependencies
+            }
+            Arrived::Applied { incomplete: false } => IngestOutcome::Applied,
+            Arrived::Known => IngestOutcome::Known,
+            Arrived::Rejected { reason } => IngestOutcome::Rejected { reason },
+            Arrived::Damaged { reason } => {
+                self.tell_damage(document, &reason);
+                IngestOutcome::Damaged
+            }
+        }
+    }
+}
 
 impl Replica for StoreReplica {
     fn feed(&self) -> Result<FeedPosition, ReplicaError> {
-        let feed = self.0.feed();
+        let feed = self.store.feed();
         Ok(FeedPosition {
             id: FeedId(feed.id),
             last: Sequence(feed.last),
@@ -32,7 +89,7 @@ impl Replica for StoreReplica {
     }
 
     fn collections(&self) -> Result<BTreeSet<CollectionName>, ReplicaError> {
-        let collections = self.0.collections();
+        let collections = self.store.collections();
         let names = collections
             .iter()
             .map(|collection| CollectionName::new(&collection.name));
@@ -58,7 +115,7 @@ impl Replica for StoreReplica {
             bytes += size;
             false
         };
-        let page = self.0.feed_page(
+        let page = self.store.feed_page(
             after.0,
             FeedLimits {
                 wanted: &wanted,
@@ -78,7 +135,8 @@ impl Replica for StoreReplica {
         let lacking = |entry: &Offered| {
             let heads: Vec<[u8; 32]> = entry.heads.iter().map(|head| head.0).collect();
             let collection = entry.document.collection.as_str();
-            let lacking = self.0.lacking(collection, entry.document.id(), &heads);
+            let lacking = self.store.lacking(collection, entry.document.id(), &heads);
+            let lacking = self.unless_damaged(&entry.document, lacking);
             let own = lacking.map_err(failed("compare heads"))?;
             Ok(own.map(|heads| heads.into_iter().map(ChangeHash).collect()))
         };
@@ -92,7 +150,7 @@ impl Replica for StoreReplica {
     ) -> Result<Option<Delta>, ReplicaError> {
         let have: Vec<[u8; 32]> = have_heads.iter().map(|head| head.0).collect();
         let payload = self
-            .0
+            .store
             .delta(document.collection.as_str(), document.id(), &have)
             .map_err(failed("read a document's changes"))?;
         Ok(payload.map(|payload| Delta {
@@ -114,13 +172,15 @@ impl Replica for StoreReplica {
                 delta: &delta.payload,
             })
             .collect();
-        let arrived = self.0.ingest(&arrivals, label(origin));
+        let arrived = self.store.ingest(&arrivals, label(origin));
         let arrived = arrived.map_err(failed("store changes"))?;
-        Ok(arrived.into_iter().map(outcome).collect())
+        let outcomes = deltas.iter().zip(arrived);
+        let outcome = |(delta, arrived): (&Delta, _)| self.outcome(&delta.document, arrived);
+        Ok(outcomes.map(outcome).collect())
     }
 
     fn cursor(&self, feed: FeedId, interest: &Interest) -> Result<Sequence, ReplicaError> {
-        let cursor = self.0.cursor(&feed.0, &scope(interest));
+        let cursor = self.store.cursor(&feed.0, &scope(interest));
         cursor.map(Sequence).map_err(failed("read a cursor"))
     }
 
@@ -130,7 +190,7 @@ impl Replica for StoreReplica {
         interest: &Interest,
         up_to: Sequence,
     ) -> Result<(), ReplicaError> {
-        self.0
+        self.store
             .store_cursor(&feed.0, &scope(interest), up_to.0)
             .map_err(failed("keep a cursor"))
     }
@@ -206,18 +266,6 @@ fn named(label: &[u8]) -> Origin {
     }
 }
 
-fn outcome(arrived: Arrived) -> IngestOutcome {
-    match arrived {
-        // What could be applied is; the rest comes with the neighbour's next offer.
-        Arrived::Applied { incomplete: true } | Arrived::MissingDependencies => {
-            IngestOutcome::MissingDependencies
-        }
-        Arrived::Applied { incomplete: false } => IngestOutcome::Applied,
-        Arrived::Known => IngestOutcome::Known,
-        Arrived::Rejected { reason } => IngestOutcome::Rejected { reason },
-    }
-}
-
 fn offered(entry: &FeedEntry) -> Result<Offered, NameError> {
     let collection = CollectionName::new(&entry.collection)?;
     let id = Bytes::copy_from_slice(entry.id.as_bytes());
@@ -257,5 +305,41 @@ fn unnameable(error: NameError) -> ReplicaError {
     ReplicaError {
         operation: "name a document",
         source: Box::new(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sedge_identity::{AppId, DeviceKey};
+
+    fn store(folder: &tempfile::TempDir) -> Store {
+        let key = DeviceKey::from_seed([1; 32]).public();
+        Store::open(folder.path(), &AppId::new("demo").unwrap(), &key).unwrap()
+    }
+
+    fn car(id: &str) -> DocumentKey {
+        let collection = CollectionName::new("cars").unwrap();
+        DocumentKey::new(collection, id.to_owned()).unwrap()
+    }
+
+    /// Goal: a damaged document is told of once and is no failure; any other error is one.
+    #[test]
+    fn damage_is_told_once_and_holds_up_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let replica = StoreReplica::new(store(&folder));
+        let damaged = || StoreError::Damaged {
+            what: "document a".to_owned(),
+            reason: "a chunk is cut".to_owned(),
+        };
+        let found = replica.unless_damaged::<()>(&car("a"), Err(damaged()));
+        assert!(matches!(found, Ok(None)));
+        assert!(!replica.tell_damage(&car("a"), "again"));
+        let reason = damaged().to_string();
+        let outcome = replica.outcome(&car("b"), Arrived::Damaged { reason });
+        assert_eq!(outcome, IngestOutcome::Damaged);
+        assert!(!replica.tell_damage(&car("b"), "again"));
+        let found = replica.unless_damaged::<()>(&car("c"), Err(StoreError::NotObservable));
+        assert!(matches!(found, Err(StoreError::NotObservable)));
     }
 }

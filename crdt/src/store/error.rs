@@ -1,7 +1,7 @@
 //! What can go wrong with a store.
 
 use crate::document::{DeltaError, DocumentError};
-use crate::id::IdError;
+use crate::id::{DocumentId, IdError};
 use crate::query::QueryError;
 use crate::random::RandomError;
 use std::path::PathBuf;
@@ -83,6 +83,16 @@ pub enum StoreError {
     /// The system gave no random bytes.
     #[error(transparent)]
     Random(#[from] RandomError),
+}
+
+impl StoreError {
+    /// A stored document can't be loaded.
+    pub(super) fn damaged_document(id: &DocumentId, error: &DocumentError) -> Self {
+        Self::Damaged {
+            what: format!("document {id}"),
+            reason: error.to_string(),
+        }
+    }
 }
 
 fn known_collections(known: &[String]) -> String {

@@ -2,7 +2,7 @@
 
 use super::commit::Origin;
 use super::error::StoreError;
-use super::schema::{CURSORS, DocumentKey, FEED};
+use super::schema::{CURSORS, DocumentKey, DocumentState, FEED};
 use super::{Inner, Store};
 use crate::document::{Delta, Document};
 use crate::id::DocumentId;
@@ -77,6 +77,11 @@ pub enum Arrived {
         /// Why.
         reason: String,
     },
+    /// What this store has of the document is damaged, so that nothing can be added; the sender is not at fault.
+    Damaged {
+        /// What is damaged, and what to do.
+        reason: String,
+    },
 }
 
 impl Store {
@@ -117,7 +122,11 @@ impl Store {
                 break;
             };
             if (limits.wanted)(&collection) && !seen.contains(&*bytes) {
-                let state = self.0.database.state(&key)?.unwrap_or_default();
+                let state = match self.0.database.state(&key) {
+                    // Named without heads. The damage is told when its changes are asked for; the others go on.
+                    Err(StoreError::Damaged { .. }) => DocumentState::default(),
+                    state => state?.unwrap_or_default(),
+                };
                 let entry = FeedEntry {
                     collection,
                     id: key.id,
@@ -201,6 +210,9 @@ impl Store {
                 Ok(taken) if taken.incomplete => Arrived::MissingDependencies,
                 Ok(_) => Arrived::Known,
                 Err(StoreError::Database(error)) => return Err(error.into()),
+                Err(error @ StoreError::Damaged { .. }) => Arrived::Damaged {
+                    reason: error.to_string(),
+                },
                 Err(error) => Arrived::Rejected {
                     reason: error.to_string(),
                 },
@@ -245,10 +257,8 @@ impl Inner {
 
     fn load(&self, key: &DocumentKey) -> Result<Document, StoreError> {
         match self.database.record(key)? {
-            Some(record) => Document::load(&record).map_err(|error| StoreError::Damaged {
-                what: format!("document {}", key.id),
-                reason: error.to_string(),
-            }),
+            Some(record) => Document::load(&record)
+                .map_err(|error| StoreError::damaged_document(&key.id, &error)),
             None => Ok(Document::default()),
         }
     }

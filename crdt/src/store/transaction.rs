@@ -149,7 +149,7 @@ impl Transaction<'_> {
     ) -> Result<Taken, StoreError> {
         let key = self.key(collection, id)?;
         let entry = self.entry(&key)?;
-        let mut document = entry.load()?;
+        let mut document = load(&key.id, &entry)?;
         let ingested = document.ingest(collection, id, &delta)?;
         let taken = Taken {
             applied: !ingested.changes.is_empty(),
@@ -287,7 +287,7 @@ impl Transaction<'_> {
         entry: Entry,
         write: impl FnOnce(&mut Document, Author) -> Result<Option<Written>, DocumentError>,
     ) -> Result<bool, StoreError> {
-        let mut document = entry.load()?;
+        let mut document = load(&key.id, &entry)?;
         let Some(written) = write(&mut document, self.author(&entry.state))? else {
             return Ok(false);
         };
@@ -331,6 +331,11 @@ impl Transaction<'_> {
         }
         Ok(())
     }
+}
+
+fn load(id: &DocumentId, entry: &Entry) -> Result<Document, StoreError> {
+    let loaded = entry.load();
+    loaded.map_err(|error| StoreError::damaged_document(id, &error))
 }
 
 fn grown(

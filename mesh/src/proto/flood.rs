@@ -109,7 +109,7 @@ impl Floods {
             for document in documents {
                 match outcomes.next() {
                     Some(IngestOutcome::Applied | IngestOutcome::Known) => {}
-                    Some(IngestOutcome::MissingDependencies) | None => {
+                    Some(IngestOutcome::MissingDependencies | IngestOutcome::Damaged) | None => {
                         verdict = at_least(verdict, Verdict::Ignore)
                     }
                     Some(IngestOutcome::Rejected { reason }) => {
