@@ -10,7 +10,7 @@ use sedge_mesh::{
     ChangeHash, CollectionName, Commit, Delta, DocumentKey, FeedId, FeedPage, FeedPosition,
     IngestOutcome, Interest, MeshHandle, NameError, Offered, Origin, PageLimits, PeerKey, Replica,
     ReplicaError, Sequence,
-    limits::FLOOD_DOCUMENTS_MAX,
+    limits::{FLOOD_BYTES_MAX, FLOOD_DOCUMENTS_MAX},
 };
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -196,7 +196,7 @@ impl Replica for StoreReplica {
     }
 }
 
-/// Tells the mesh of every commit until the store closes.
+/// Tells the mesh of every commit, until the task is ended: it holds the store, whose commits never end by themselves.
 pub(crate) async fn forward_commits(
     store: Store,
     mut commits: broadcast::Receiver<Arc<StoreCommit>>,
@@ -205,16 +205,25 @@ pub(crate) async fn forward_commits(
     loop {
         match commits.recv().await {
             Ok(commit) => mesh.committed(told(&commit)),
-            // What was missed is in the feed, which is offered as far as this sequence.
-            Err(RecvError::Lagged(_)) => mesh.committed(Commit {
-                origin: Origin::Local,
-                last_sequence: Sequence(store.transaction_id()),
-                documents: FLOOD_DOCUMENTS_MAX + 1,
-                collections: BTreeSet::new(),
-                deltas: Vec::new(),
-            }),
+            Err(RecvError::Lagged(_)) => mesh.committed(missed(&store)),
             Err(RecvError::Closed) => return,
         }
+    }
+}
+
+/// Commits that were missed, as one that is too large to be flooded: what they hold is in the feed, which is offered as
+/// far as this sequence. Any collection may be new.
+fn missed(store: &Store) -> Commit {
+    let collections = store.collections();
+    let names = collections
+        .iter()
+        .map(|collection| CollectionName::new(&collection.name));
+    Commit {
+        origin: Origin::Local,
+        last_sequence: Sequence(store.transaction_id()),
+        documents: FLOOD_DOCUMENTS_MAX + 1,
+        collections: names.filter_map(Result::ok).collect(),
+        deltas: Vec::new(),
     }
 }
 
@@ -223,8 +232,7 @@ fn told(commit: &StoreCommit) -> Commit {
     let names = documents
         .iter()
         .map(|document| CollectionName::new(&document.collection));
-    let few = documents.len() <= FLOOD_DOCUMENTS_MAX;
-    let deltas: Result<Vec<Delta>, NameError> = match few {
+    let deltas: Result<Vec<Delta>, NameError> = match is_flooded(documents) {
         true => documents.iter().map(delta).collect(),
         false => Ok(Vec::new()),
     };
@@ -241,6 +249,12 @@ fn told(commit: &StoreCommit) -> Commit {
             Vec::new()
         }),
     }
+}
+
+/// Whether the mesh would flood these, as far as can be told before they are encoded.
+fn is_flooded(documents: &[Committed]) -> bool {
+    documents.len() <= FLOOD_DOCUMENTS_MAX
+        && documents.iter().map(|it| it.delta.bytes()).sum::<usize>() <= FLOOD_BYTES_MAX
 }
 
 fn delta(document: &Committed) -> Result<Delta, NameError> {
@@ -311,6 +325,7 @@ fn unnameable(error: NameError) -> ReplicaError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sedge_crdt::{Value, query::Params};
     use sedge_identity::{AppId, DeviceKey};
 
     fn store(folder: &tempfile::TempDir) -> Store {
@@ -341,5 +356,29 @@ mod tests {
         assert!(!replica.tell_damage(&car("b"), "again"));
         let found = replica.unless_damaged::<()>(&car("c"), Err(StoreError::NotObservable));
         assert!(matches!(found, Err(StoreError::NotObservable)));
+    }
+
+    /// Goal: small commits carry their changes, large ones and missed ones only the names of their collections.
+    #[test]
+    fn only_small_commits_carry_their_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder);
+        let mut commits = store.commits();
+        // Digits of a hash, since changes are compressed.
+        let mut noise = vec![0; FLOOD_BYTES_MAX];
+        blake3::Hasher::new().finalize_xof().fill(&mut noise);
+        let noise = sedge_identity::hex(&noise).to_string();
+        for (text, deltas) in [("small".to_owned(), 1), (noise, 0)] {
+            let car = Value::Map([("text".to_owned(), Value::String(text))].into());
+            let params: Params = [("car".to_owned(), car)].into();
+            let insert = "INSERT INTO cars DOCUMENTS (:car)";
+            store.execute(insert, &params).unwrap();
+            let told = told(&commits.try_recv().unwrap());
+            assert_eq!((told.documents, told.deltas.len()), (1, deltas));
+        }
+        let missed = missed(&store);
+        let cars = CollectionName::new("cars").unwrap();
+        assert_eq!(missed.collections, BTreeSet::from([cars]));
+        assert_eq!(missed.last_sequence, Sequence(2));
     }
 }

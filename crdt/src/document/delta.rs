@@ -104,6 +104,12 @@ impl Delta {
         self.changes.extend(later.changes);
     }
 
+    /// The bytes of its parts, without encoding them; what travels has a few more.
+    pub fn bytes(&self) -> usize {
+        let keys = self.births.iter().flatten().map(String::len);
+        keys.sum::<usize>() + self.changes.iter().map(Vec::len).sum::<usize>()
+    }
+
     /// How many authored changes it carries.
     pub fn changes(&self) -> usize {
         self.changes.len()

@@ -69,7 +69,8 @@ impl Store {
 
 impl Observation {
     /// The first result at once, then the next one that differs. Commits that come faster than this is called are
-    /// taken together. `None` when the store is closed.
+    /// taken together. It goes on until it is dropped, and keeps the store open till then; `None` would say that
+    /// the store's commits have ended, which they do not before.
     ///
     /// # Errors
     /// The query fails on a document, or the database does.
