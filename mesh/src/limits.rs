@@ -83,8 +83,17 @@ pub const FRAMES_QUEUED_MAX: usize = 16;
 /// that lets more pile up is disconnected.
 pub const MESSAGES_QUEUED_MAX: usize = 512;
 
-/// Requests that wait for the replica's worker: two per session and one for floods fit.
-pub const REQUESTS_QUEUED_MAX: usize = 2 * SESSIONS_MAX + 2;
+/// Bytes that wait to be written to one peer: the largest answer and the small messages beside it. Whoever asks for
+/// more before it has read that is disconnected.
+pub const MESSAGES_QUEUED_BYTES_MAX: usize =
+    ANSWER_BYTES_MAX + DOCUMENT_BYTES_MAX + 8 * FRAME_BYTES_MAX;
+
+/// Requests of one peer's session that wait for the store: one per direction.
+pub const REQUESTS_PER_SESSION_MAX: usize = 2;
+
+/// Requests that wait for the replica's worker: those of all sessions, of as many that have just ended, and one for
+/// floods.
+pub const REQUESTS_QUEUED_MAX: usize = 2 * REQUESTS_PER_SESSION_MAX * SESSIONS_MAX + 1;
 
 /// Largest gossipsub transmission, in bytes: a flooded message and its envelope.
 pub const GOSSIP_TRANSMIT_BYTES_MAX: usize = 64 * 1024;
@@ -109,6 +118,10 @@ pub const REDIAL_MAX_MS: u64 = 30_000;
 
 /// Most static peers.
 pub const STATIC_PEERS_MAX: usize = 256;
+
+/// Least time between two sync streams that a peer opens, in milliseconds: each costs a session. An honest peer pauses
+/// for at least three quarters of [`REDIAL_FIRST_MS`].
+pub const STREAM_PAUSE_MS: u64 = 100;
 
 /// Longest wait for a sync stream to open, in milliseconds.
 pub const STREAM_OPEN_TIMEOUT_MS: u64 = 10_000;

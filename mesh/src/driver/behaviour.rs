@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use libp2p::{
-    PeerId, allow_block_list, connection_limits, gossipsub, ping, swarm::NetworkBehaviour,
+    PeerId, allow_block_list, connection_limits,
+    gossipsub::{self, AllowAllSubscriptionFilter, IdentityTransform, MaxCountSubscriptionFilter},
+    ping,
+    swarm::NetworkBehaviour,
 };
 
 use super::MeshError;
 use crate::{
     limits::{
-        CONNECTIONS_PENDING_MAX, CONNECTIONS_PER_PEER_MAX, FLOODS_WAITING_MAX,
+        COLLECTIONS_MAX, CONNECTIONS_PENDING_MAX, CONNECTIONS_PER_PEER_MAX, FLOODS_WAITING_MAX,
         GOSSIP_QUEUE_MESSAGES_MAX, GOSSIP_TRANSMIT_BYTES_MAX,
     },
     proto::FloodId,
@@ -18,11 +21,14 @@ use crate::{
 /// How often a connection is checked. Three missed checks of a dead link are noticed within a minute.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 
+type Gossip =
+    gossipsub::Behaviour<IdentityTransform, MaxCountSubscriptionFilter<AllowAllSubscriptionFilter>>;
+
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour<B: NetworkBehaviour> {
     limits: connection_limits::Behaviour,
     pub blocked: allow_block_list::Behaviour<allow_block_list::BlockedPeers>,
-    pub gossip: gossipsub::Behaviour,
+    pub gossip: Gossip,
     pub streams: libp2p_stream::Behaviour,
     ping: ping::Behaviour,
     /// What the node adds: discovery, relay.
@@ -62,7 +68,7 @@ impl<B: NetworkBehaviour> Behaviour<B> {
 
 /// Gossip for a mesh of few neighbours: a small degree, quick repair, and no authorship of its own, since
 /// what it carries is verified by itself.
-fn gossip() -> Result<gossipsub::Behaviour, MeshError> {
+fn gossip() -> Result<Gossip, MeshError> {
     let settings = |reason: String| MeshError::Settings {
         part: "gossipsub",
         reason,
@@ -88,6 +94,76 @@ fn gossip() -> Result<gossipsub::Behaviour, MeshError> {
         .max_publish_messages(FLOODS_WAITING_MAX)
         .build()
         .map_err(|error| settings(error.to_string()))?;
-    gossipsub::Behaviour::new(gossipsub::MessageAuthenticity::Anonymous, config)
+    // Without it a neighbour's subscriptions, which gossipsub remembers, have no bound.
+    let subscriptions = MaxCountSubscriptionFilter {
+        filter: AllowAllSubscriptionFilter {},
+        max_subscribed_topics: COLLECTIONS_MAX,
+        max_subscriptions_per_request: COLLECTIONS_MAX,
+    };
+    let authenticity = gossipsub::MessageAuthenticity::Anonymous;
+    Gossip::new_with_subscription_filter(authenticity, config, subscriptions)
         .map_err(|reason| settings(reason.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt;
+    use libp2p::{
+        Swarm, Transport,
+        core::{transport::MemoryTransport, upgrade::Version},
+        identity::Keypair,
+        noise,
+        swarm::{Config, SwarmEvent, dummy},
+        yamux,
+    };
+
+    use super::*;
+
+    fn swarm<B: NetworkBehaviour>(number: u8, behaviour: B) -> Swarm<B> {
+        let key = Keypair::ed25519_from_bytes([number; 32]).unwrap();
+        let transport = MemoryTransport::default()
+            .upgrade(Version::V1Lazy)
+            .authenticate(noise::Config::new(&key).unwrap())
+            .multiplex(yamux::Config::default())
+            .boxed();
+        let config = Config::with_tokio_executor();
+        Swarm::new(transport, behaviour, key.public().to_peer_id(), config)
+    }
+
+    fn topic(number: usize) -> gossipsub::IdentTopic {
+        gossipsub::IdentTopic::new(number.to_string())
+    }
+
+    /// Goal: a neighbour that subscribes to ever new topics is not remembered with all of them.
+    #[tokio::test]
+    async fn a_neighbours_subscriptions_are_bounded() {
+        let mut victim = swarm(1, Behaviour::new(8, dummy::Behaviour).unwrap());
+        let mut neighbour = swarm(2, gossip().unwrap());
+        let subscribe = |neighbour: &mut Swarm<Gossip>, number| {
+            neighbour.behaviour_mut().subscribe(&topic(number)).unwrap();
+        };
+        (0..COLLECTIONS_MAX - 1).for_each(|number| subscribe(&mut neighbour, number));
+        victim.listen_on("/memory/0".parse().unwrap()).unwrap();
+        let mut subscriptions = 0;
+        let run = async {
+            loop {
+                tokio::select! {
+                    event = victim.select_next_some() => match event {
+                        SwarmEvent::NewListenAddr { address, .. } => neighbour.dial(address).unwrap(),
+                        SwarmEvent::Behaviour(BehaviourEvent::Gossip(gossipsub::Event::Subscribed { .. })) => {
+                            subscriptions += 1;
+                            if subscriptions == COLLECTIONS_MAX - 1 {
+                                (0..3).for_each(|more| subscribe(&mut neighbour, COLLECTIONS_MAX - 1 + more));
+                            }
+                        }
+                        _ => {}
+                    },
+                    _ = neighbour.select_next_some() => {}
+                }
+            }
+        };
+        // Longer than a heartbeat, after which whatever was said has arrived.
+        tokio::time::timeout(Duration::from_secs(2), run).await.ok();
+        assert_eq!(subscriptions, COLLECTIONS_MAX);
+    }
 }

@@ -60,7 +60,7 @@ where
                 self.timers.insert((at, self.next_timer), timer);
                 self.next_timer += 1;
             }
-            Effect::Note(note) => log(note),
+            Effect::Note(note) => self.log(note),
         }
         None
     }
@@ -132,29 +132,35 @@ where
             }
         }
     }
-}
 
-fn log(note: Note) {
-    match note {
-        Note::Rejected {
-            peer,
-            document,
-            reason,
-        } => {
-            tracing::warn!(?peer, collection = %document.collection, reason, "the store rejected changes of a peer");
-        }
-        Note::TooLargeToSend { peer, documents } => {
-            tracing::warn!(
-                ?peer,
-                documents,
-                "documents have more changes than the protocol carries; not sent"
-            );
-        }
-        Note::StoreFailed { reason } => {
-            tracing::error!(reason, "a request of the mesh failed in the store")
-        }
-        Note::TooManyCollections { collection } => {
-            tracing::debug!(%collection, "too many collections to flood this one; the offers bring its changes");
+    fn log(&mut self, note: Note) {
+        match note {
+            Note::Rejected {
+                peer,
+                document,
+                reason,
+            } => {
+                let now_ms = self.now().0;
+                if let Some(left_out) = self
+                    .rejections
+                    .admit((peer.clone(), reason.clone()), now_ms)
+                {
+                    tracing::warn!(?peer, collection = %document.collection, reason, left_out, "the store rejected changes of a peer");
+                }
+            }
+            Note::TooLargeToSend { peer, documents } => {
+                tracing::warn!(
+                    ?peer,
+                    documents,
+                    "documents have more changes than the protocol carries; not sent"
+                );
+            }
+            Note::StoreFailed { reason } => {
+                tracing::error!(reason, "a request of the mesh failed in the store")
+            }
+            Note::TooManyCollections { collection } => {
+                tracing::debug!(%collection, "too many collections to flood this one; the offers bring its changes");
+            }
         }
     }
 }

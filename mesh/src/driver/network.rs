@@ -166,6 +166,7 @@ where
                 opening: false,
                 open_at: opens.then_some(now),
                 failures: 0,
+                opened_at: None,
             }
         });
         neighbour.connections.push((connection, address, direction));
@@ -277,8 +278,13 @@ where
             tracing::debug!(peer = %short(&peer), "the peer opened a sync stream that is ours to open");
             return;
         }
-        if self.peers.contains_key(&peer) {
+        let Some(neighbour) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        if neighbour.may_open(Instant::now()) {
             self.start_stream(peer, stream);
+        } else {
+            tracing::debug!(peer = %short(&peer), "the peer opens sync streams too quickly; one is dropped");
         }
     }
 

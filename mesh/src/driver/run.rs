@@ -16,7 +16,7 @@ use libp2p::{
     swarm::{ConnectionId, NetworkBehaviour, SwarmEvent},
 };
 use libp2p_stream::{Control, IncomingStreams};
-use sedge_identity::Admitted;
+use sedge_identity::{Admitted, Repeats};
 use tokio::{
     sync::{mpsc, watch},
     time::Instant,
@@ -33,7 +33,10 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    limits::{FRAMES_QUEUED_MAX, LISTEN_TIMEOUT_MS, SHUTDOWN_TIMEOUT_MS, STATUS_INTERVAL_MS},
+    limits::{
+        FRAMES_QUEUED_MAX, LISTEN_TIMEOUT_MS, SHUTDOWN_TIMEOUT_MS, STATUS_INTERVAL_MS,
+        STREAM_PAUSE_MS,
+    },
     proto::{
         Answer, CloseCode, Core, CoreConfig, Effect, Event, Message, Millis, RequestId, Timer,
     },
@@ -61,6 +64,8 @@ pub(super) struct Driver<B: NetworkBehaviour> {
     pub next_stream: u64,
     /// Floods that gossip did not take (no neighbours yet, or full queues); the offers bring them.
     pub floods_dropped: u64,
+    /// The rejections that were logged lately, by peer and reason.
+    pub rejections: Repeats<(PeerKey, String)>,
     pub timers: BTreeMap<(Millis, u64), Timer>,
     pub next_timer: u64,
     pub inputs_in: mpsc::Sender<(PeerId, StreamId, FromStream)>,
@@ -88,6 +93,20 @@ pub(super) struct Neighbour {
     pub open_at: Option<Instant>,
     /// Streams that did not last, in a row.
     pub failures: u32,
+    /// When the peer last opened a stream that was taken.
+    pub opened_at: Option<Instant>,
+}
+
+impl Neighbour {
+    /// Whether a stream that the peer opens is taken: not so soon after the last.
+    pub fn may_open(&mut self, now: Instant) -> bool {
+        let pause = Duration::from_millis(STREAM_PAUSE_MS);
+        let may = self.opened_at.is_none_or(|at| now >= at + pause);
+        if may {
+            self.opened_at = Some(now);
+        }
+        may
+    }
 }
 
 impl<B> Driver<B>
@@ -132,6 +151,7 @@ where
             control,
             next_stream: 0,
             floods_dropped: 0,
+            rejections: Repeats::default(),
             timers: BTreeMap::new(),
             next_timer: 0,
             inputs_in,
@@ -385,5 +405,27 @@ async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: a peer that opens stream after stream gets one per pause, and what is dropped does not lengthen it.
+    #[test]
+    fn streams_are_taken_at_a_pace() {
+        let mut neighbour = Neighbour {
+            connections: Vec::new(),
+            since: SystemTime::UNIX_EPOCH,
+            stream: None,
+            opening: false,
+            open_at: None,
+            failures: 0,
+            opened_at: None,
+        };
+        let start = Instant::now();
+        let taken = (0..1_000).filter(|ms| neighbour.may_open(start + Duration::from_millis(*ms)));
+        assert_eq!(taken.count() as u64, 1_000 / STREAM_PAUSE_MS);
     }
 }

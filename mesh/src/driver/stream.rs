@@ -1,7 +1,14 @@
 //! A sync stream: frames in, frames out. What arrives is decoded here, beside the main task; a message that
 //! the main task has no room for yet waits here, and with it the neighbour.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures::{AsyncReadExt, AsyncWriteExt, io::ReadHalf, io::WriteHalf};
@@ -12,7 +19,9 @@ use tokio::{
 };
 
 use crate::{
-    limits::{FRAME_BYTES_MAX, MESSAGES_QUEUED_MAX, SHUTDOWN_TIMEOUT_MS},
+    limits::{
+        FRAME_BYTES_MAX, MESSAGES_QUEUED_BYTES_MAX, MESSAGES_QUEUED_MAX, SHUTDOWN_TIMEOUT_MS,
+    },
     proto::{CloseCode, Message, decode_frame, encode_frame},
 };
 
@@ -36,7 +45,7 @@ pub(super) enum FromStream {
 #[derive(Debug)]
 pub(super) struct StreamHandle {
     pub id: StreamId,
-    outgoing: mpsc::Sender<Message>,
+    outgoing: Outgoing,
     /// Dropped with the handle, which the task notices.
     open: oneshot::Sender<()>,
     task: JoinHandle<()>,
@@ -50,13 +59,13 @@ impl StreamHandle {
         stream: Stream,
         inputs: mpsc::Sender<(PeerId, StreamId, FromStream)>,
     ) -> Self {
-        let (outgoing, messages) = mpsc::channel(MESSAGES_QUEUED_MAX);
+        let (outgoing, frames) = outgoing();
         let (open, closed) = oneshot::channel::<()>();
         let task = tokio::spawn(async move {
             let (reader, writer) = stream.split();
             let last = tokio::select! {
                 last = read(reader, peer, id, &inputs) => last,
-                result = write(writer, messages) => {
+                result = write(writer, frames) => {
                     if let Err(error) = result {
                         tracing::debug!(%error, "writing to a sync stream failed");
                     }
@@ -77,7 +86,7 @@ impl StreamHandle {
 
     /// Queues a message; false when the neighbour has let too many pile up, or the stream has ended.
     pub fn send(&self, message: Message) -> bool {
-        self.outgoing.try_send(message).is_ok()
+        self.outgoing.push(&message)
     }
 
     /// Sends what is queued, closes the stream, and waits until that is done.
@@ -148,15 +157,88 @@ async fn read_frame(reader: &mut ReadHalf<Stream>) -> io::Result<Option<Bytes>> 
     Ok(Some(body.into()))
 }
 
-async fn write(
-    mut writer: WriteHalf<Stream>,
-    mut messages: mpsc::Receiver<Message>,
-) -> io::Result<()> {
-    while let Some(message) = messages.recv().await {
-        writer.write_all(&encode_frame(&message)).await?;
-        if messages.is_empty() {
+async fn write(mut writer: WriteHalf<Stream>, mut frames: Frames) -> io::Result<()> {
+    while let Some(frame) = frames.next().await {
+        writer.write_all(&frame).await?;
+        if frames.queue.is_empty() {
             writer.flush().await?;
         }
     }
     writer.close().await
+}
+
+/// The frames that wait to be written, bounded in number and in bytes: a neighbour that asks and does not read must
+/// not make this peer keep what it asked for.
+fn outgoing() -> (Outgoing, Frames) {
+    let (sender, queue) = mpsc::channel(MESSAGES_QUEUED_MAX);
+    let bytes = Arc::new(AtomicUsize::new(0));
+    let outgoing = Outgoing {
+        queue: sender,
+        bytes: bytes.clone(),
+    };
+    (outgoing, Frames { queue, bytes })
+}
+
+#[derive(Debug)]
+struct Outgoing {
+    queue: mpsc::Sender<Bytes>,
+    bytes: Arc<AtomicUsize>,
+}
+
+#[derive(Debug)]
+struct Frames {
+    queue: mpsc::Receiver<Bytes>,
+    bytes: Arc<AtomicUsize>,
+}
+
+impl Outgoing {
+    /// Queues a message; false when there is no room for it, or nobody takes it any more: then the stream is given up,
+    /// so nothing is counted back.
+    fn push(&self, message: &Message) -> bool {
+        let frame = encode_frame(message);
+        let waiting = self.bytes.fetch_add(frame.len(), Ordering::Relaxed);
+        waiting + frame.len() <= MESSAGES_QUEUED_BYTES_MAX && self.queue.try_send(frame).is_ok()
+    }
+}
+
+impl Frames {
+    async fn next(&mut self) -> Option<Bytes> {
+        let frame = self.queue.recv().await?;
+        self.bytes.fetch_sub(frame.len(), Ordering::Relaxed);
+        Some(frame)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        proto::{Changes, Piece},
+        replica::{CollectionName, DocumentKey, Sequence},
+    };
+
+    /// Goal: what waits for a neighbour that does not read is bounded in bytes, and reading makes room.
+    #[tokio::test]
+    async fn what_is_not_read_is_bounded() {
+        let collection = CollectionName::new("cars").unwrap();
+        let message = Message::Changes(Changes {
+            up_to: Sequence(1),
+            pieces: vec![Piece {
+                document: DocumentKey::new(collection, "1").unwrap(),
+                payload: vec![7; FRAME_BYTES_MAX / 2].into(),
+                more: false,
+            }],
+            answered_below: None,
+        });
+        let frame_bytes = encode_frame(&message).len();
+        let (outgoing, mut frames) = outgoing();
+        let room = MESSAGES_QUEUED_BYTES_MAX / frame_bytes;
+        assert!(room < MESSAGES_QUEUED_MAX, "bytes are the narrower bound");
+        for _ in 0..room {
+            assert!(outgoing.push(&message));
+            frames.next().await.unwrap();
+        }
+        let queued = (0..MESSAGES_QUEUED_MAX).take_while(|_| outgoing.push(&message));
+        assert_eq!(queued.count(), room);
+    }
 }

@@ -12,7 +12,7 @@ use super::{
     session::{Greeted, Link, Outbox, Purpose, Session, SyncStatus},
 };
 use crate::{
-    limits::{COLLECTIONS_MAX, SESSIONS_MAX, WATCH_INTERVAL_MS},
+    limits::{COLLECTIONS_MAX, REQUESTS_PER_SESSION_MAX, SESSIONS_MAX, WATCH_INTERVAL_MS},
     replica::{CollectionName, Commit, FeedId, FeedPosition, Interest, Origin, PeerKey},
 };
 
@@ -114,7 +114,10 @@ impl Core {
 
     fn connect(&mut self, peer: PeerKey, now: Millis) {
         self.sessions.remove(&peer);
-        if self.sessions.len() >= SESSIONS_MAX {
+        // What past sessions asked for still occupies the store: a peer that begins ever new ones must wait for it.
+        if self.sessions.len() >= SESSIONS_MAX
+            || self.out.requests_of(&peer) > REQUESTS_PER_SESSION_MAX
+        {
             self.out.effects.push(Effect::Close(peer, CloseCode::Busy));
             return;
         }

@@ -1,6 +1,6 @@
 //! Taking in a neighbour's feed: offered page → what is missing → its changes → durable → acknowledged.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::{
     event::{Millis, Note},
@@ -104,6 +104,11 @@ impl Follow {
             .iter()
             .all(|entry| self.interest.includes(&entry.document.collection))
         {
+            return Err(CloseCode::Unexpected);
+        }
+        // A document named a thousand times would be loaded as often.
+        let documents = offer.entries.iter().map(|entry| &entry.document);
+        if documents.collect::<BTreeSet<_>>().len() < offer.entries.len() {
             return Err(CloseCode::Unexpected);
         }
         self.feed.last = self.feed.last.max(offer.up_to);

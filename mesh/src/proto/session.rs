@@ -79,6 +79,15 @@ impl Outbox {
         self.pending.remove(&id)
     }
 
+    /// How many requests of a peer's sessions, past ones too, are not answered yet.
+    pub fn requests_of(&self, peer: &PeerKey) -> usize {
+        let of_peer = |purpose: &&Purpose| match purpose {
+            Purpose::Follow(other, _) | Purpose::Offering(other, _) => other == peer,
+            Purpose::Floods => false,
+        };
+        self.pending.values().filter(of_peer).count()
+    }
+
     pub fn note(&mut self, note: Note) {
         self.effects.push(Effect::Note(note));
     }

@@ -13,14 +13,14 @@ use super::{
 use crate::{
     limits::{
         ANSWER_BYTES_MAX, ANSWER_TIMEOUT_MS, COLLECTIONS_MAX, DOCUMENT_BYTES_MAX,
-        FLOODS_WAITING_MAX, SESSIONS_MAX, WATCH_INTERVAL_MS,
+        FLOODS_WAITING_MAX, REQUESTS_PER_SESSION_MAX, SESSIONS_MAX, WATCH_INTERVAL_MS,
     },
     memory::MemoryReplica,
     proto::{
-        CloseCode, Core, CoreConfig, Effect, Event, FloodId, Message, Millis, RequestId, Timer,
-        Verdict,
+        Answer, CloseCode, Core, CoreConfig, Effect, Event, FloodId, Message, Millis, RequestId,
+        Timer, Verdict,
     },
-    replica::{Delta, IngestOutcome, Interest, Replica},
+    replica::{Delta, IngestOutcome, Interest, PeerKey, Replica, Sequence},
 };
 
 /// In which state, which message, and the code it must end with.
@@ -43,6 +43,11 @@ fn each_message_out_of_turn_or_out_of_range_ends_the_session_with_its_code() {
         (
             Victim::greeted,
             offer(1, vec![offered("boats", 1)]),
+            Unexpected,
+        ),
+        (
+            Victim::greeted,
+            offer(10, vec![offered("cars", 77), offered("cars", 77)]),
             Unexpected,
         ),
         (Victim::greeted, want(1, &[0]), Unexpected),
@@ -317,4 +322,32 @@ proptest! {
         }
         prop_assert_eq!(victim.replica.contents().len(), 3);
     }
+}
+
+/// A peer that begins session after session can't fill the store's queue: it has to wait for what it asked for.
+#[test]
+fn ever_new_sessions_wait_for_the_requests_of_old_ones() {
+    let replica = MemoryReplica::new(OWN_FEED);
+    let (mut core, _) = Core::new(CoreConfig {
+        feed: replica.feed().unwrap(),
+        collections: BTreeSet::new(),
+        interest: Interest::Everything,
+    });
+    let mut asked = Vec::new();
+    let begin = |core: &mut Core, asked: &mut Vec<RequestId>, peer: &PeerKey| {
+        let mut effects = core.handle(Event::Connected(peer.clone()), Millis(0));
+        let hello = hello(THEIR_FEED, 100);
+        effects.extend(core.handle(Event::Received(peer.clone(), hello), Millis(0)));
+        asked.extend(effects.iter().filter_map(|effect| match effect {
+            Effect::Ask(id, _) => Some(*id),
+            _ => None,
+        }));
+        !effects.contains(&Effect::Close(peer.clone(), CloseCode::Busy))
+    };
+    let begun = (0..100).filter(|_| begin(&mut core, &mut asked, &peer(9)));
+    assert_eq!(begun.count(), REQUESTS_PER_SESSION_MAX + 1);
+    assert!(begin(&mut core, &mut Vec::new(), &peer(8)), "others go on");
+    let answer = Answer::Cursor(Sequence(0));
+    core.handle(Event::Answered(asked[0], answer), Millis(0));
+    assert!(begin(&mut core, &mut asked, &peer(9)), "its turn again");
 }
