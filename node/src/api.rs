@@ -9,5 +9,5 @@ mod server;
 pub mod wire;
 
 pub use client::{Client, ClientError, Observed};
-pub(crate) use routes::{collections as store_collections, imported_response};
+pub(crate) use routes::imported_response;
 pub use server::{Server, ServerError};

@@ -3,7 +3,7 @@
 use crate::api::wire::{
     ExecuteRequest, ExecuteResponse, ImportRequest, ImportResponse, StatusResponse,
 };
-use crate::api::{imported_response, store_collections};
+use crate::api::imported_response;
 use crate::error::NodeError;
 use crate::state::{Settings, StateFolder, StateLock};
 use crate::store::StoreHandle;
@@ -75,16 +75,7 @@ impl Offline {
 
     /// What the device is and holds.
     pub fn status(&self) -> StatusResponse {
-        StatusResponse {
-            app: self.settings.app.clone(),
-            peer: self.device.peer_id().to_string(),
-            name: self.settings.name.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            running: false,
-            transaction_id: self.store.transaction_id(),
-            listen: Vec::new(),
-            peers: 0,
-            collections: store_collections(self.store.inner()),
-        }
+        let Settings { app, name, .. } = &self.settings;
+        StatusResponse::resting(app, name, self.device.peer_id(), &self.store)
     }
 }

@@ -2,8 +2,8 @@
 
 use super::errors::Failure;
 use super::wire::{
-    CollectionStatus, ExecuteRequest, ExecuteResponse, ExportQuery, ImportRequest, ImportResponse,
-    ObserveEvent, ObserveQuery, Peer, Rejected, StatusResponse,
+    ExecuteRequest, ExecuteResponse, ExportQuery, ImportRequest, ImportResponse, ObserveEvent,
+    ObserveQuery, Peer, Rejected, StatusResponse,
 };
 use crate::limits::{
     BODY_BYTES_MAX, EXPORT_PIECE_BYTES, EXPORT_PIECES_QUEUED_MAX, IMPORT_BODY_BYTES_MAX,
@@ -155,22 +155,13 @@ fn event(update: Update) -> ObserveEvent {
 
 async fn status(State(node): State<Arc<Node>>) -> Json<StatusResponse> {
     let listen = node.listen_addresses();
+    let app = node.app().as_str();
     Json(StatusResponse {
-        app: node.app().to_string(),
-        peer: node.peer_id().to_string(),
-        name: node.name().to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
         running: true,
-        transaction_id: node.store().transaction_id(),
         listen: listen.iter().map(ToString::to_string).collect(),
         peers: node.peers().len(),
-        collections: collections(node.store().inner()),
+        ..StatusResponse::resting(app, node.name(), node.peer_id(), node.store())
     })
-}
-
-/// What each collection of a store holds.
-pub(crate) fn collections(store: &Store) -> Vec<CollectionStatus> {
-    store.collections().iter().map(Into::into).collect()
 }
 
 async fn peers(State(node): State<Arc<Node>>) -> Json<Vec<Peer>> {

@@ -1,5 +1,7 @@
 //! What travels in the API's requests and answers.
 
+use crate::store::StoreHandle;
+use libp2p::PeerId;
 use sedge_crdt::{CollectionStatus as StoreCollection, Outcome, Value};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -129,6 +131,23 @@ pub struct StatusResponse {
     pub peers: usize,
     /// What each collection holds.
     pub collections: Vec<CollectionStatus>,
+}
+
+impl StatusResponse {
+    /// Of a device that no daemon serves.
+    pub(crate) fn resting(app: &str, name: &str, peer: PeerId, store: &StoreHandle) -> Self {
+        Self {
+            app: app.to_owned(),
+            peer: peer.to_string(),
+            name: name.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            running: false,
+            transaction_id: store.transaction_id(),
+            listen: Vec::new(),
+            peers: 0,
+            collections: store.collections().iter().map(Into::into).collect(),
+        }
+    }
 }
 
 /// What a collection holds.
