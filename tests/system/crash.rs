@@ -1,6 +1,6 @@
 //! Peers that are killed at the worst moment.
 
-use crate::harness::{Daemon, Device, Ended, World, wait_until, wait_until_same};
+use crate::harness::{Daemon, Device, Ended, World, line, wait_until, wait_until_same};
 use crate::processes::Guarded;
 use serde_json::json;
 use std::io::{Read, Write};
@@ -155,10 +155,8 @@ fn the_importing_peer_is_killed() {
 #[test]
 fn the_middle_peer_is_killed() {
     let world = World::new();
-    let [a, b, c] = ["A", "B", "C"].map(|name| world.device(name));
-    let daemon_a = a.start(&[]);
-    let daemon_b = b.start(&[&daemon_a]);
-    let _daemon_c = c.start(&[&daemon_b]);
+    let [a, b, c] = world.devices();
+    let [daemon_a, daemon_b, _daemon_c] = line(&a, &b, &c);
     let import = Import::begin(&a);
     wait_for_some(&b);
     let address = daemon_b.address.clone();
@@ -179,10 +177,8 @@ fn the_middle_peer_is_killed() {
 #[test]
 fn the_last_peer_is_killed_repeatedly() {
     let world = World::new();
-    let [a, b, c] = ["A", "B", "C"].map(|name| world.device(name));
-    let daemon_a = a.start(&[]);
-    let daemon_b = b.start(&[&daemon_a]);
-    let daemon_c = c.start(&[&daemon_b]);
+    let [a, b, c] = world.devices();
+    let [_daemon_a, daemon_b, daemon_c] = line(&a, &b, &c);
     let import = Import::begin(&a);
     let first = wait_for_some(&c);
     daemon_c.kill();

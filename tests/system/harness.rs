@@ -145,6 +145,11 @@ impl World {
         device
     }
 
+    /// Three devices that share [`SECRET`]; see [`line`].
+    pub(crate) fn devices(&self) -> [Device; 3] {
+        ["A", "B", "C"].map(|name| self.device(name))
+    }
+
     /// A state folder that is not initialised.
     pub(crate) fn no_device(&self, name: &str) -> Device {
         static DEVICES: AtomicU32 = AtomicU32::new(0);
@@ -336,6 +341,14 @@ impl Drop for Daemon {
             lines.iter().rev().for_each(|line| eprintln!("  {line}"));
         }
     }
+}
+
+/// `A – B – C`: each dials the one before, so A and C meet only through B.
+pub(crate) fn line(a: &Device, b: &Device, c: &Device) -> [Daemon; 3] {
+    let a = a.start(&[]);
+    let b = b.start(&[&a]);
+    let c = c.start(&[&b]);
+    [a, b, c]
 }
 
 /// Waits until all devices hold the same of a collection, and that many documents.

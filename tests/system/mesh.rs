@@ -1,19 +1,7 @@
 //! Peers that stand in a line carry each other's documents.
 
-use crate::harness::{Daemon, Device, World, wait_until, wait_until_same};
+use crate::harness::{Device, World, line, wait_until, wait_until_same};
 use serde_json::{Value, json};
-
-/// `A – B – C`: each dials the one before, so A and C meet only through B.
-fn line(a: &Device, b: &Device, c: &Device) -> [Daemon; 3] {
-    let a = a.start(&[]);
-    let b = b.start(&[&a]);
-    let c = c.start(&[&b]);
-    [a, b, c]
-}
-
-fn devices(world: &World) -> [Device; 3] {
-    ["A", "B", "C"].map(|name| world.device(name))
-}
 
 fn wait_for_rows(devices: &[&Device], statement: &str, expected: &[Value]) {
     for device in devices {
@@ -29,7 +17,7 @@ fn wait_for_rows(devices: &[&Device], statement: &str, expected: &[Value]) {
 #[test]
 fn writes_at_both_ends_arrive_everywhere() {
     let world = World::new();
-    let [a, b, c] = devices(&world);
+    let [a, b, c] = world.devices();
     let _daemons = line(&a, &b, &c);
     let all = [&a, &b, &c];
     for number in 0..20 {
@@ -76,7 +64,7 @@ fn writes_at_both_ends_arrive_everywhere() {
 #[test]
 fn nested_maps_made_apart_are_merged() {
     let world = World::new();
-    let [a, b, c] = devices(&world);
+    let [a, b, c] = world.devices();
     a.insert(
         "sites",
         &json!({"_id": "s", "place": {"north": {"a": 1}, "by": {"A": true}}}),
@@ -118,7 +106,7 @@ fn nested_maps_made_apart_are_merged() {
 #[test]
 fn a_late_peer_catches_up() {
     let world = World::new();
-    let [a, b, c] = devices(&world);
+    let [a, b, c] = world.devices();
     let [_daemon_a, _daemon_b, daemon_c] = line(&a, &b, &c);
     let lines: String = (0..3_000)
         .map(|n| format!("{{\"_id\":\"{n}\",\"n\":{n}}}\n"))
@@ -144,7 +132,7 @@ fn a_late_peer_catches_up() {
 #[test]
 fn a_neighbour_that_comes_back_is_found_again() {
     let world = World::new();
-    let [a, b, c] = devices(&world);
+    let [a, b, c] = world.devices();
     let [daemon_a, _daemon_b, _daemon_c] = line(&a, &b, &c);
     a.insert("cars", &json!({"_id": "before"}));
     wait_until_same(&[&a, &b, &c], "cars", 1);
@@ -160,7 +148,7 @@ fn a_neighbour_that_comes_back_is_found_again() {
 #[test]
 fn peers_are_the_neighbours() {
     let world = World::new();
-    let [a, b, c] = devices(&world);
+    let [a, b, c] = world.devices();
     let daemons = line(&a, &b, &c);
     let neighbours = |device: &Device| {
         let ended = device.finish(["peers", "--json"]);
@@ -221,7 +209,7 @@ fn wait_for_peer(device: &Device) -> Value {
 #[test]
 fn a_peer_gets_only_what_it_subscribes_to() {
     let world = World::new();
-    let [a, b, c] = devices(&world);
+    let [a, b, c] = world.devices();
     a.insert("cars", &json!({"_id": "old"}));
     a.insert("bikes", &json!({"_id": "old"}));
     let daemon_a = a.start(&[]);
@@ -252,7 +240,7 @@ fn a_peer_gets_only_what_it_subscribes_to() {
 #[test]
 fn what_is_written_without_a_daemon_is_synced_later() {
     let world = World::new();
-    let [a, b, _] = devices(&world);
+    let [a, b, _] = world.devices();
     let file = world.file(
         "cars.ndjson",
         "{\"_id\":\"a\",\"n\":1}\n{\"_id\":\"b\",\"n\":2}\n",
