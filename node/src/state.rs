@@ -213,20 +213,23 @@ impl StateFolder {
         self.0.join("store")
     }
 
-    /// The daemon's socket: in the folder, or under the system's temporary folder when that path is too long for a
-    /// socket.
+    /// The daemon's socket: in the folder, or in `/tmp/sedge-UID` when that path is too long for a socket. One folder
+    /// has one socket, however its path is spelled.
     ///
     /// # Errors
-    /// The short folder can't be made, or belongs to somebody else.
+    /// The folder's path can't be followed, or the short folder can't be made or belongs to somebody else.
     pub fn socket_path(&self) -> Result<PathBuf, StateError> {
-        let absolute = std::path::absolute(&self.0).map_err(|source| io_error(&self.0, source))?;
-        let plain = absolute.join("run/sedge.sock");
+        let found = match fs::canonicalize(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => std::path::absolute(&self.0),
+            found => found,
+        };
+        let folder = found.map_err(|source| io_error(&self.0, source))?;
+        let plain = folder.join("run/sedge.sock");
         if plain.as_os_str().len() < SOCKET_PATH_BYTES_MAX {
             return Ok(plain);
         }
-        let folder = runtime_folder()?;
-        let name = blake3::hash(absolute.as_os_str().as_bytes()).to_hex();
-        Ok(folder.join(format!("{}.sock", &name[..16])))
+        let name = blake3::hash(folder.as_os_str().as_bytes()).to_hex();
+        Ok(runtime_folder()?.join(format!("{}.sock", &name[..16])))
     }
 
     fn run_path(&self) -> PathBuf {
@@ -371,5 +374,21 @@ mod tests {
         let socket = long.socket_path().unwrap();
         assert!(socket.as_os_str().len() < SOCKET_PATH_BYTES_MAX);
         assert_eq!(socket, long.socket_path().unwrap());
+    }
+
+    /// Goal: a folder reached by two spellings has one socket, whether its path is short or long.
+    #[test]
+    fn two_spellings_have_one_socket() {
+        let base = tempfile::tempdir().unwrap();
+        for name in ["short".to_owned(), "x".repeat(120)] {
+            let folder = base.path().join(&name);
+            let link = base.path().join(format!("link-{}", name.len()));
+            fs::create_dir(&folder).unwrap();
+            std::os::unix::fs::symlink(&folder, &link).unwrap();
+            let socket = StateFolder::new(&folder).socket_path().unwrap();
+            let dotted = base.path().join(format!("{name}/../{name}"));
+            assert_eq!(socket, StateFolder::new(dotted).socket_path().unwrap());
+            assert_eq!(socket, StateFolder::new(link).socket_path().unwrap());
+        }
     }
 }

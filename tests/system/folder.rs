@@ -216,6 +216,17 @@ fn a_deep_state_folder_works() {
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&socket), 0o600);
     assert_eq!(mode(socket.parent().unwrap()), 0o700);
+    // Another spelling of the folder reaches the same daemon.
+    let link = world.path().join("link");
+    std::os::unix::fs::symlink(&device.state, &link).unwrap();
+    let by_link = finish(
+        world
+            .sedge()
+            .arg("--state")
+            .arg(&link)
+            .args(["status", "--json"]),
+    );
+    assert_eq!(by_link.json()["running"], json!(true));
     daemon.kill();
     let again = device.start(&[]);
     assert_eq!(device.documents("cars"), 1);
