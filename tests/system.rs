@@ -12,6 +12,8 @@
 
 #[path = "system/crash.rs"]
 mod crash;
+#[path = "system/damage.rs"]
+mod damage;
 #[path = "system/demo.rs"]
 mod demo;
 #[path = "system/edges.rs"]

@@ -5,6 +5,7 @@ use sedge_crdt::StoreError;
 use sedge_identity::{AppIdError, CertificateError, IssueError, SecretError, TrustError};
 use sedge_mesh::MeshError;
 use sedge_transports::TransportError;
+use std::path::PathBuf;
 
 /// Why a node can't start, or can't do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +25,19 @@ pub enum NodeError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The database can't be opened because its files are damaged.
+    #[error(
+        "{what} is damaged: {reason}. Nothing was deleted. What other peers hold comes back: move {0} away, and make the \
+         device anew with: sedge init --app APP --state {0} --secret-file MOVED/secret", .state.display()
+    )]
+    DamagedStore {
+        /// The device's state folder.
+        state: PathBuf,
+        /// What is damaged.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The development certificate could not be issued.
     #[error("the certificate could not be issued: {0}")]
     Issue(#[from] IssueError),

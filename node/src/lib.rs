@@ -35,5 +35,5 @@ pub use sedge_crdt::{
 };
 pub use sedge_identity::{AppId, AppIdError, SecretError, SharedSecret};
 pub use sedge_mesh::{Direction, PeerStatus};
-pub use state::{Settings, StateError, StateFolder};
+pub use state::{Settings, StateError, StateFolder, check_device_name};
 pub use store::StoreHandle;

@@ -250,7 +250,7 @@ fn open(
     state.create()?;
     let lock = state.lock()?;
     let key = state.key()?;
-    let store = Store::open(&state.store_path(), app, &key.public())?;
+    let store = state.open_store(app, &key.public())?;
     Ok((lock, store, certify(app, &secret, key, name)?))
 }
 

@@ -1,13 +1,12 @@
 //! A device's store without the mesh, for when no daemon runs.
 
+use crate::api::imported_response;
 use crate::api::wire::{
     ExecuteRequest, ExecuteResponse, ImportRequest, ImportResponse, StatusResponse,
 };
-use crate::api::imported_response;
 use crate::error::NodeError;
 use crate::state::{Settings, StateFolder, StateLock};
 use crate::store::StoreHandle;
-use sedge_crdt::Store;
 use sedge_identity::{AppId, PublicKey};
 use std::io;
 
@@ -29,7 +28,7 @@ impl Offline {
         let lock = state.lock()?;
         let device = state.key()?.public();
         let app = AppId::new(&settings.app)?;
-        let store = Store::open(&state.store_path(), &app, &device)?;
+        let store = state.open_store(&app, &device)?;
         Ok(Self {
             store: StoreHandle::new(store),
             settings,

@@ -11,16 +11,17 @@
 
 mod settings;
 
+use crate::error::NodeError;
 use crate::limits::SOCKET_PATH_BYTES_MAX;
-use sedge_crdt::{RandomError, random};
-use sedge_identity::{DeviceKey, SharedSecret, hex};
+use sedge_crdt::{RandomError, Store, StoreError, random};
+use sedge_identity::{AppId, DeviceKey, PublicKey, SharedSecret, hex};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-pub use settings::Settings;
+pub use settings::{Settings, check_device_name};
 
 /// What goes wrong with a state folder; the message says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +59,9 @@ pub enum StateError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The device's name can't be one.
+    #[error("{0}; choose another with --name")]
+    Name(String),
     /// A `SEDGE_…` variable is no setting, or has a wrong value.
     #[error("{0}; correct or unset the variable")]
     Variables(String),
@@ -100,18 +104,21 @@ impl StateFolder {
         &self.0
     }
 
-    /// Makes a device: folder, key, secret and settings.
+    /// Makes a device: folder, key, store, secret and settings.
     ///
     /// # Errors
-    /// There is one already, or the folder can't be written.
-    pub fn init(&self, settings: &Settings, secret: &SharedSecret) -> Result<(), StateError> {
+    /// There is one already, the app id or the name can't be one, or the folder can't be written.
+    pub fn init(&self, settings: &Settings, secret: &SharedSecret) -> Result<(), NodeError> {
+        let app = AppId::new(&settings.app)?;
+        check_device_name(&settings.name).map_err(StateError::Name)?;
         self.check_vacant()?;
         self.create()?;
         let _lock = self.lock()?;
-        self.key()?;
+        let device = self.key()?.public();
+        drop(self.open_store(&app, &device)?);
         write_private(&self.secret_path(), format!("{}\n", secret.expose()))?;
         // Last, because a folder with settings counts as initialised.
-        write_private(&self.settings_path(), settings.to_toml())
+        Ok(write_private(&self.settings_path(), settings.to_toml())?)
     }
 
     /// A device is never replaced, also not a damaged one.
@@ -208,8 +215,19 @@ impl StateFolder {
         Ok(DeviceKey::from_seed(seed))
     }
 
-    /// Where the database lives.
-    pub(crate) fn store_path(&self) -> PathBuf {
+    /// Opens the database, creating it when there is none. The caller holds the folder's lock.
+    pub(crate) fn open_store(&self, app: &AppId, device: &PublicKey) -> Result<Store, NodeError> {
+        Store::open(&self.store_path(), app, device).map_err(|error| match error {
+            StoreError::Damaged { what, reason } => NodeError::DamagedStore {
+                state: self.0.clone(),
+                what,
+                reason,
+            },
+            error => error.into(),
+        })
+    }
+
+    fn store_path(&self) -> PathBuf {
         self.0.join("store")
     }
 
@@ -351,7 +369,10 @@ mod tests {
             assert_eq!(mode & 0o777, 0o600, "{name}");
         }
         let again = state.init(&Settings::of("other", "pi"), &secret());
-        assert!(matches!(again, Err(StateError::Initialised { app, .. }) if app == "demo"));
+        let Err(NodeError::State(StateError::Initialised { app, .. })) = again else {
+            panic!("{again:?}");
+        };
+        assert_eq!(app, "demo");
         assert_eq!(state.key().unwrap().public(), key.public());
         assert_eq!(state.secret().unwrap().expose(), secret().expose());
     }

@@ -158,6 +158,31 @@ fn init_makes_a_device_once_and_only_of_good_input() {
     }
 }
 
+/// Goal: `init` makes all of a device: key, secret, settings, and a store that is there, empty, and not made anew.
+#[test]
+fn init_makes_a_whole_device() {
+    let world = World::new();
+    let device = world.no_device("d");
+    let shown = device.finish(["init", "--app", "shop"]).ok();
+    for entry in ["device.key", "secret", "sedge.toml", "store/CURRENT"] {
+        assert!(device.state.join(entry).is_file(), "{entry}");
+    }
+    let secret = fs::read_to_string(device.state.join("secret")).unwrap();
+    let join = format!(
+        "printf %s '{}' | sedge init --app shop --secret-file -",
+        secret.trim()
+    );
+    assert!(shown.contains(&join), "the next device's line: {shown}");
+    let identity = || fs::read_to_string(device.state.join("store/IDENTITY")).unwrap();
+    let made = identity();
+    let status = device.status();
+    assert_eq!(
+        (&status["collections"], &status["transactionId"]),
+        (&json!([]), &json!(0))
+    );
+    assert_eq!(identity(), made, "status opened the store that init made");
+}
+
 /// Goal: nobody else on the machine reads a key, a secret or a document, or talks to the daemon.
 #[test]
 fn the_state_folder_is_for_its_owner_alone() {

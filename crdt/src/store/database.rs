@@ -9,7 +9,7 @@ use crate::random::random;
 use crate::value::Value;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
-    Direction, IteratorMode, MergeOperands, Options, WriteBatch, WriteOptions,
+    Direction, ErrorKind, IteratorMode, MergeOperands, Options, WriteBatch, WriteOptions,
 };
 use sedge_identity::{AppId, PublicKey, hex};
 use std::path::Path;
@@ -47,6 +47,11 @@ impl Database {
             let text = error.as_ref();
             if text.contains("lock") && text.contains("LOCK") {
                 StoreError::InUse(path.to_owned())
+            } else if error.kind() == ErrorKind::Corruption || text.contains("No such file") {
+                StoreError::Damaged {
+                    what: format!("the store {}", path.display()),
+                    reason: text.to_owned(),
+                }
             } else {
                 StoreError::Database(error)
             }

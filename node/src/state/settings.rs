@@ -2,6 +2,7 @@
 
 use super::{StateError, read};
 use config::{Config, Environment, File, FileFormat};
+use sedge_identity::NAME_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::Path;
@@ -45,6 +46,25 @@ fn listen_default() -> Vec<String> {
 
 fn discovery_default() -> bool {
     true
+}
+
+/// Refuses a name that no device can have.
+///
+/// # Errors
+/// Says what is wrong with a name that is empty, longer than 256 bytes, or has control characters.
+pub fn check_device_name(name: &str) -> Result<(), String> {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX {
+        return Err(format!(
+            "a device's name has 1 to {NAME_BYTES_MAX} bytes, this one has {}",
+            name.len()
+        ));
+    }
+    if name.chars().any(char::is_control) {
+        return Err(format!(
+            "the device's name {name:?} contains a control character"
+        ));
+    }
+    Ok(())
 }
 
 impl Settings {
