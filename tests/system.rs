@@ -18,6 +18,8 @@ mod damage;
 mod demo;
 #[path = "system/edges.rs"]
 mod edges;
+#[path = "system/export.rs"]
+mod export;
 #[path = "system/filled.rs"]
 mod filled;
 #[path = "system/folder.rs"]
