@@ -16,7 +16,6 @@ pub(crate) mod signals;
 mod status;
 
 use args::{Arguments, Command};
-use clap::Parser;
 use sedge::StateFolder;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -37,21 +36,26 @@ pub(crate) enum Done {
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 
 const EXIT_FAILED: u8 = 1;
+const EXIT_WRONG_USAGE: u8 = 2;
 const EXIT_PARTLY_REJECTED: u8 = 3;
 
-/// Runs the program and gives its exit code: 0 done, 1 failed, 2 wrong usage (clap's), 3 done but for rejected lines.
+/// Runs the program and gives its exit code: 0 done, 1 failed, 2 wrong usage, 3 done but for rejected lines.
 pub(crate) fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::of_process();
     logging::start(matches!(arguments.command, Command::Run(_)));
     let json = arguments.json;
     match execute(arguments) {
         Ok(Done::Wholly) => ExitCode::SUCCESS,
         Ok(Done::PartlyRejected) => ExitCode::from(EXIT_PARTLY_REJECTED),
+        Err(error) if error.is_reader_gone() => ExitCode::SUCCESS,
         Err(error) => {
-            if !error.is_told() {
+            if error.is_untold() {
                 output::error(&error, json);
             }
-            ExitCode::from(EXIT_FAILED)
+            ExitCode::from(match error.is_usage() {
+                true => EXIT_WRONG_USAGE,
+                false => EXIT_FAILED,
+            })
         }
     }
 }

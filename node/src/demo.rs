@@ -26,7 +26,7 @@ pub(crate) async fn run(arguments: DemoArguments, json: bool) -> Result<Done, Cl
     if json {
         report.error = ended.as_ref().err().map(ToString::to_string);
         report.tell_once()?;
-        ended.map_err(|error| CliError::Told(error.to_string()))?;
+        ended.map_err(|error| CliError::Told(Box::new(error)))?;
     } else {
         ended?;
     }

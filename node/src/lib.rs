@@ -27,7 +27,7 @@ mod state;
 mod store;
 
 pub use error::NodeError;
-pub use node::{Identity, Node, NodeBuilder};
+pub use node::{Identity, Node, NodeBuilder, check_address};
 pub use offline::Offline;
 pub use sedge_crdt::query::{Params, check_collection_name};
 pub use sedge_crdt::{

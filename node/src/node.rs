@@ -269,27 +269,34 @@ fn certify(
     Ok(LocalIdentity::new(key, &certificate, trust, now_ms())?)
 }
 
-/// Addresses that TCP can listen on or dial: a host, a port and perhaps a peer id.
 fn addresses(texts: &[String]) -> Result<Vec<Multiaddr>, NodeError> {
-    let parse = |text: &String| {
-        let refused = |reason: String| NodeError::Address {
-            address: text.clone(),
-            reason,
-        };
-        let address: Multiaddr = text
-            .parse()
-            .map_err(|error: libp2p::multiaddr::Error| refused(error.to_string()))?;
-        let parts: Vec<Protocol<'_>> = address.iter().collect();
-        match parts.as_slice() {
-            [host, Protocol::Tcp(_)] | [host, Protocol::Tcp(_), Protocol::P2p(_)]
-                if is_host(host) =>
-            {
-                Ok(address)
-            }
-            _ => Err(refused("a host and a TCP port are needed".to_owned())),
-        }
+    texts.iter().map(|text| address(text)).collect()
+}
+
+/// Refuses a text that is no address to listen on or to dial.
+///
+/// # Errors
+/// [`NodeError::Address`].
+pub fn check_address(text: &str) -> Result<(), NodeError> {
+    address(text).map(drop)
+}
+
+/// An address that TCP can listen on or dial: a host, a port and perhaps a peer id.
+fn address(text: &str) -> Result<Multiaddr, NodeError> {
+    let refused = |reason: String| NodeError::Address {
+        address: text.to_owned(),
+        reason,
     };
-    texts.iter().map(parse).collect()
+    let address: Multiaddr = text
+        .parse()
+        .map_err(|error: libp2p::multiaddr::Error| refused(error.to_string()))?;
+    let parts: Vec<Protocol<'_>> = address.iter().collect();
+    match parts.as_slice() {
+        [host, Protocol::Tcp(_)] | [host, Protocol::Tcp(_), Protocol::P2p(_)] if is_host(host) => {
+            Ok(address)
+        }
+        _ => Err(refused("a host and a TCP port are needed".to_owned())),
+    }
 }
 
 fn is_host(part: &Protocol<'_>) -> bool {

@@ -116,17 +116,20 @@ fn import_all(world: &World, device: &Device) -> Ended {
 #[test]
 fn the_importing_peer_is_killed() {
     let world = World::new();
-    let [a, b, c] = ["A", "B", "C"].map(|name| world.device(name));
-    let daemon_a = a.start(&[]);
-    let daemon_b = b.start(&[&daemon_a]);
-    let _daemon_c = c.start(&[&daemon_b]);
+    let [a, b, c] = world.devices();
+    let [daemon_a, _daemon_b, _daemon_c] = line(&a, &b, &c);
     let import = Import::begin(&a);
     let shown = wait_for_some(&a);
     let address = daemon_a.address.clone();
     daemon_a.kill();
     let failed = import.finish();
     let reason = failed.refused();
-    assert!(reason.contains("daemon"), "it says who failed: {reason}");
+    for part in ["daemon", "import the file again", "_id"] {
+        assert!(
+            reason.contains(part),
+            "what failed and what to do: {reason}"
+        );
+    }
 
     // What was shown was durable, and it is whole.
     let kept = a.documents("things");
@@ -251,7 +254,7 @@ fn every_end_is_in_good_order() {
     let mut wrong = Vec::new();
     for _ in 0..ENDS {
         // Standard input has ended already, so a daemon that starts ends at once.
-        for (address, code) in [("/ip4/127.0.0.1/tcp/0", 0), ("/ip4/127.0.0.1", 1)] {
+        for (address, code) in [("/ip4/127.0.0.1/tcp/0", 0), ("/ip4/192.0.2.1/tcp/0", 1)] {
             let ended = a.finish(run.iter().chain([&address]));
             if ended.code != Some(code) {
                 wrong.push((address, ended.code, ended.stderr));

@@ -1,6 +1,10 @@
 //! The arguments of every command.
 
-use clap::{Args, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use sedge::{
+    AppId, NodeError, Value, check_address, check_collection_name, check_device_name, parse_json,
+};
 use std::path::PathBuf;
 
 /// Sedge: documents that sync between devices, with no server needed.
@@ -19,11 +23,24 @@ pub(super) struct Arguments {
     /// The device's state folder [default: the user's data folder]
     #[arg(long, global = true, env = "SEDGE_STATE", value_name = "DIR")]
     pub(super) state: Option<PathBuf>,
+    /// Whether it was a flag that named the state folder, and not the variable.
+    #[arg(skip)]
+    pub(super) state_by_flag: bool,
     /// Print JSON instead of text
     #[arg(long, global = true)]
     pub(super) json: bool,
     #[command(subcommand)]
     pub(super) command: Command,
+}
+
+impl Arguments {
+    /// Those of this process; ends it when they are wrong, or ask for help.
+    pub(super) fn of_process() -> Self {
+        let matches = Self::command().get_matches();
+        let mut arguments = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        arguments.state_by_flag = matches.value_source("state") == Some(ValueSource::CommandLine);
+        arguments
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -63,12 +80,12 @@ pub(crate) struct DemoArguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) data: Option<PathBuf>,
     /// The collection to import into [default: the file's name without its ending]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = collection)]
     pub(crate) collection: Option<String>,
     /// Stop when all peers hold the same
     #[arg(long)]
     pub(crate) once: bool,
-    /// Give up when the peers don't hold the same after so many seconds
+    /// Give up when the peers haven't started and don't hold the same after so many seconds
     #[arg(long, default_value_t = 120, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) timeout: u64,
 }
@@ -80,13 +97,13 @@ pub(crate) struct DemoArguments {
 )]
 pub(super) struct InitArguments {
     /// The app; only devices of the same app and secret exchange anything
-    #[arg(long, value_name = "NAME")]
-    pub(super) app: String,
+    #[arg(long, value_name = "NAME", value_parser = AppId::new)]
+    pub(super) app: AppId,
     /// A file with the app's secret, - for standard input [default: a new secret]
     #[arg(long, value_name = "FILE")]
     pub(super) secret_file: Option<PathBuf>,
     /// The device's name, as other peers show it [default: the host's name]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = device_name)]
     pub(super) name: Option<String>,
 }
 
@@ -96,17 +113,17 @@ pub(super) struct InitArguments {
                   Flags override SEDGE_… variables, which override sedge.toml in the state folder."
 )]
 pub(super) struct RunArguments {
-    /// An address to take dials on; repeat for more
-    #[arg(long, value_name = "ADDR")]
+    /// An address to take dials on; repeat for more [default: TCP port 4747, or another one where that is taken]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     pub(super) listen: Vec<String>,
     /// The address of a peer to stay connected to; repeat for more
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     pub(super) peer: Vec<String>,
     /// Don't look for peers on the LAN
     #[arg(long)]
     pub(super) no_discovery: bool,
     /// Hold this collection only; repeat for more [default: all]
-    #[arg(long, value_name = "COLLECTION")]
+    #[arg(long, value_name = "COLLECTION", value_parser = collection)]
     pub(super) subscribe: Vec<String>,
     /// Stop when standard input ends, so that no process outlives the one that started it
     #[arg(long, hide = true)]
@@ -123,8 +140,8 @@ pub(super) struct QueryArguments {
     /// The statement
     pub(super) statement: String,
     /// The value of a parameter, as JSON; repeat for more
-    #[arg(long = "arg", value_name = "NAME=JSON")]
-    pub(super) arguments: Vec<String>,
+    #[arg(long = "arg", value_name = "NAME=JSON", value_parser = parameter)]
+    pub(super) arguments: Vec<(String, Value)>,
 }
 
 #[derive(Debug, Args)]
@@ -132,23 +149,53 @@ pub(super) struct QueryArguments {
     after_help = "Examples:\n  sedge import airports.ndjson --collection airports\n  \
                   zcat cars.ndjson.gz | sedge import - --collection cars\n\n\
                   A document whose _id exists gets the imported value. Bad lines are reported; the rest is imported \
-                  and the exit code is 3."
+                  and the exit code is 3.\nAn import that was cut short can be run again: documents with an _id that are \
+                  there already are left as they are."
 )]
 pub(super) struct ImportArguments {
     /// The file, one JSON object a line; - for standard input
     pub(super) file: PathBuf,
     /// The collection
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = collection)]
     pub(super) collection: String,
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  sedge export --collection airports > airports.ndjson")]
+#[command(
+    after_help = "Examples:\n  sedge export --collection airports --output airports.ndjson\n  \
+                  sedge export --collection airports | gzip > airports.ndjson.gz\n\n\
+                  A file is replaced only when the export is whole."
+)]
 pub(super) struct ExportArguments {
     /// The collection
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = collection)]
     pub(super) collection: String,
-    /// The file to write [default: standard output]
+    /// The file to write, - for standard output [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
+}
+
+fn address(text: &str) -> Result<String, NodeError> {
+    check_address(text)?;
+    Ok(text.to_owned())
+}
+
+fn collection(name: &str) -> Result<String, String> {
+    check_collection_name(name)?;
+    Ok(name.to_owned())
+}
+
+fn device_name(name: &str) -> Result<String, String> {
+    check_device_name(name)?;
+    Ok(name.to_owned())
+}
+
+/// The name and value of a statement's parameter.
+fn parameter(argument: &str) -> Result<(String, Value), String> {
+    const FORM: &str = "write it like --arg name='\"text\"' or --arg n=5";
+    let (name, text) = argument
+        .split_once('=')
+        .ok_or_else(|| format!("there is no = in it; {FORM}"))?;
+    let value = parse_json(text).map_err(|error| format!("not JSON: {error}; {FORM}"))?;
+    Ok((name.trim_start_matches(':').to_owned(), value))
 }

@@ -1,5 +1,6 @@
 //! What a command fails with: one line that says what to do.
 
+use super::ndjson::{NotNdjson, ReadError};
 use sedge::api::{ClientError, ServerError};
 use sedge::{NodeError, StateError};
 use std::io;
@@ -17,8 +18,18 @@ pub(crate) enum CliError {
     Server(#[from] ServerError),
     #[error("{}: {source}; check that it exists and may be used", .path.display())]
     File { path: PathBuf, source: io::Error },
-    #[error("--arg {argument}: {reason}; write it like --arg name='\"text\"' or --arg n=5")]
-    Argument { argument: String, reason: String },
+    #[error("{} {source}", .path.display())]
+    Input { path: PathBuf, source: NotNdjson },
+    #[error(
+        "{source}. {} in before; import the file again: documents with an _id that are there already are left as they are",
+        written(*.documents)
+    )]
+    ImportCutShort {
+        documents: u64,
+        source: Box<CliError>,
+    },
+    #[error("{0}")]
+    Usage(String),
     #[error("the result can't be written: {0}")]
     Output(io::Error),
     #[error("the runtime can't start: {0}")]
@@ -26,8 +37,8 @@ pub(crate) enum CliError {
     #[error("{0}")]
     Failed(String),
     /// The command has told it already, in its own form.
-    #[error("{0}")]
-    Told(String),
+    #[error(transparent)]
+    Told(Box<CliError>),
 }
 
 impl CliError {
@@ -38,16 +49,55 @@ impl CliError {
         }
     }
 
-    pub(crate) fn is_told(&self) -> bool {
-        // A reader that left (sedge export | head) is no failure worth a line.
-        matches!(self, Self::Told(_))
-            || matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    /// What kept an input from being read.
+    pub(crate) fn input(path: &Path) -> impl FnOnce(ReadError) -> Self {
+        move |error| match error {
+            ReadError::Io(source) => Self::file(path)(source),
+            ReadError::NotNdjson(source) => Self::Input {
+                path: path.to_owned(),
+                source,
+            },
+        }
+    }
+
+    /// Whether a line about it is still owed.
+    pub(crate) fn is_untold(&self) -> bool {
+        !matches!(self, Self::Told(_))
+    }
+
+    /// Whether whoever read the output has seen enough, as in `sedge export | head`.
+    pub(crate) fn is_reader_gone(&self) -> bool {
+        match self {
+            Self::Output(error) => error.kind() == io::ErrorKind::BrokenPipe,
+            Self::Told(error) => error.is_reader_gone(),
+            _ => false,
+        }
+    }
+
+    /// Whether the command was called wrongly.
+    pub(crate) fn is_usage(&self) -> bool {
+        match self {
+            Self::Usage(_) => true,
+            Self::Told(error) => error.is_usage(),
+            _ => false,
+        }
+    }
+
+    /// Whether a daemon went away in the middle.
+    pub(crate) fn is_daemon_gone(&self) -> bool {
+        matches!(
+            self,
+            Self::Client(
+                ClientError::Connect { .. } | ClientError::Broken(_) | ClientError::TimedOut
+            )
+        )
     }
 }
 
-impl From<sedge::AppIdError> for CliError {
-    fn from(error: sedge::AppIdError) -> Self {
-        NodeError::from(error).into()
+fn written(documents: u64) -> String {
+    match documents {
+        1 => "1 document was".to_owned(),
+        documents => format!("{documents} documents were"),
     }
 }
 

@@ -20,7 +20,6 @@ pub(super) async fn run(
     arguments: ImportArguments,
     json: bool,
 ) -> Result<Done, CliError> {
-    sedge::check_collection_name(&arguments.collection).map_err(CliError::Failed)?;
     let (input, bytes) = open(&arguments.file)?;
     let access = Access::open(state).await?;
     let progress = bar(bytes);
@@ -28,13 +27,21 @@ pub(super) async fn run(
     let (mut written, mut unchanged) = (0, 0);
     while let Some(mut batch) = reader
         .next_batch()
-        .map_err(CliError::file(&arguments.file))?
+        .map_err(CliError::input(&arguments.file))?
     {
         let request = ImportRequest {
             collection: arguments.collection.clone(),
             documents: std::mem::take(&mut batch.documents),
         };
-        let answer = access.import(request).await?;
+        let answer = match access.import(request).await {
+            Err(error) if error.is_daemon_gone() => {
+                return Err(CliError::ImportCutShort {
+                    documents: written + unchanged,
+                    source: Box::new(error),
+                });
+            }
+            answer => answer?,
+        };
         written += answer.written;
         unchanged += answer.unchanged;
         batch

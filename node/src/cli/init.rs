@@ -1,8 +1,8 @@
-//! `sedge init`: makes a device.
+//! `sedge init`: makes a device, and shows the line that makes the next one.
 
 use super::args::InitArguments;
 use super::{CliError, Done, output};
-use sedge::{AppId, Settings, SharedSecret, StateError, StateFolder};
+use sedge::{Settings, SharedSecret, StateError, StateFolder};
 use sedge_crdt::random;
 use serde_json::json;
 use std::io::{self, Read};
@@ -16,7 +16,7 @@ pub(super) fn run(
     arguments: InitArguments,
     json: bool,
 ) -> Result<Done, CliError> {
-    let app = AppId::new(&arguments.app)?;
+    let app = arguments.app;
     let secret = match &arguments.secret_file {
         Some(path) => SharedSecret::parse(read_secret(path)?.trim())?,
         None => SharedSecret::generate(random().map_err(StateError::from)?),

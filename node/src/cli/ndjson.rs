@@ -23,6 +23,32 @@ pub(crate) struct BadLine {
     pub(crate) reason: String,
 }
 
+/// Why an input can't be read on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    NotNdjson(#[from] NotNdjson),
+}
+
+/// An input that can't be meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotNdjson {
+    #[error("is packed by {0}; unpack it first with: {0} -dk FILE")]
+    Packed(&'static str),
+    #[error("is a binary file; what can be imported is text in UTF-8 with one JSON object a line")]
+    Binary,
+}
+
+/// The first bytes of packed files, with the program that unpacks them.
+const PACKED: [(&[u8], &str); 4] = [
+    (b"\x1f\x8b", "gzip"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"\xfd7zXZ\0", "xz"),
+    (b"BZh", "bzip2"),
+];
+
 /// Documents with the lines they came from.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
@@ -63,6 +89,8 @@ pub(crate) struct Reader<R> {
     input: R,
     line: u64,
     bytes_read: u64,
+    /// Whether a document was among the lines: then a binary one is a bad line, not a wrong file.
+    is_ndjson: bool,
     pub(crate) bad: BadLines,
 }
 
@@ -72,6 +100,7 @@ impl<R: BufRead> Reader<R> {
             input,
             line: 0,
             bytes_read: 0,
+            is_ndjson: false,
             bad: BadLines::default(),
         }
     }
@@ -79,8 +108,8 @@ impl<R: BufRead> Reader<R> {
     /// The next batch; `None` at the end.
     ///
     /// # Errors
-    /// The input can't be read.
-    pub(crate) fn next_batch(&mut self) -> io::Result<Option<Batch>> {
+    /// The input can't be read, or is no NDJSON at all.
+    pub(crate) fn next_batch(&mut self) -> Result<Option<Batch>, ReadError> {
         let mut batch = Batch::default();
         let mut bytes = 0;
         while batch.documents.len() < BATCH_DOCUMENTS_MAX && bytes < BATCH_BYTES_MAX {
@@ -90,19 +119,33 @@ impl<R: BufRead> Reader<R> {
             match parse(&text) {
                 Ok(None) => {}
                 Ok(Some((document, size))) => {
+                    self.is_ndjson = true;
                     bytes += size;
                     batch.documents.push(document);
                     batch.lines.push(self.line);
                 }
-                Err(reason) => self.bad.push(BadLine {
-                    line: self.line,
-                    reason,
-                }),
+                Err(reason) => {
+                    self.check_ndjson(&text)?;
+                    self.bad.push(BadLine {
+                        line: self.line,
+                        reason,
+                    });
+                }
             }
         }
         batch.bytes_read = self.bytes_read;
         let ended = batch.documents.is_empty() && self.input.fill_buf()?.is_empty();
         Ok((!ended).then_some(batch))
+    }
+
+    /// Refuses the input as a whole when a bad line before the first document shows what it is.
+    fn check_ndjson(&self, line: &[u8]) -> Result<(), NotNdjson> {
+        let packed = PACKED.iter().find(|(magic, _)| line.starts_with(magic));
+        match packed {
+            Some((_, by)) if self.line == 1 => Err(NotNdjson::Packed(by)),
+            _ if !self.is_ndjson && line.contains(&0) => Err(NotNdjson::Binary),
+            _ => Ok(()),
+        }
     }
 
     /// The next line that is short enough; longer ones are passed over and noted.
@@ -197,6 +240,26 @@ mod tests {
         let mut input = vec![b'x'; LINE_BYTES_MAX + 10];
         input.extend_from_slice(b"\n{\"a\":1}\n");
         assert_eq!(read(&input), (vec![r#"{"a":1}"#.to_owned()], vec![1]));
+    }
+
+    /// Goal: a file that can't be meant is refused once; after a document, the same bytes are a bad line.
+    #[test]
+    fn a_packed_or_binary_input_is_refused() {
+        let refused = |input: &[u8]| match Reader::new(input).next_batch() {
+            Err(ReadError::NotNdjson(refused)) => Some(refused),
+            _ => None,
+        };
+        assert_eq!(
+            refused(b"\x1f\x8b\x08\0\n\n"),
+            Some(NotNdjson::Packed("gzip"))
+        );
+        assert_eq!(
+            refused(b"\x89PNG\r\n\x1a\n\0\0\0\x0d"),
+            Some(NotNdjson::Binary)
+        );
+        assert_eq!(refused(b"{\0\"\0a\0"), Some(NotNdjson::Binary), "UTF-16");
+        let (documents, bad) = read(b"{\"a\":1}\n\0\0\n\x1f\x8b\n");
+        assert_eq!((documents.len(), bad), (1, vec![2, 3]));
     }
 
     #[test]

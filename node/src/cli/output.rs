@@ -20,15 +20,20 @@ pub(crate) fn line(text: &str) -> Result<(), CliError> {
 pub(super) fn error(error: &CliError, json: bool) {
     let text = error.to_string();
     if json {
-        eprintln!("{}", serde_json::json!({ "error": text }));
+        to_stderr(&serde_json::json!({ "error": text }).to_string());
     } else {
-        eprintln!("sedge: {text}");
+        note(&text);
     }
 }
 
 /// Tells of something that did not stop the work, on standard error.
 pub(crate) fn note(text: &str) {
-    eprintln!("sedge: {text}");
+    to_stderr(&format!("sedge: {text}"));
+}
+
+fn to_stderr(line: &str) {
+    // Nobody is left to tell when standard error is gone, and that is no reason to stop.
+    writeln!(io::stderr(), "{line}").unwrap_or_default();
 }
 
 /// A count with its noun, in the plural unless it is one.

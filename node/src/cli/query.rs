@@ -3,8 +3,8 @@
 use super::access::Access;
 use super::args::QueryArguments;
 use super::{CliError, Done, output};
+use sedge::StateFolder;
 use sedge::api::wire::ExecuteRequest;
-use sedge::{Params, StateFolder, parse_json};
 
 pub(super) async fn run(
     state: &StateFolder,
@@ -12,7 +12,7 @@ pub(super) async fn run(
     json: bool,
 ) -> Result<Done, CliError> {
     let request = ExecuteRequest {
-        args: params(&arguments.arguments)?,
+        args: arguments.arguments.into_iter().collect(),
         statement: arguments.statement,
     };
     let answer = Access::open(state).await?.execute(request).await?;
@@ -33,19 +33,4 @@ pub(super) async fn run(
         output::line(&format!("{changed} changed"))?;
     }
     Ok(Done::Wholly)
-}
-
-fn params(arguments: &[String]) -> Result<Params, CliError> {
-    let parse = |argument: &String| {
-        let failed = |reason: String| CliError::Argument {
-            argument: argument.clone(),
-            reason,
-        };
-        let (name, text) = argument
-            .split_once('=')
-            .ok_or_else(|| failed("there is no = in it".to_owned()))?;
-        let value = parse_json(text).map_err(|error| failed(format!("not JSON: {error}")))?;
-        Ok((name.trim_start_matches(':').to_owned(), value))
-    };
-    arguments.iter().map(parse).collect()
 }

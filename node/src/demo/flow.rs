@@ -111,7 +111,7 @@ async fn import(
             .await
             .map_err(|error| CliError::Failed(error.to_string()))?;
         reader = read.0;
-        let Some(mut batch) = read.1.map_err(CliError::file(&data.file))? else {
+        let Some(mut batch) = read.1.map_err(CliError::input(&data.file))? else {
             break;
         };
         let request = ImportRequest {
