@@ -289,6 +289,29 @@ fn addresses_that_cannot_be_listened_on_are_refused() {
     filled.device.start(&[]);
 }
 
+/// Goal: where the usual port is taken, a daemon that was not told where to listen takes another one, and says so. It
+/// listens on every interface for the moment that it runs.
+#[test]
+fn a_taken_usual_port_is_no_hindrance() {
+    let world = World::new();
+    let device = world.device("second");
+    let _taken = TcpListener::bind("0.0.0.0:4747"); // somebody else having it is as good
+    // No standard input, so the daemon ends as soon as it runs.
+    let ended = device.finish(["run", "--json", "--no-discovery", "--until-stdin-ends"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let announced = ended.json();
+    let addresses = announced["listen"].as_array().expect("addresses");
+    assert!(!addresses.is_empty(), "{announced}");
+    for address in addresses {
+        let address = address.as_str().expect("an address");
+        assert!(!address.contains("/tcp/4747/"), "{address}");
+    }
+    assert!(
+        ended.stderr.contains("listening on another port"),
+        "{ended:?}"
+    );
+}
+
 /// Goal: documents at the limits of what an import takes go through a daemon as they go without one.
 #[test]
 fn large_documents_are_taken_or_told() {

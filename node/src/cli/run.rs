@@ -4,12 +4,18 @@ use super::args::RunArguments;
 use super::signals::interrupted;
 use super::{CliError, Done, output};
 use sedge::api::Server;
-use sedge::{Identity, Node, NodeBuilder, NodeError, Settings, StateError, StateFolder};
+use sedge::{
+    Identity, Node, NodeBuilder, NodeError, Settings, StateError, StateFolder, StoreError,
+};
+use sedge_mesh::MeshError;
 use serde_json::json;
 use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Where a daemon takes dials when nothing is said, and where another device of the machine has that.
+const LISTEN_DEFAULT: &str = "/ip4/0.0.0.0/tcp/4747";
+const LISTEN_ANYWHERE: &str = "/ip4/0.0.0.0/tcp/0";
 /// How long a folder that another process uses is waited for, in tries and pauses.
 const FOLDER_TRIES: u32 = 30;
 const FOLDER_PAUSE: Duration = Duration::from_millis(100);
@@ -25,15 +31,18 @@ pub(super) async fn run(
         .identity(Identity::development(state.secret()?.expose()))
         .store(state.path())
         .name(&settings.name)
-        .listen(&settings.listen)
         .discovery(settings.discovery)
         .collections(&settings.subscribe);
     for peer in &settings.peers {
         node = node.peer(peer);
     }
-    let node = Arc::new(start(node).await?);
+    let node = Arc::new(listen_and_start(node, &settings.listen).await?);
     let server = Server::bind(&state.socket_path()?)?;
-    announce(&node, json)?;
+    match announce(&node, json) {
+        // Its reader has seen enough, as in `sedge run | head -1`; the daemon runs on.
+        Err(error) if error.is_reader_gone() => {}
+        announced => announced?,
+    }
     let stop = stop_requested(until_stdin_ends)?;
     server.serve(Arc::clone(&node), stop).await?;
     tracing::info!("stopping");
@@ -41,11 +50,27 @@ pub(super) async fn run(
     Ok(Done::Wholly)
 }
 
-/// Starts the node; a short command that has the folder just now is waited for.
+/// Starts the node, with its usual port or any other when it is not told where to listen.
+async fn listen_and_start(node: NodeBuilder, listen: &[String]) -> Result<Node, NodeError> {
+    if !listen.is_empty() {
+        return start(node.listen(listen)).await;
+    }
+    match start(node.clone().listen([LISTEN_DEFAULT])).await {
+        Err(NodeError::Mesh(error @ MeshError::Listen { .. })) => {
+            tracing::warn!(%error, "listening on another port; --listen sets a lasting one");
+            start(node.listen([LISTEN_ANYWHERE])).await
+        }
+        started => started,
+    }
+}
+
+/// Starts the node; a short command that has the folder just now is waited for, as is a failed start that is closing it.
 async fn start(node: NodeBuilder) -> Result<Node, NodeError> {
     for _ in 0..FOLDER_TRIES {
         match node.clone().start().await {
-            Err(NodeError::State(StateError::InUse(_))) => {
+            Err(
+                NodeError::State(StateError::InUse(_)) | NodeError::Store(StoreError::InUse(_)),
+            ) => {
                 tokio::time::sleep(FOLDER_PAUSE).await;
             }
             started => return started,

@@ -14,9 +14,6 @@ const NAMES: [&str; 6] = ["app", "name", "listen", "peers", "discovery", "subscr
 /// Those that are lists; a variable separates their items by commas.
 const LISTS: [&str; 3] = ["listen", "peers", "subscribe"];
 
-/// Where a daemon listens when nothing else is said.
-const LISTEN_DEFAULT: &str = "/ip4/0.0.0.0/tcp/4747";
-
 /// What a daemon is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,8 +23,9 @@ pub struct Settings {
     /// The device's name, as other peers show it.
     #[serde(default)]
     pub name: String,
-    /// Addresses to listen on.
-    #[serde(default = "listen_default")]
+    /// Addresses to listen on; none named: port 4747 of every interface, or one that the system chooses where another
+    /// device of this machine has that.
+    #[serde(default)]
     pub listen: Vec<String>,
     /// Addresses of peers to stay connected to.
     #[serde(default)]
@@ -38,10 +36,6 @@ pub struct Settings {
     /// The collections to hold; none named: all.
     #[serde(default)]
     pub subscribe: Vec<String>,
-}
-
-fn listen_default() -> Vec<String> {
-    vec![LISTEN_DEFAULT.to_owned()]
 }
 
 fn discovery_default() -> bool {
@@ -73,7 +67,7 @@ impl Settings {
         Self {
             app: app.to_owned(),
             name: name.to_owned(),
-            listen: listen_default(),
+            listen: Vec::new(),
             peers: Vec::new(),
             discovery: discovery_default(),
             subscribe: Vec::new(),
