@@ -73,13 +73,13 @@ fn execute(arguments: Arguments) -> Result<Done, CliError> {
 }
 
 async fn dispatch(arguments: Arguments) -> Result<Done, CliError> {
-    let json = arguments.json;
+    let (json, state_by_flag) = (arguments.json, arguments.state_by_flag);
     let state = match arguments.state {
         Some(path) => Ok(StateFolder::new(path)),
         None => StateFolder::of_user(),
     };
     match arguments.command {
-        Command::Demo(arguments) => crate::demo::run(arguments, json).await,
+        Command::Demo(arguments) => crate::demo::run(arguments, json, state_by_flag).await,
         Command::Init(arguments) => init::run(&state?, arguments, json),
         Command::Run(arguments) => run::run(&state?, arguments, json).await,
         Command::Query(arguments) => query::run(&state?, arguments, json).await,

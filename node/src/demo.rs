@@ -20,9 +20,18 @@ use std::time::Duration;
 /// The default data: US airports (United States government, public domain).
 const AIRPORTS: &[u8] = include_bytes!("../../examples/data/airports.ndjson");
 
-pub(crate) async fn run(arguments: DemoArguments, json: bool) -> Result<Done, CliError> {
+pub(crate) async fn run(
+    arguments: DemoArguments,
+    json: bool,
+    state_by_flag: bool,
+) -> Result<Done, CliError> {
     let mut report = Report::new(usize::from(arguments.peers));
-    let ended = demonstrate(&arguments, json, &mut report).await;
+    let ended = match state_by_flag {
+        true => Err(CliError::Usage(
+            "a demo makes temporary devices of its own; leave --state out".to_owned(),
+        )),
+        false => demonstrate(&arguments, json, &mut report).await,
+    };
     if json {
         report.error = ended.as_ref().err().map(ToString::to_string);
         report.tell_once()?;
@@ -42,6 +51,7 @@ async fn demonstrate(
     report: &mut Report,
 ) -> Result<(), CliError> {
     let data = Data::open(arguments)?;
+    let interrupted = interrupted()?;
     let folder = tempfile::Builder::new()
         .prefix("sedge-demo-")
         .tempdir()
@@ -49,7 +59,7 @@ async fn demonstrate(
     let mut peers = Vec::new();
     let stopped = tokio::select! {
         shown = show(arguments, json, data, folder.path(), &mut peers, report) => shown,
-        () = interrupted()? => match report.converged {
+        () = interrupted => match report.converged {
             true => Ok(()),
             false => Err(CliError::Failed("interrupted".to_owned())),
         },
@@ -72,20 +82,25 @@ async fn show(
         arguments.peers,
         peer::names(arguments.peers).join(" – ")
     ));
-    peer::start_line(folder, arguments.peers, peers).await?;
-    let limit = Duration::from_secs(arguments.timeout);
     let collection = data.collection.clone();
-    let flowed = match tokio::time::timeout(limit, flow::run(data, peers, &progress, report)).await
-    {
-        Ok(flowed) => flowed,
-        Err(_) => Err(CliError::Failed(format!(
-            "the peers did not hold the same within {}; raise --timeout",
-            output::count(arguments.timeout, "second")
-        ))),
+    let limit = Duration::from_secs(arguments.timeout);
+    let flowing = async {
+        peer::start_line(folder, arguments.peers, peers).await?;
+        flow::run(data, peers, &progress, report).await
     };
+    let flowed = tokio::time::timeout(limit, flowing).await;
     progress.clear();
     report.finish(peers, &collection).await;
-    flowed?;
+    flowed.unwrap_or_else(|_| {
+        Err(CliError::Failed(format!(
+            "the peers did not hold the same within {}; raise --timeout",
+            output::count(arguments.timeout, "second")
+        )))
+    })?;
+    if !report.converged {
+        let reason = "a peer no longer holds what the others hold, or no longer answers; try again";
+        return Err(CliError::Failed(reason.to_owned()));
+    }
     if json {
         if !arguments.once {
             report.tell_once()?;

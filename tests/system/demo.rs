@@ -135,6 +135,105 @@ fn an_empty_file_is_no_failure() {
     );
 }
 
+/// Goal: a file of which nothing can be imported is a failure that says so, never peers that hold the same nothing.
+#[test]
+fn nothing_to_import_is_a_failure() {
+    let world = World::new();
+    let bad = world.file("bad.ndjson", "nonsense\n[1]\n");
+    let packed = world.file("packed.ndjson", b"\x1f\x8b\x08\0\n\n");
+    for (data, rejected, part) in [(bad, 2, "line 1: not JSON"), (packed, 0, "gzip -dk")] {
+        let mut demo = world.sedge();
+        demo.args(["demo", "--once", "--peers", "2", "--data"])
+            .arg(&data);
+        let ended = finish(&mut demo);
+        assert_eq!(
+            (ended.code, ended.stdout.as_str()),
+            (Some(1), ""),
+            "{ended:?}"
+        );
+        assert!(
+            ended
+                .stderr
+                .lines()
+                .last()
+                .expect("a reason")
+                .contains(part),
+            "{ended:?}"
+        );
+        let ended = finish(demo.arg("--json"));
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        let report = report_of(&ended);
+        assert_eq!(
+            (
+                &report["documents"],
+                &report["rejected"],
+                &report["converged"]
+            ),
+            (&json!(0), &json!(rejected), &json!(false))
+        );
+        assert!(
+            report["error"]
+                .as_str()
+                .is_some_and(|error| error.contains(part)),
+            "{report}"
+        );
+    }
+    assert_nothing_left(&world);
+}
+
+/// Goal: a demo uses no state folder: a flag that names one is wrong usage, the variable of the user's device is not.
+#[test]
+fn a_state_folder_is_not_ignored() {
+    let world = World::new();
+    let mut demo = world.sedge();
+    demo.args(["demo", "--once", "--json", "--peers", "2"]);
+    let by_variable = finish(demo.env("SEDGE_STATE", world.path()));
+    assert_eq!(by_variable.code, Some(0), "{by_variable:?}");
+    assert_same_everywhere(&report_of(&by_variable), 2, 3_376);
+    let by_flag = finish(demo.args(["--state", "d"]));
+    assert_eq!(by_flag.code, Some(2), "{by_flag:?}");
+    let error = &report_of(&by_flag)["error"];
+    assert!(
+        error
+            .as_str()
+            .is_some_and(|error| error.contains("--state")),
+        "{error}"
+    );
+    assert_nothing_left(&world);
+}
+
+/// Goal: the time limit holds while the peers start.
+#[test]
+fn a_slow_start_is_limited() {
+    let world = World::new();
+    let data = world.file("one.ndjson", "{\"_id\":\"a\"}\n");
+    // Sixteen peers start one after the other, each with a key derivation of 32 MiB.
+    let mut demo = world.sedge();
+    demo.args([
+        "demo",
+        "--once",
+        "--json",
+        "--peers",
+        "16",
+        "--timeout",
+        "1",
+        "--data",
+    ]);
+    let ended = finish(demo.arg(data));
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let report = report_of(&ended);
+    assert_eq!(report["converged"], json!(false));
+    assert!(
+        report["error"]
+            .as_str()
+            .is_some_and(|error| error.contains("1 second")),
+        "{report}"
+    );
+    let started = report["digests"].as_array().expect("digests").len();
+    assert!(started < 16, "it did not wait for all of them: {report}");
+    assert_nothing_left(&world);
+}
+
 /// Goal: a file that can't be read is told in one line, or in the one line of JSON.
 #[test]
 fn unreadable_data_is_told() {

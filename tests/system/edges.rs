@@ -183,6 +183,7 @@ fn wrong_usage_exits_with_2() {
         (&["demo", "--peers", "17"], "2..=16"),
         (&["demo", "--timeout", "soon"], "--timeout"),
         (&["demo", "--collection", ""], "1 to"),
+        (&["demo"], "leave --state out"),
         (&["init", "--app", ""], "app id is empty"),
         (&["init", "--app", "My Shop"], "a-z"),
         (&["init", "--app", "shop", "--name", ""], "1 to 256 bytes"),

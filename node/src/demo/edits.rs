@@ -1,6 +1,6 @@
 //! Live edits: one at a time at the first peer, each timed until an observer at the last peer sees it.
 
-use super::flow::quoted;
+use super::flow::{holding, quoted};
 use super::peer::DemoPeer;
 use super::progress::Progress;
 use crate::cli::CliError;
@@ -52,11 +52,11 @@ pub(super) async fn run(
     collection: &str,
     progress: &Progress,
 ) -> Result<Option<Latency>, CliError> {
+    if holding(first, collection).await?.documents == 0 {
+        return Ok(None); // nor is there a collection
+    }
     let collection = quoted(collection);
     let ids = ids(first, &collection).await?;
-    if ids.is_empty() {
-        return Ok(None);
-    }
     let seen =
         format!("SELECT _id, \"{FIELD}\" FROM {collection} WHERE \"{FIELD}\" IS NOT MISSING");
     let mut observed = last.client.observe(&seen).await?;
@@ -92,11 +92,7 @@ async fn ids(peer: &DemoPeer, collection: &str) -> Result<Vec<Value>, CliError> 
         statement: format!("SELECT _id FROM {collection} LIMIT {EDITS}"),
         args: BTreeMap::new(),
     };
-    let answer = match peer.client.execute(&request).await {
-        Err(sedge::api::ClientError::Refused(_)) => return Ok(Vec::new()), // nothing was imported
-        answer => answer?,
-    };
-    let rows = answer.items.into_iter();
+    let rows = peer.client.execute(&request).await?.items.into_iter();
     Ok(rows.filter_map(|row| row.get("_id").cloned()).collect())
 }
 

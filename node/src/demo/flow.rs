@@ -135,7 +135,15 @@ async fn import(
             bad.line, bad.reason
         ));
     }
-    Ok(())
+    match reader.bad.kept.first() {
+        Some(bad) if documents == 0 => Err(CliError::Failed(format!(
+            "{}: nothing can be imported; line {}: {}",
+            data.file.display(),
+            bad.line,
+            bad.reason
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Waits until the import is over and every peer holds what the first one holds.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::{Child, ChildStdin, Command};
+use tokio::time::Instant;
 
 const APP: &str = "demo";
 /// How long a peer may take to start, and to stop, in seconds.
@@ -67,9 +68,9 @@ pub(super) async fn stop_all(mut peers: Vec<DemoPeer>) {
     for peer in &mut peers {
         peer.stdin.take();
     }
+    let limit = Instant::now() + Duration::from_secs(STOP_SECONDS_MAX);
     for mut peer in peers {
-        let limit = Duration::from_secs(STOP_SECONDS_MAX);
-        if tokio::time::timeout(limit, peer.child.wait())
+        if tokio::time::timeout_at(limit, peer.child.wait())
             .await
             .is_err()
             && let Err(error) = peer.child.kill().await

@@ -4,7 +4,12 @@ use super::edits::Latency;
 use super::flow::holding;
 use super::peer::DemoPeer;
 use crate::cli::{CliError, output};
+use futures::future::join_all;
 use serde::Serialize;
+use std::time::Duration;
+
+/// Longest that a peer's answer is waited for at the end, in seconds: the time limit may have passed already.
+const ANSWER_SECONDS_MAX: u64 = 2;
 
 /// The demo's result; its JSON form has these fields.
 #[derive(Clone, Debug, Serialize)]
@@ -47,17 +52,17 @@ impl Report {
         }
     }
 
-    /// Asks every peer what it holds; a peer that can't say counts as holding nothing.
+    /// Asks every peer at once what it holds; one that can't say, or not in time, counts as holding nothing.
     pub(super) async fn finish(&mut self, peers: &[DemoPeer], collection: &str) {
-        let mut counts = Vec::with_capacity(peers.len());
-        for peer in peers {
-            let (documents, digest) = match holding(peer, collection).await {
-                Ok(held) => (held.documents, held.digest),
-                Err(_) => (0, String::new()),
-            };
-            counts.push(documents);
-            self.digests.push(digest);
-        }
+        let answers = peers.iter().map(|peer| async move {
+            let limit = Duration::from_secs(ANSWER_SECONDS_MAX);
+            match tokio::time::timeout(limit, holding(peer, collection)).await {
+                Ok(Ok(held)) => (held.documents, held.digest),
+                _ => (0, String::new()),
+            }
+        });
+        let counts: Vec<u64>;
+        (counts, self.digests) = join_all(answers).await.into_iter().unzip();
         self.documents = counts.first().copied().unwrap_or(0);
         let lacks = counts
             .iter()
