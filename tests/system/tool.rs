@@ -265,7 +265,12 @@ fn status_tells_what_the_device_is_and_holds() {
         assert!(text.contains(part), "{part} in {text}");
     }
     assert_eq!(daemon.end_by_stdin(), Some(0));
-    assert!(device.finish(["status"]).ok().contains("not running"));
+    let start = format!(
+        "not running; start it with: sedge run --state '{}'",
+        device.state.display()
+    );
+    let text = device.finish(["status"]).ok();
+    assert!(text.contains(&start), "{text}");
 }
 
 /// Goal: the global flags and the variable work in every place.

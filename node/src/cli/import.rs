@@ -21,14 +21,15 @@ pub(super) async fn run(
     json: bool,
 ) -> Result<Done, CliError> {
     let (input, bytes) = open(&arguments.file)?;
+    let source = match arguments.file == Path::new("-") {
+        true => Path::new("standard input"),
+        false => &arguments.file,
+    };
     let access = Access::open(state).await?;
     let progress = bar(bytes);
     let mut reader = Reader::new(input);
     let (mut written, mut unchanged) = (0, 0);
-    while let Some(mut batch) = reader
-        .next_batch()
-        .map_err(CliError::input(&arguments.file))?
-    {
+    while let Some(mut batch) = reader.next_batch().map_err(CliError::input(source))? {
         let request = ImportRequest {
             collection: arguments.collection.clone(),
             documents: std::mem::take(&mut batch.documents),

@@ -25,21 +25,17 @@ pub(super) fn run(
     state.init(&Settings::of(app.as_str(), &name), &secret)?;
     let folder = state.path().display().to_string();
     let join = format!(
-        "printf %s '{}' | sedge init --app {app} --secret-file -",
-        secret.expose().replace('\'', r"'\''")
+        "printf %s {} | sedge init --app {app} --secret-file -",
+        output::shell_quoted(secret.expose())
     );
     if json {
         output::json(&json!({ "app": app.as_str(), "name": name, "state": folder, "join": join }))?;
         return Ok(Done::Wholly);
     }
-    let is_default = StateFolder::of_user().is_ok_and(|default| default.path() == state.path());
-    let at = match is_default {
-        true => String::new(),
-        false => format!(" --state '{}'", folder.replace('\'', r"'\''")),
-    };
+    let run = output::run_command(state);
     output::line(&format!(
         "This device is now {name:?}, a peer of the app {app}; its state is in {folder}\n\n\
-         Join the mesh with:\n  sedge run{at}\n\n\
+         Join the mesh with:\n  {run}\n\n\
          The next device joins with this line. It holds the app's secret: whoever has it has full rights.\n  {join}"
     ))?;
     Ok(Done::Wholly)

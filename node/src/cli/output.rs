@@ -1,6 +1,7 @@
 //! What commands print.
 
 use super::CliError;
+use sedge::StateFolder;
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -40,6 +41,22 @@ fn to_stderr(line: &str) {
 pub(crate) fn count(number: u64, noun: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{ending}")
+}
+
+/// A text as a shell takes it for one word.
+pub(super) fn shell_quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// The command that starts the daemon of a device.
+pub(super) fn run_command(state: &StateFolder) -> String {
+    match StateFolder::of_user() {
+        Ok(default) if default.path() == state.path() => "sedge run".to_owned(),
+        _ => {
+            let folder = shell_quoted(&state.path().to_string_lossy());
+            format!("sedge run --state {folder}")
+        }
+    }
 }
 
 /// Columns of text, each as wide as its widest cell.

@@ -10,12 +10,12 @@ pub(super) async fn run(state: &StateFolder, json: bool) -> Result<Done, CliErro
     if json {
         output::json(&status)?;
     } else {
-        output::line(&text(&status))?;
+        output::line(&text(state, &status))?;
     }
     Ok(Done::Wholly)
 }
 
-fn text(status: &StatusResponse) -> String {
+fn text(state: &StateFolder, status: &StatusResponse) -> String {
     let mut rows = vec![
         vec!["app".to_owned(), status.app.clone()],
         vec!["name".to_owned(), status.name.clone()],
@@ -26,7 +26,7 @@ fn text(status: &StatusResponse) -> String {
             "running, {}",
             output::count(status.peers as u64, "neighbour")
         ),
-        false => "not running; start it with: sedge run".to_owned(),
+        false => format!("not running; start it with: {}", output::run_command(state)),
     };
     rows.push(vec!["daemon".to_owned(), daemon]);
     for address in &status.listen {
