@@ -6,7 +6,7 @@
 use super::birth::is_birth;
 use super::{EMPTY_MAP, RESERVED_KEY_PREFIX, TOMBSTONE};
 use crate::id::DocumentId;
-use crate::value::{DEPTH_MAX, Value};
+use crate::value::{DEPTH_MAX, Value, without_sign_of_zero};
 use automerge::iter::MapRangeItem;
 use automerge::{Automerge, ObjId, ObjType, ROOT, ReadDoc, ScalarValueRef, ValueRef};
 use sedge_identity::hex;
@@ -110,7 +110,9 @@ fn scalar_value(scalar: &ScalarValueRef<'_>) -> Value {
         ScalarValueRef::Uint(number) => {
             i64::try_from(*number).map_or(Value::Float(*number as f64), Value::Int)
         }
-        ScalarValueRef::F64(number) if number.is_finite() => Value::Float(*number),
+        ScalarValueRef::F64(number) if number.is_finite() => {
+            Value::Float(without_sign_of_zero(*number))
+        }
         ScalarValueRef::F64(_) => Value::Null,
         ScalarValueRef::Str(text) => Value::String(text.to_string()),
         ScalarValueRef::Bytes(bytes) => Value::String(hex(bytes).to_string()),

@@ -1,9 +1,9 @@
 //! The compact binary form of a value, as the store keeps it and digests hash it.
 //!
-//! One tag byte, then: int as zigzag LEB128, float as 8 bytes little-endian, string as LEB128 length and UTF-8,
+//! One tag byte, then: int as zigzag LEB128, float as 8 bytes little-endian (zero without a sign), string as LEB128 length and UTF-8,
 //! list and map as LEB128 count and members, map keys as strings in ascending byte order.
 
-use super::{DEPTH_MAX, Value};
+use super::{DEPTH_MAX, Value, without_sign_of_zero};
 use std::collections::BTreeMap;
 
 const NULL: u8 = 0;
@@ -27,7 +27,7 @@ pub enum DecodeError {
     /// No value begins with this tag byte.
     #[error("unknown value tag {0}")]
     Tag(u8),
-    /// A LEB128 number is longer than 64 bits or not in its shortest form.
+    /// A LEB128 number is longer than 64 bits or not in its shortest form, or a float is -0.0.
     #[error("a number is not canonical")]
     Number,
     /// A float is infinite or not a number.
@@ -74,7 +74,7 @@ fn write(value: &Value, out: &mut Vec<u8>) {
         }
         Value::Float(number) => {
             out.push(FLOAT);
-            out.extend_from_slice(&number.to_le_bytes());
+            out.extend_from_slice(&without_sign_of_zero(*number).to_le_bytes());
         }
         Value::String(text) => {
             out.push(STRING);
@@ -160,10 +160,12 @@ impl<'a> Reader<'a> {
             .ok_or(DecodeError::Truncated)?;
         self.rest = rest;
         let number = f64::from_le_bytes(*bytes);
-        if number.is_finite() {
-            Ok(number)
-        } else {
+        if !number.is_finite() {
             Err(DecodeError::NotFinite)
+        } else if number == 0.0 && number.is_sign_negative() {
+            Err(DecodeError::Number)
+        } else {
+            Ok(number)
         }
     }
 
@@ -237,6 +239,15 @@ mod tests {
             bytes,
             "070301610305016206030002050178016304000000000000f83f"
         );
+    }
+
+    /// Goal: equal values have equal bytes, and so equal digests, also when they are the two zeros.
+    #[test]
+    fn zero_has_no_sign() {
+        let bytes = Value::Float(-0.0).encode();
+        assert_eq!(bytes, Value::Float(0.0).encode());
+        let negative = [&[FLOAT][..], &(-0.0_f64).to_le_bytes()].concat();
+        assert_eq!(Value::decode(&negative), Err(DecodeError::Number));
     }
 
     #[test]

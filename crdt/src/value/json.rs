@@ -1,7 +1,7 @@
 //! JSON text in and out of values. Reading is stricter than JSON itself: a duplicate key or a number that would
 //! lose digits is an error, never silently repaired.
 
-use super::{DEPTH_MAX, Value};
+use super::{DEPTH_MAX, Value, without_sign_of_zero};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use std::collections::{BTreeMap, btree_map::Entry};
@@ -48,7 +48,7 @@ impl Serialize for Value {
             Value::Null => serializer.serialize_unit(),
             Value::Bool(truth) => serializer.serialize_bool(*truth),
             Value::Int(number) => serializer.serialize_i64(*number),
-            Value::Float(number) => serializer.serialize_f64(*number),
+            Value::Float(number) => serializer.serialize_f64(without_sign_of_zero(*number)),
             Value::String(text) => serializer.serialize_str(text),
             Value::List(items) => {
                 let mut list = serializer.serialize_seq(Some(items.len()))?;
@@ -105,7 +105,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<Value, E> {
         if number.is_finite() {
-            Ok(Value::Float(number))
+            Ok(Value::Float(without_sign_of_zero(number)))
         } else {
             Err(E::custom("the number is not finite"))
         }
@@ -159,11 +159,41 @@ mod tests {
             assert!(error.contains(reason), "{text}: {error}");
         }
         // serde_json itself stops at 128 levels, so the parser's stack is bounded too.
-        let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
-        assert!(parse_json(&deep).is_err());
+        for levels in [DEPTH_MAX + 1, 200] {
+            assert!(parse_json(&nested(levels)).is_err());
+        }
+    }
+
+    fn nested(levels: usize) -> String {
+        format!("{}1{}", "[".repeat(levels), "]".repeat(levels))
+    }
+
+    /// Goal: whatever is accepted can be read again by any reader on serde_json, within the envelope of an answer.
+    #[test]
+    fn the_deepest_value_is_read_back_in_an_envelope() {
+        let deepest = parse_json(&nested(DEPTH_MAX)).unwrap();
+        let answer = format!(r#"{{"a":{{"b":[{{"items":[{deepest}]}}]}}}}"#);
+        assert!(serde_json::from_str::<serde_json::Value>(&answer).is_ok());
+        assert_eq!(Value::decode(&deepest.encode()), Ok(deepest));
+    }
+
+    #[test]
+    fn zero_has_no_sign() {
+        let sign = |value| matches!(value, Value::Float(zero) if zero.is_sign_negative());
+        assert!(!sign(parse_json("-0.0").unwrap()));
+        assert_eq!(Value::Float(-0.0).to_string(), "0.0");
     }
 
     proptest! {
+        /// Goal: a float keeps all its bits through JSON text, which serde_json promises with `float_roundtrip` only.
+        #[test]
+        fn floats_round_trip_bit_by_bit(number in arbitrary::float()) {
+            let Value::Float(again) = parse_json(&Value::Float(number).to_string()).unwrap() else {
+                panic!("{number} is no float any more");
+            };
+            prop_assert_eq!(again.to_bits(), without_sign_of_zero(number).to_bits());
+        }
+
         #[test]
         fn json_round_trips(value in arbitrary::value()) {
             prop_assert_eq!(parse_json(&value.to_string()).unwrap(), value);

@@ -2,7 +2,7 @@
 
 use super::{bound, json};
 use crate::query::{Edit, OnConflict, Statement, check_collection_name};
-use crate::value::Value;
+use crate::value::{DEPTH_MAX, Value};
 
 fn documents(text: &str, values: &str) -> Result<String, String> {
     match bound(text, values) {
@@ -70,12 +70,17 @@ fn insert_gives_documents() {
     ] {
         assert_eq!(documents(text, values), Err(expected.to_owned()), "{text}");
     }
-    let deep = format!("{}1{}", "[".repeat(126), "]".repeat(126));
+    let deep = format!(
+        "{}1{}",
+        "[".repeat(DEPTH_MAX - 2),
+        "]".repeat(DEPTH_MAX - 2)
+    );
     let values = format!(r#"{{"d":{deep}}}"#);
     assert!(documents("INSERT INTO c DOCUMENTS ({'a': {'b': :d}})", &values).is_ok());
     let error =
         documents("INSERT INTO c DOCUMENTS ({'a': {'b': {'c': :d}}})", &values).unwrap_err();
-    assert!(error.contains("deeper than 128"), "{error}");
+    let expected = format!("deeper than {DEPTH_MAX}");
+    assert!(error.contains(&expected), "{error}");
 }
 
 #[test]
