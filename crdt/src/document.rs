@@ -1,12 +1,13 @@
 //! One document: an Automerge document whose root map holds the fields.
 //!
 //! `_id` is the document's key, not a field, so nothing can change it. Local writes become one change per write
-//! (`write`), remote ones arrive as deltas that are measured first (`delta`, `chunk`), and what both lead to is the
-//! visible value (`visible`). Maps are born deterministically (`birth`).
+//! (`write`), remote ones arrive as deltas (`delta`) that are measured (`chunk`) and tried (`ingest`) first, and what both
+//! lead to is the visible value (`visible`). Maps are born deterministically (`birth`).
 
 mod birth;
 mod chunk;
 mod delta;
+mod ingest;
 mod visible;
 mod write;
 
@@ -18,6 +19,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub use chunk::{ChunkError, check as check_chunk};
 pub(crate) use delta::DEVICE_ACTOR_BYTES;
 pub use delta::{Delta, DeltaError};
+pub use ingest::Ingested;
 pub(crate) use write::{Author, Written, create};
 
 /// Root key that a DELETE sets. While it is there the document has no visible value.
@@ -60,9 +62,15 @@ impl Document {
         Ok(Self { automerge })
     }
 
-    /// The whole history as one compact chunk.
-    pub fn save(&self) -> Vec<u8> {
-        self.automerge.save()
+    /// The whole history as one compact chunk; `None` when that chunk would not load as this document.
+    pub fn compact(&self, id: &DocumentId) -> Option<Vec<u8>> {
+        let is_this = |chunk: &Vec<u8>| {
+            let loaded = Self::load(chunk);
+            loaded.is_ok_and(|again| {
+                again.heads() == self.heads() && again.value(id) == self.value(id)
+            })
+        };
+        contained(|| Some(self.automerge.save()).filter(is_this)).unwrap_or(None)
     }
 
     /// The hashes of the newest changes, ascending.

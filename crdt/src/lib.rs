@@ -12,12 +12,12 @@ mod random;
 mod store;
 mod value;
 
-pub use document::{ChunkError, Delta, DeltaError, Document, DocumentError, check_chunk};
+pub use document::{ChunkError, Delta, DeltaError, Document, DocumentError, Ingested, check_chunk};
 pub use id::{DocumentId, IdError};
 pub use random::{RandomError, random};
 #[cfg(feature = "rocksdb")]
 pub use store::{
-    Arrival, Arrived, CollectionStatus, Commit, Committed, Digest, Feed, FeedEntry, FeedLimits,
-    FeedPage, Imported, Observation, Origin, Outcome, Store, StoreError, Update,
+    Arrival, Arrived, CollectionStatus, Commit, Committed, DeltaPart, Digest, Feed, FeedEntry,
+    FeedLimits, FeedPage, Imported, Observation, Origin, Outcome, Store, StoreError, Update,
 };
 pub use value::{DEPTH_MAX, DecodeError, JsonError, Value, parse_json};

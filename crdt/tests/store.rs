@@ -2,10 +2,12 @@
 #![cfg(feature = "rocksdb")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use automerge::legacy::{Key, ObjectId, Op, OpId, OpType};
+use automerge::{ActorId, Change, ChangeHash, ExpandedChange};
 use sedge_crdt::query::Params;
 use sedge_crdt::{
-    Arrival, Arrived, Digest, DocumentId, FeedLimits, Imported, Store, StoreError, Value,
-    parse_json,
+    Arrival, Arrived, DEPTH_MAX, Digest, DocumentId, FeedLimits, Imported, Store, StoreError,
+    Value, parse_json,
 };
 use sedge_identity::{AppId, DeviceKey};
 use std::path::Path;
@@ -35,8 +37,13 @@ fn insert(store: &Store, json: &str) {
         .unwrap();
 }
 
-/// Everything that `from` has and `to` lacks, over the replication calls; how many documents moved.
+/// Everything that `from` has and `to` lacks, over the replication calls; how many deltas moved.
 fn replicate(from: &Store, to: &Store) -> usize {
+    replicate_within(from, to, 16 << 20)
+}
+
+/// The same, in deltas of at most so many bytes.
+fn replicate_within(from: &Store, to: &Store, bytes_max: usize) -> usize {
     let limits = FeedLimits {
         wanted: &|_| true,
         full: &mut |_| false,
@@ -46,18 +53,20 @@ fn replicate(from: &Store, to: &Store) -> usize {
     let mut moved = 0;
     for entry in page.entries {
         let id = entry.id.as_bytes();
-        let Some(have) = to.lacking(&entry.collection, id, &entry.heads).unwrap() else {
-            continue;
-        };
-        let delta = from.delta(&entry.collection, id, &have).unwrap().unwrap();
-        let arrival = Arrival {
-            collection: &entry.collection,
-            id,
-            delta: &delta,
-        };
-        let arrived = to.ingest(&[arrival], [1].into()).unwrap();
-        assert_eq!(arrived, [Arrived::Applied { incomplete: false }]);
-        moved += 1;
+        let mut lacking = to.lacking(&entry.collection, id, &entry.heads).unwrap();
+        while let Some(have) = lacking {
+            let part = from.delta(&entry.collection, id, &have, bytes_max).unwrap();
+            let part = part.unwrap();
+            let arrival = Arrival {
+                collection: &entry.collection,
+                id,
+                delta: &part.delta,
+            };
+            let arrived = to.ingest(&[arrival], [1].into()).unwrap();
+            assert_eq!(arrived, [Arrived::Applied { incomplete: false }]);
+            moved += 1;
+            lacking = part.more_after;
+        }
     }
     moved
 }
@@ -253,12 +262,119 @@ fn stores_that_wrote_apart_converge() {
     );
 }
 
+/// Goal: a document of which more is missing than one delta may carry arrives whole, in parts.
+#[test]
+fn a_large_history_arrives_in_parts() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (a, b) = (open(one.path(), 1), open(two.path(), 2));
+    insert(&a, r#"{"_id":"a","m":{"n":0}}"#);
+    for n in 0..100 {
+        let n = params(&format!("{{\"n\":{n}}}"));
+        let statement = "UPDATE cars SET m.n = :n, other.place.n = :n WHERE _id = 'a'";
+        a.execute(statement, &n).unwrap();
+    }
+    let parts = replicate_within(&a, &b, 2_000);
+    assert!((5..50).contains(&parts), "{parts} parts");
+    assert_eq!(replicate(&a, &b), 0);
+    assert_eq!(a.collections(), b.collections());
+}
+
+/// Goal: the deepest document that the store takes is read back from it.
+#[test]
+fn the_deepest_document_is_read_back() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (a, b) = (open(one.path(), 1), open(two.path(), 2));
+    let levels = DEPTH_MAX - 1;
+    let deepest = |levels| {
+        format!(
+            r#"{{"_id":"a","l":{}1{}}}"#,
+            "[".repeat(levels),
+            "]".repeat(levels)
+        )
+    };
+    let document = parse_json(&deepest(levels)).unwrap();
+    a.import("cars", &[document]).unwrap();
+    assert_eq!(replicate(&a, &b), 1);
+    for store in [&a, &b] {
+        assert_eq!(rows(store, "SELECT * FROM cars"), [deepest(levels)]);
+    }
+    assert!(parse_json(&deepest(levels + 1)).is_err());
+}
+
+/// A change that puts a number under a key, in place of what `predecessors` put there.
+fn change(seq: u64, deps: Vec<ChangeHash>, key: &str, predecessors: Vec<OpId>) -> Change {
+    Change::from(ExpandedChange {
+        operations: vec![Op {
+            action: OpType::Put(1.into()),
+            obj: ObjectId::Root,
+            key: Key::from(key.to_owned()),
+            pred: predecessors.into(),
+            insert: false,
+        }],
+        actor_id: ActorId::from(&[7; 16][..]),
+        hash: None,
+        seq,
+        start_op: seq.try_into().unwrap(),
+        time: 0,
+        message: None,
+        deps,
+        extra_bytes: Vec::new(),
+        author: None,
+    })
+}
+
+/// A delta of one change: field 2 of the message, as bytes.
+fn delta_of(change: &Change) -> Vec<u8> {
+    let chunk = change.raw_bytes();
+    let length = u8::try_from(chunk.len()).unwrap();
+    assert!(length < 128);
+    [&[0x12, length][..], chunk].concat()
+}
+
+/// Goal: a change whose operation names a predecessor under another key, which automerge applies but can't give out
+/// or save again, is refused, and what was there before stays readable, writable and ready to be sent.
+#[test]
+fn a_malformed_change_is_refused_and_harms_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1);
+    let first = change(1, Vec::new(), "a", Vec::new());
+    let made_by_first = OpId::new(1, first.actor_id());
+    let evil = change(2, vec![first.hash()], "b", vec![made_by_first]);
+    for (change, is_taken) in [(&first, true), (&evil, false)] {
+        let delta = delta_of(change);
+        let arrival = Arrival {
+            collection: "cars",
+            id: b"\"x\"",
+            delta: &delta,
+        };
+        let arrived = store.ingest(&[arrival], [1].into()).unwrap();
+        assert_eq!(matches!(arrived[..], [Arrived::Applied { .. }]), is_taken);
+        assert_eq!(matches!(arrived[..], [Arrived::Rejected { .. }]), !is_taken);
+    }
+    for n in 0..50 {
+        let n = params(&format!("{{\"n\":{n}}}"));
+        store.execute("UPDATE cars SET n = :n", &n).unwrap();
+    }
+    drop(store);
+    let store = open(folder.path(), 1);
+    assert_eq!(
+        rows(&store, "SELECT a, b, n FROM cars"),
+        [r#"{"a":1,"n":49}"#]
+    );
+    let part = store.delta("cars", b"\"x\"", &[], usize::MAX).unwrap();
+    assert_eq!(part.unwrap().more_after, None);
+}
+
 #[test]
 fn hostile_arrivals_store_nothing() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (a, b) = (open(one.path(), 1), open(two.path(), 2));
     insert(&a, r#"{"_id":"a","m":{"x":1}}"#);
-    let good = a.delta("cars", b"\"a\"", &[]).unwrap().unwrap();
+    let good = a
+        .delta("cars", b"\"a\"", &[], usize::MAX)
+        .unwrap()
+        .unwrap()
+        .delta;
     let mut flipped = good.clone();
     let last = flipped.len() - 3;
     flipped[last] ^= 1;
@@ -318,7 +434,11 @@ fn a_collection_of_refused_documents_is_none() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (a, b) = (open(one.path(), 1), open(two.path(), 2));
     insert(&a, r#"{"_id":"a","n":1}"#);
-    let good = a.delta("cars", b"\"a\"", &[]).unwrap().unwrap();
+    let good = a
+        .delta("cars", b"\"a\"", &[], usize::MAX)
+        .unwrap()
+        .unwrap()
+        .delta;
     let magic = [0x85, 0x6f, 0x4a, 0x83];
     let at = good.windows(4).position(|bytes| bytes == magic).unwrap();
     let mut bad = good.clone();

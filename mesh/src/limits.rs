@@ -21,14 +21,14 @@ pub const PAGE_BYTES_MAX: usize = 512 * 1024;
 pub const PAGE_SCAN_MAX: usize = 16 * 1_024;
 
 /// Payload bytes after which the answer to a `Want` is cut; the follower asks again for the rest. With
-/// [`DOCUMENT_BYTES_MAX`] it bounds what a session buffers per direction.
+/// [`DELTA_BYTES_MAX`] it bounds what a session buffers per direction.
 pub const ANSWER_BYTES_MAX: usize = 4 << 20;
 
-/// Largest payload of one document's delta, in bytes. A larger one cannot be carried and is skipped by
-/// the sender with a warning (local writes stop far below).
-pub const DOCUMENT_BYTES_MAX: usize = 16 << 20;
+/// Largest payload of one delta, in bytes. What a peer lacks of a document beyond it follows in further deltas;
+/// a single change stays far below.
+pub const DELTA_BYTES_MAX: usize = 16 << 20;
 
-/// Longest document id, in bytes (ids are at most 512 bytes as text, some encodings add a little).
+/// Longest document id, in bytes.
 pub const DOCUMENT_ID_BYTES_MAX: usize = 1_024;
 
 /// Most heads that travel for one document. Beyond it an offer names none, which means "ask for it".
@@ -37,8 +37,8 @@ pub const HEADS_MAX: usize = 1_024;
 /// Longest collection name, in bytes.
 pub const COLLECTION_NAME_BYTES_MAX: usize = 255;
 
-/// Most collections a peer knows by name: each is a gossipsub topic at every neighbour. Documents of
-/// further collections are still offered by the feed; they are only not flooded.
+/// Most collections a peer knows by name: each is a gossipsub topic at every neighbour. A store may hold more:
+/// documents of further collections are still offered by the feed, they are only not flooded.
 pub const COLLECTIONS_MAX: usize = 256;
 
 /// Most documents of a commit that is flooded; a larger one is left to the offers.
@@ -86,7 +86,7 @@ pub const MESSAGES_QUEUED_MAX: usize = 512;
 /// Bytes that wait to be written to one peer: the largest answer and the small messages beside it. Whoever asks for
 /// more before it has read that is disconnected.
 pub const MESSAGES_QUEUED_BYTES_MAX: usize =
-    ANSWER_BYTES_MAX + DOCUMENT_BYTES_MAX + 8 * FRAME_BYTES_MAX;
+    ANSWER_BYTES_MAX + DELTA_BYTES_MAX + 8 * FRAME_BYTES_MAX;
 
 /// Requests of one peer's session that wait for the store: one per direction.
 pub const REQUESTS_PER_SESSION_MAX: usize = 2;

@@ -12,8 +12,9 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use crate::{
     limits::{FLOOD_BYTES_MAX, FLOOD_DOCUMENTS_MAX},
     replica::{
-        ChangeHash, CollectionName, Commit, Delta, DocumentKey, FeedId, FeedPage, FeedPosition,
-        IngestOutcome, Interest, Offered, Origin, PageLimits, Replica, ReplicaError, Sequence,
+        ChangeHash, CollectionName, Commit, Delta, DeltaPart, DocumentKey, FeedId, FeedPage,
+        FeedPosition, IngestOutcome, Interest, Offered, Origin, PageLimits, Replica, ReplicaError,
+        Sequence,
     },
 };
 
@@ -31,6 +32,7 @@ struct State {
     /// Each document once, at its latest commit.
     feed: BTreeMap<u64, DocumentKey>,
     cursors: BTreeMap<(FeedId, Interest), Sequence>,
+    delta_changes_max: usize,
     observer: Option<Observer>,
 }
 
@@ -61,11 +63,17 @@ impl MemoryReplica {
             documents: BTreeMap::new(),
             feed: BTreeMap::new(),
             cursors: BTreeMap::new(),
+            delta_changes_max: usize::MAX,
             observer: None,
         };
         Self {
             state: Mutex::new(state),
         }
+    }
+
+    /// Gives out at most so many changes of a document at once.
+    pub fn limit_deltas(&self, changes_max: usize) {
+        self.state().delta_changes_max = changes_max;
     }
 
     /// Names who is told about every commit, in order. The observer must not call the replica.
@@ -200,18 +208,34 @@ impl Replica for MemoryReplica {
         &self,
         key: &DocumentKey,
         have_heads: &[ChangeHash],
-    ) -> Result<Option<Delta>, ReplicaError> {
+        bytes_max: usize,
+    ) -> Result<Option<DeltaPart>, ReplicaError> {
         let state = self.state();
         let Some(document) = state.documents.get(key) else {
             return Ok(None);
         };
         let mut payload = BytesMut::new();
-        for change in document.changes_beyond(have_heads) {
+        let mut heads: BTreeSet<ChangeHash> = have_heads.iter().copied().collect();
+        let mut missing = document.changes_beyond(have_heads).peekable();
+        let mut changes = 0;
+        while let Some(change) = missing.next_if(|change| {
+            let fits = payload.len() + change.bytes.len() <= bytes_max;
+            changes == 0 || (fits && changes < state.delta_changes_max)
+        }) {
             payload.put_slice(&change.bytes);
+            for dep in &change.deps {
+                heads.remove(dep);
+            }
+            heads.insert(change.hash);
+            changes += 1;
         }
-        Ok((!payload.is_empty()).then(|| Delta {
-            document: key.clone(),
-            payload: payload.freeze(),
+        let more_after = missing.peek().map(|_| heads.into_iter().collect());
+        Ok((changes > 0).then(|| DeltaPart {
+            delta: Delta {
+                document: key.clone(),
+                payload: payload.freeze(),
+            },
+            more_after,
         }))
     }
 

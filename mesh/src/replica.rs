@@ -57,7 +57,7 @@ impl fmt::Debug for ChangeHash {
     }
 }
 
-/// The name of a collection: 1 to 255 bytes of UTF-8.
+/// The name of a collection: 1 to 128 bytes of UTF-8.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CollectionName(Arc<str>);
 
@@ -211,6 +211,16 @@ pub struct Delta {
     pub payload: Bytes,
 }
 
+/// What a peer lacks of a document, or the first part of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeltaPart {
+    /// The changes; what they build on is at the peer or among them.
+    pub delta: Delta,
+    /// `None` when nothing is left; else the heads that the peer has once it has taken this in, with which the rest is
+    /// to be asked for.
+    pub more_after: Option<Vec<ChangeHash>>,
+}
+
 /// Where a commit came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -310,7 +320,9 @@ pub trait Replica: Send + Sync + 'static {
     fn missing(&self, entries: &[Offered]) -> Result<Vec<Option<Vec<ChangeHash>>>, ReplicaError>;
 
     /// The changes of a document that are not in the ancestry of `have_heads` (of which some may be
-    /// unknown here), or `None` when there are none or the document is not here, or damaged.
+    /// unknown here), or `None` when there are none or the document is not here, or damaged. When all would
+    /// take more than `bytes_max`, or more than the store takes in at once, the first of them; one change
+    /// always fits.
     ///
     /// # Errors
     /// When the store fails.
@@ -318,7 +330,8 @@ pub trait Replica: Send + Sync + 'static {
         &self,
         document: &DocumentKey,
         have_heads: &[ChangeHash],
-    ) -> Result<Option<Delta>, ReplicaError>;
+        bytes_max: usize,
+    ) -> Result<Option<DeltaPart>, ReplicaError>;
 
     /// Takes in deltas; one outcome each, in order. On return everything applied is durable.
     ///

@@ -7,9 +7,9 @@ use sedge_crdt::{
     Origin as StoreOrigin, Store, StoreError,
 };
 use sedge_mesh::{
-    ChangeHash, CollectionName, Commit, Delta, DocumentKey, FeedId, FeedPage, FeedPosition,
-    IngestOutcome, Interest, MeshHandle, NameError, Offered, Origin, PageLimits, PeerKey, Replica,
-    ReplicaError, Sequence,
+    ChangeHash, CollectionName, Commit, Delta, DeltaPart, DocumentKey, FeedId, FeedPage,
+    FeedPosition, IngestOutcome, Interest, MeshHandle, NameError, Offered, Origin, PageLimits,
+    PeerKey, Replica, ReplicaError, Sequence,
     limits::{FLOOD_BYTES_MAX, FLOOD_DOCUMENTS_MAX},
 };
 use std::collections::BTreeSet;
@@ -147,15 +147,24 @@ impl Replica for StoreReplica {
         &self,
         document: &DocumentKey,
         have_heads: &[ChangeHash],
-    ) -> Result<Option<Delta>, ReplicaError> {
+        bytes_max: usize,
+    ) -> Result<Option<DeltaPart>, ReplicaError> {
         let have: Vec<[u8; 32]> = have_heads.iter().map(|head| head.0).collect();
-        let payload = self
+        let collection = document.collection.as_str();
+        let part = self
             .store
-            .delta(document.collection.as_str(), document.id(), &have)
+            .delta(collection, document.id(), &have, bytes_max);
+        let part = self
+            .unless_damaged(document, part)
             .map_err(failed("read a document's changes"))?;
-        Ok(payload.map(|payload| Delta {
-            document: document.clone(),
-            payload: payload.into(),
+        Ok(part.map(|part| DeltaPart {
+            delta: Delta {
+                document: document.clone(),
+                payload: part.delta.into(),
+            },
+            more_after: part
+                .more_after
+                .map(|heads| heads.into_iter().map(ChangeHash).collect()),
         }))
     }
 

@@ -65,6 +65,12 @@ impl<'a> Births<'a> {
         Some(birth)
     }
 
+    /// The changes of those computed so far.
+    pub(crate) fn all(self) -> BTreeMap<Path, Change> {
+        let births = self.born.into_iter();
+        births.map(|(path, birth)| (path, birth.change)).collect()
+    }
+
     fn bear(&self, path: &[String], key: &str, parent: Option<&Birth>) -> Birth {
         let actor = self.actor(path);
         let start_op = NonZeroU64::MIN.saturating_add(path.len() as u64 - 1);

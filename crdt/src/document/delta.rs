@@ -1,14 +1,13 @@
 //! What travels of one document: authored changes, and births as paths.
 
-use super::birth::{BIRTH_ACTOR_BYTES, Births, Path, is_birth};
-use super::chunk::{self, ChunkError};
+use super::birth::{BIRTH_ACTOR_BYTES, Path, is_birth};
+use super::chunk::ChunkError;
 use super::{Document, DocumentError, Written, contained};
-use crate::id::DocumentId;
 use crate::limits::{DELTA_BIRTHS_MAX, DELTA_CHANGES_MAX};
 use crate::value::DEPTH_MAX;
 use automerge::{Change, ChangeHash, ReadDoc};
 use prost::Message;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 /// The generated wire types.
 mod wire {
@@ -18,13 +17,16 @@ mod wire {
 /// Bytes of a device's actor id.
 pub(crate) const DEVICE_ACTOR_BYTES: usize = 16;
 
+/// Bytes that one change, or one key of a birth's path, may take beside itself: tags and lengths.
+const PART_BYTES: usize = 8;
+
 /// Changes of one document on their way between two stores.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delta {
     /// Paths of the maps that the changes need.
-    births: Vec<Path>,
+    pub(super) births: Vec<Path>,
     /// Change chunks.
-    changes: Vec<Vec<u8>>,
+    pub(super) changes: Vec<Vec<u8>>,
 }
 
 /// Why a delta from outside is refused. Nothing of it is stored then.
@@ -53,16 +55,6 @@ pub enum DeltaError {
     /// The document refused it.
     #[error(transparent)]
     Document(#[from] DocumentError),
-}
-
-/// What became of a delta.
-pub(crate) struct Ingested {
-    /// The changes that are new here, births first, in the order they were applied.
-    pub(crate) changes: Vec<Change>,
-    /// The same as a delta for others.
-    pub(crate) delta: Delta,
-    /// Whether changes were left out because what they depend on is not here.
-    pub(crate) incomplete: bool,
 }
 
 impl Delta {
@@ -137,24 +129,63 @@ impl From<&Written> for Delta {
     }
 }
 
+/// A part of what a store lacks of a document, closed under dependencies.
+pub(crate) struct Part {
+    pub(crate) delta: Delta,
+    /// `None` when nothing is left; else the heads that the store has once it has taken this part in.
+    pub(crate) more_after: Option<Vec<ChangeHash>>,
+}
+
 impl Document {
-    /// What a store that has `have` (and everything before) lacks of this document.
-    pub(crate) fn delta(&self, have: &[ChangeHash]) -> Delta {
-        let known: Vec<ChangeHash> = have.iter().filter(|hash| self.has(hash)).copied().collect();
-        let mut delta = Delta::default();
-        for mut change in self.automerge.get_changes(&known) {
-            if is_birth(change.actor_id()) {
-                delta.births.push(self.birth_path(change));
-            } else {
-                delta.changes.push(change.bytes().into_owned());
-            }
-        }
-        delta
+    /// What a store that has `have` (and everything before) lacks of this document, as far as it fits `bytes_max` and
+    /// one delta may go. The first change always fits.
+    ///
+    /// # Errors
+    /// Automerge can't give the changes out.
+    pub(crate) fn delta(
+        &self,
+        have: &[ChangeHash],
+        bytes_max: usize,
+    ) -> Result<Part, DocumentError> {
+        contained(|| self.part(have, bytes_max))
     }
 
-    fn birth_path(&self, birth: Change) -> Path {
+    fn part(&self, have: &[ChangeHash], bytes_max: usize) -> Part {
+        let known: Vec<ChangeHash> = have.iter().filter(|hash| self.has(hash)).copied().collect();
+        let (births, authored): (Vec<Change>, Vec<Change>) = self
+            .automerge
+            .get_changes(&known)
+            .into_iter()
+            .partition(|change| is_birth(change.actor_id()));
+        let births = births.into_iter().map(|birth| (birth.hash(), birth));
+        let mut births: HashMap<ChangeHash, Change> = births.collect();
+        let (mut delta, mut bytes, mut taken) = (Delta::default(), 0, Vec::new());
+        let mut more = false;
+        for mut change in authored {
+            let needed = take_births(&mut births, &change);
+            let paths: Vec<Path> = needed.iter().map(|birth| self.birth_path(birth)).collect();
+            let chunk = change.bytes().into_owned();
+            bytes += chunk.len() + paths.iter().map(path_bytes).sum::<usize>() + PART_BYTES;
+            let fits = bytes <= bytes_max
+                && delta.changes.len() < DELTA_CHANGES_MAX
+                && delta.births.len() + paths.len() <= DELTA_BIRTHS_MAX;
+            if !fits && !delta.changes.is_empty() {
+                more = true;
+                break;
+            }
+            delta.births.extend(paths);
+            delta.changes.push(chunk);
+            taken.extend(needed);
+            taken.push(change);
+        }
+        delta.births.sort_unstable();
+        let more_after = more.then(|| heads_after(known, &taken));
+        Part { delta, more_after }
+    }
+
+    fn birth_path(&self, birth: &Change) -> Path {
         let mut path = Path::new();
-        let mut at = Some(birth);
+        let mut at = Some(birth.clone());
         while let Some(birth) = at {
             for operation in birth.decode().operations {
                 if let automerge::legacy::Key::Map(key) = operation.key {
@@ -167,101 +198,33 @@ impl Document {
         path.reverse();
         path
     }
+}
 
-    /// Applies what is new of a delta. After an error the document must be dropped.
-    pub(crate) fn ingest(
-        &mut self,
-        collection: &str,
-        id: &DocumentId,
-        delta: &Delta,
-    ) -> Result<Ingested, DeltaError> {
-        let authored = self.unknown(delta)?;
-        let births = self.births_of(collection, id, delta);
-        let total = authored.len();
-        let born: HashSet<ChangeHash> = births.iter().map(Change::hash).collect();
-        let ready = self.in_order(authored, born);
-        let incomplete = ready.len() < total;
-        if ready.is_empty() {
-            return Ok(Ingested {
-                changes: Vec::new(), // births count only as ancestors of an authored change
-                delta: Delta::default(),
-                incomplete,
-            });
+fn path_bytes(path: &Path) -> usize {
+    path.iter().map(|key| key.len() + PART_BYTES).sum()
+}
+
+/// Takes out of `births` those that a change builds on.
+fn take_births(births: &mut HashMap<ChangeHash, Change>, change: &Change) -> Vec<Change> {
+    let mut taken = Vec::new();
+    let mut open = change.deps().to_vec();
+    while let Some(hash) = open.pop() {
+        if let Some(birth) = births.remove(&hash) {
+            open.extend(birth.deps());
+            taken.push(birth);
         }
-        let authored = ready
-            .iter()
-            .map(|change| change.clone().bytes().into_owned());
-        let new = Delta {
-            births: delta.births.clone(),
-            changes: authored.collect(),
-        };
-        let changes: Vec<Change> = births.into_iter().chain(ready).collect();
-        self.apply(changes.clone())?;
-        Ok(Ingested {
-            changes,
-            delta: new,
-            incomplete,
-        })
     }
+    taken
+}
 
-    /// The delta's authored changes that are not here yet, measured and decoded.
-    fn unknown(&self, delta: &Delta) -> Result<Vec<Change>, DeltaError> {
-        let mut unknown = Vec::new();
-        let mut hashes = HashSet::new();
-        for bytes in &delta.changes {
-            chunk::check(bytes)?;
-            let change = contained(|| Change::from_bytes(bytes.clone()))?
-                .map_err(|error| DeltaError::Change(error.to_string()))?;
-            // `from_bytes` doesn't look at the checksum, but a record that holds a wrong one never loads again.
-            if bytes.get(4..8) != Some(&change.hash().0[..4]) {
-                return Err(DeltaError::Change("wrong checksum".to_owned()));
-            }
-            match change.actor_id().to_bytes().len() {
-                DEVICE_ACTOR_BYTES => {}
-                length => return Err(DeltaError::Actor(length)),
-            }
-            if !self.has(&change.hash()) && hashes.insert(change.hash()) {
-                unknown.push(change);
-            }
-        }
-        Ok(unknown)
+/// The heads of a history that had `heads`, with these changes.
+pub(super) fn heads_after(heads: Vec<ChangeHash>, changes: &[Change]) -> Vec<ChangeHash> {
+    let mut heads: BTreeSet<ChangeHash> = heads.into_iter().collect();
+    heads.extend(changes.iter().map(Change::hash));
+    for dependency in changes.iter().flat_map(|change| change.deps()) {
+        heads.remove(dependency);
     }
-
-    /// The births that the delta needs and the document lacks, parents first.
-    fn births_of(&self, collection: &str, id: &DocumentId, delta: &Delta) -> Vec<Change> {
-        let mut births = Births::of(collection, id);
-        let paths: BTreeSet<&[String]> = delta
-            .births
-            .iter()
-            .flat_map(|path| (1..=path.len()).map(|end| &path[..end]))
-            .collect();
-        let births = paths.into_iter().filter_map(|path| births.at(path));
-        births
-            .map(|birth| birth.change)
-            .filter(|birth| !self.has(&birth.hash()))
-            .collect()
-    }
-
-    /// The changes whose dependencies are all here, `born`, or before them, in such an order.
-    fn in_order(&self, changes: Vec<Change>, mut known: HashSet<ChangeHash>) -> Vec<Change> {
-        let mut waiting: HashMap<ChangeHash, Vec<Change>> = HashMap::new();
-        let mut ready = Vec::with_capacity(changes.len());
-        for change in changes {
-            let mut released = vec![change];
-            while let Some(change) = released.pop() {
-                let lacks = |dep: &&ChangeHash| !known.contains(*dep) && !self.has(dep);
-                if let Some(dep) = change.deps().iter().find(lacks) {
-                    waiting.entry(*dep).or_default().push(change);
-                } else {
-                    let hash = change.hash();
-                    known.insert(hash);
-                    ready.push(change);
-                    released.extend(waiting.remove(&hash).unwrap_or_default());
-                }
-            }
-        }
-        ready
-    }
+    heads.into_iter().collect()
 }
 
 // A birth is recognised by the length of its actor id alone.

@@ -1,6 +1,5 @@
 //! Merge semantics: what two devices write apart must meet as the design says, in every order.
 
-use super::delta::Ingested;
 use super::*;
 use crate::query::Edit;
 use crate::value::{arbitrary, parse_json};
@@ -63,8 +62,12 @@ impl Device {
             path: path.iter().map(|key| key.to_string()).collect(),
             value: json.map(|json| parse_json(json).unwrap()),
         };
+        self.edit(&[edit])
+    }
+
+    fn edit(&mut self, edits: &[Edit]) -> Option<Delta> {
         let mut document = self.document();
-        let written = document.edit(COLLECTION, &id(), self.author(), &[edit]);
+        let written = document.edit(COLLECTION, &id(), self.author(), edits);
         self.keep(written.unwrap())
     }
 
@@ -76,8 +79,7 @@ impl Device {
 
     fn take(&mut self, delta: &Delta) -> Ingested {
         let wire = Delta::decode(&delta.encode()).unwrap();
-        let mut document = self.document();
-        let ingested = document.ingest(COLLECTION, &id(), &wire).unwrap();
+        let ingested = Document::ingest(&self.record, COLLECTION, &id(), &wire).unwrap();
         for change in &ingested.changes {
             self.record.extend_from_slice(change.raw_bytes());
         }
@@ -86,8 +88,8 @@ impl Device {
 
     fn meet(&mut self, other: &mut Device) {
         let (own, others) = (self.document(), other.document());
-        self.take(&others.delta(&own.heads()));
-        other.take(&own.delta(&others.heads()));
+        self.take(&all_beyond(&others, &own.heads()));
+        other.take(&all_beyond(&own, &others.heads()));
     }
 
     fn shows(&self) -> String {
@@ -109,6 +111,13 @@ fn cases() -> u32 {
 
 fn id() -> DocumentId {
     DocumentId::new(&"x".into()).unwrap()
+}
+
+/// All that a device with `have` lacks of a document.
+fn all_beyond(document: &Document, have: &[ChangeHash]) -> Delta {
+    let part = document.delta(have, usize::MAX).unwrap();
+    assert_eq!(part.more_after, None);
+    part.delta
 }
 
 /// Two devices that share `json` and then part.
@@ -225,20 +234,78 @@ fn births_count_only_below_authored_changes() {
     let mut a = Device::new(1);
     let delta = a.put(r#"{"m":{"x":1}}"#).unwrap();
     let mut births = Delta::default();
-    let all = a.document().delta(&[]);
+    let all = all_beyond(&a.document(), &[]);
     assert_eq!(all, delta);
     births.extend(all);
     let wire = births.encode();
     let forged = super::birth::Births::of(COLLECTION, &id())
         .at(&["m".to_owned()])
         .unwrap();
-    let mut document = Document::default();
     let mut evil = Delta::decode(&wire).unwrap();
     evil.push_change_for_test(forged.change.raw_bytes().to_vec());
     assert!(matches!(
-        document.ingest(COLLECTION, &id(), &evil),
+        Document::ingest(&[], COLLECTION, &id(), &evil),
         Err(DeltaError::Actor(17))
     ));
+}
+
+/// Goal: of the births that a delta names only those that its changes build on are applied and passed on, so nobody can
+/// fill a document with heads that no change explains.
+#[test]
+fn births_that_no_change_needs_are_left_out() {
+    let mut a = Device::new(1);
+    let needed = a.put(r#"{"m":{"n":{"x":1}}}"#).unwrap();
+    let mut named = needed.clone();
+    named.births.push(vec!["m".to_owned(), "unused".to_owned()]);
+    named.births.push(vec!["other".to_owned()]);
+    let mut b = Device::new(2);
+    let taken = b.take(&named);
+    assert_eq!(taken.delta, needed);
+    assert_eq!(b.document().heads(), a.document().heads());
+}
+
+/// Goal: a document whose compact form would not load is not compacted.
+#[test]
+fn what_would_not_load_is_not_compacted() {
+    let mut a = Device::new(1);
+    a.put(r#"{"a":1}"#);
+    assert!(a.document().compact(&id()).is_some());
+    let mut second = Change::from_bytes(a.put(r#"{"a":1,"b":2}"#).unwrap().changes.remove(0))
+        .unwrap()
+        .decode();
+    let mut evil = Device::new(1);
+    evil.put(r#"{"a":1}"#);
+    // Its operation under "b" names the one under "a" as predecessor.
+    let one = automerge::legacy::OpId::new(1, &second.actor_id);
+    second.operations[0].pred = vec![one].into();
+    second.hash = None;
+    evil.record
+        .extend_from_slice(Change::from(second).raw_bytes());
+    assert_eq!(evil.document().compact(&id()), None);
+}
+
+/// Goal: a large history travels in parts that each apply on their own, until nothing is left.
+#[test]
+fn a_delta_beyond_its_budget_travels_in_parts() {
+    let mut a = Device::new(1);
+    for n in 0..20 {
+        a.put(&format!(
+            r#"{{"k{n}":{{"x":{n}}},"text":"{}"}}"#,
+            "x".repeat(50 * n)
+        ));
+    }
+    let (mut b, mut have, mut parts) = (Device::new(2), Vec::new(), 0);
+    loop {
+        let part = a.document().delta(&have, 1_000).unwrap();
+        let taken = b.take(&part.delta);
+        assert!(!taken.incomplete && part.delta.encode().len() < 2_000);
+        parts += 1;
+        let Some(heads) = part.more_after else { break };
+        assert_eq!(heads, b.document().heads());
+        have = heads;
+    }
+    assert!(parts > 3, "{parts} parts");
+    assert_eq!(b.document().heads(), a.document().heads());
 }
 
 /// Goal: more maps than births are allowed still work, as ordinary objects.
@@ -342,11 +409,10 @@ proptest! {
         for order in orders {
             let mut all = Device::new(9);
             for index in order {
-                all.take(&devices[index].document().delta(&[]));
+                all.take(&all_beyond(&devices[index].document(), &[]));
             }
             results.push((all.document().heads(), all.shows()));
-            let saved = all.document().save();
-            prop_assert_eq!(Document::load(&saved).unwrap().value(&id()), all.document().value(&id()));
+            prop_assert!(all.document().compact(&id()).is_some());
         }
         prop_assert!(results.windows(2).all(|pair| pair[0] == pair[1]), "{:?}", results);
     }
@@ -358,7 +424,7 @@ proptest! {
         let bytes = device.put(r#"{"a":{"b":[1,2,3]},"c":"text"}"#).unwrap().encode();
         let cut = cut.index(bytes.len());
         let taken = Delta::decode(&bytes[..cut]).and_then(|delta| {
-            Document::default().ingest(COLLECTION, &id(), &delta)
+            Document::ingest(&[], COLLECTION, &id(), &delta)
         });
         if let Ok(ingested) = taken {
             prop_assert!(ingested.changes.is_empty());

@@ -2,6 +2,7 @@
 
 use super::schema::DocumentState;
 use crate::document::{Delta, Document, DocumentError};
+use crate::id::DocumentId;
 use crate::limits::TAIL_CHUNKS_MAX;
 use crate::value::Value;
 use std::sync::Arc;
@@ -61,10 +62,12 @@ impl Entry {
         self.record.is_empty()
     }
 
+    /// The chunks as they are or will be in the database.
+    pub(super) fn record(&self) -> &[u8] {
+        &self.record
+    }
+
     pub(super) fn load(&self) -> Result<Document, DocumentError> {
-        if self.is_new() {
-            return Ok(Document::default());
-        }
         Document::load(&self.record)
     }
 
@@ -76,10 +79,12 @@ impl Entry {
         self.delta.extend(grown.delta);
     }
 
-    /// Replaces many chunks by one when enough have gathered.
-    pub(super) fn compact_if_due(&mut self, document: &Document) {
-        if self.state.tail_chunks as usize > TAIL_CHUNKS_MAX {
-            self.record = document.save();
+    /// Replaces many chunks by one when enough have gathered, and when that one loads again.
+    pub(super) fn compact_if_due(&mut self, id: &DocumentId, document: &Document) {
+        if self.state.tail_chunks as usize > TAIL_CHUNKS_MAX
+            && let Some(compact) = document.compact(id)
+        {
+            self.record = compact;
             self.stored = 0;
             self.state.tail_chunks = 0;
         }

@@ -49,6 +49,16 @@ pub struct FeedLimits<'a> {
     pub scan_max: usize,
 }
 
+/// What a store lacks of a document, or the first part of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeltaPart {
+    /// An encoded [`Delta`], whose dependencies are there or within it.
+    pub delta: Vec<u8>,
+    /// `None` when nothing is left; else the heads that the store has once it has taken this in, with which the rest is
+    /// to be asked for.
+    pub more_after: Option<Vec<[u8; 32]>>,
+}
+
 /// A delta as it arrives, unchecked.
 #[derive(Clone, Debug)]
 pub struct Arrival<'a> {
@@ -170,7 +180,8 @@ impl Store {
         Ok((!here).then(|| heads.collect()))
     }
 
-    /// The changes of a document that are not in the ancestry of `have`; `None` when there are none.
+    /// The changes of a document that are not in the ancestry of `have`, or the first of them if all would take more
+    /// than `bytes_max`; `None` when there are none. The first change always fits.
     ///
     /// # Errors
     /// The database fails, or the stored document is damaged.
@@ -179,13 +190,19 @@ impl Store {
         collection: &str,
         id: &[u8],
         have: &[[u8; 32]],
-    ) -> Result<Option<Vec<u8>>, StoreError> {
+        bytes_max: usize,
+    ) -> Result<Option<DeltaPart>, StoreError> {
         let Some(key) = self.0.key(collection, id) else {
             return Ok(None);
         };
         let have: Vec<ChangeHash> = have.iter().map(|hash| ChangeHash(*hash)).collect();
-        let delta = self.0.load(&key)?.delta(&have);
-        Ok((delta.changes() > 0).then(|| delta.encode()))
+        let part = self.0.load(&key)?.delta(&have, bytes_max);
+        let part = part.map_err(|error| StoreError::damaged_document(&key.id, &error))?;
+        let more_after = part.more_after;
+        Ok((part.delta.changes() > 0).then(|| DeltaPart {
+            delta: part.delta.encode(),
+            more_after: more_after.map(|heads| heads.iter().map(|head| head.0).collect()),
+        }))
     }
 
     /// Takes in deltas from another store in one transaction; one answer each, in order. What was applied is durable

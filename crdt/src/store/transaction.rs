@@ -149,8 +149,13 @@ impl Transaction<'_> {
     ) -> Result<Taken, StoreError> {
         let key = self.key(collection, id)?;
         let entry = self.entry(&key)?;
-        let mut document = load(&key.id, &entry)?;
-        let ingested = document.ingest(collection, id, &delta)?;
+        let ingested = match Document::ingest(entry.record(), collection, id, &delta) {
+            Ok(ingested) => ingested,
+            Err(error) => {
+                load(&key.id, &entry)?; // a damaged record of our own is nobody else's fault
+                return Err(error.into());
+            }
+        };
         let taken = Taken {
             applied: !ingested.changes.is_empty(),
             incomplete: ingested.incomplete,
@@ -163,16 +168,16 @@ impl Transaction<'_> {
                 .filter(|change| *change.actor_id() == self.store.actor);
             let own_seq = own.map(|change| change.seq()).max().unwrap_or(0);
             let grown = Grown {
-                visible: document.value(id),
+                visible: ingested.value,
                 state: DocumentState {
                     own_seq: own_seq.max(entry.state.own_seq),
-                    heads: document.heads(),
+                    heads: ingested.document.heads(),
                     ..entry.state.clone()
                 },
                 chunks: chunks.map(|change| change.raw_bytes().to_vec()).collect(),
                 delta: ingested.delta,
             };
-            self.grow(key, entry, grown, Some(&document));
+            self.grow(key, entry, grown, Some(&ingested.document));
         }
         Ok(taken)
     }
@@ -308,7 +313,7 @@ impl Transaction<'_> {
     ) {
         entry.grow(grown);
         if let Some(document) = document {
-            entry.compact_if_due(document);
+            entry.compact_if_due(&key.id, document);
         }
         if self.staged.insert(key.clone(), entry).is_none() {
             self.order.push(key);

@@ -148,13 +148,6 @@ where
                     tracing::warn!(?peer, collection = %document.collection, reason, left_out, "the store rejected changes of a peer");
                 }
             }
-            Note::TooLargeToSend { peer, documents } => {
-                tracing::warn!(
-                    ?peer,
-                    documents,
-                    "documents have more changes than the protocol carries; not sent"
-                );
-            }
             Note::StoreFailed { reason } => {
                 tracing::error!(reason, "a request of the mesh failed in the store")
             }

@@ -135,13 +135,6 @@ pub enum Note {
         /// The store's reason.
         reason: String,
     },
-    /// Documents of a page cannot be carried: their changes exceed the protocol's limit.
-    TooLargeToSend {
-        /// To whom.
-        peer: PeerKey,
-        /// How many documents.
-        documents: usize,
-    },
     /// A request failed in the store.
     StoreFailed {
         /// What the store said.

@@ -43,10 +43,11 @@ enum State {
         inbox: Inbox,
         since: Millis,
     },
-    /// The store takes in the deltas of these documents.
+    /// The store takes in the deltas of these documents, of which the last may be a part of what was wanted.
     Ingesting {
         page: Page,
         documents: Vec<DocumentKey>,
+        in_part: bool,
     },
     /// The store is told the new cursor.
     Storing(Sequence),
@@ -61,6 +62,8 @@ struct Page {
     wants: Vec<Wanted>,
     /// Those of them for which a delta may still come in the present answer.
     open: VecDeque<u32>,
+    /// The last of them for which one came.
+    taken: Option<u32>,
 }
 
 impl Follow {
@@ -127,6 +130,7 @@ impl Follow {
             documents,
             wants: Vec::new(),
             open: VecDeque::new(),
+            taken: None,
         });
         Ok(())
     }
@@ -155,13 +159,17 @@ impl Follow {
             return Err(CloseCode::Unexpected);
         };
         let deltas = inbox.finish()?;
-        page.answered(answered_below)?;
+        let in_part = page.answered(answered_below)?;
         if deltas.is_empty() {
             self.go_on(page, link);
         } else {
             let documents = deltas.iter().map(|delta| delta.document.clone()).collect();
             link.ask_to_follow(Request::Ingest(deltas, Origin::Sync(link.peer.clone())));
-            self.state = State::Ingesting { page, documents };
+            self.state = State::Ingesting {
+                page,
+                documents,
+                in_part,
+            };
         }
         Ok(())
     }
@@ -187,10 +195,21 @@ impl Follow {
                 page.wants = wants(missing);
                 self.go_on(page, link);
             }
-            (State::Ingesting { page, documents }, Answer::Ingested(outcomes)) => {
+            (
+                State::Ingesting {
+                    mut page,
+                    documents,
+                    in_part,
+                },
+                Answer::Ingested(outcomes),
+            ) => {
                 note_rejections(&documents, &outcomes, link);
                 if outcomes.contains(&IngestOutcome::MissingDependencies) {
                     return Err(CloseCode::Incomplete);
+                }
+                // The rest builds on a part that was rejected.
+                if in_part && matches!(outcomes.last(), Some(IngestOutcome::Rejected { .. })) {
+                    page.wants.remove(0);
                 }
                 self.go_on(page, link);
             }
@@ -210,6 +229,7 @@ impl Follow {
             return;
         }
         page.open = page.wants.iter().map(|want| want.index).collect();
+        page.taken = None;
         link.send(Message::Want {
             up_to: page.up_to,
             wants: page.wants.clone(),
@@ -232,33 +252,27 @@ impl Follow {
 }
 
 impl Page {
-    /// Whether a delta of this document may come now; it and the wants before it are then done with.
+    /// Whether a delta of this document may come now; the wants before it are then done with.
     fn take_open(&mut self, document: &DocumentKey) -> bool {
         while let Some(index) = self.open.pop_front() {
-            if usize::try_from(index)
-                .ok()
-                .and_then(|index| self.documents.get(index))
-                == Some(document)
-            {
+            let at = usize::try_from(index).ok();
+            if at.and_then(|at| self.documents.get(at)) == Some(document) {
+                self.taken = Some(index);
                 return true;
             }
         }
         false
     }
 
-    /// Removes the answered wants: at least the first, so that a page always comes to an end.
-    fn answered(&mut self, below: u32) -> Result<(), CloseCode> {
+    /// Removes the answered wants and tells whether the first that is left has had a part of its answer. An answer must
+    /// bring the page on: by a want, or by a part of one.
+    fn answered(&mut self, below: u32) -> Result<bool, CloseCode> {
         let open = self.wants.len();
-        let received_from = self.open.front().copied();
         self.wants.retain(|want| want.index >= below);
-        let covers_received = match (received_from, self.wants.first()) {
-            // What was skipped or received must lie below the mark.
-            (Some(next), Some(first)) => next <= first.index,
-            (None, Some(_)) => false,
-            (_, None) => true,
-        };
-        if self.wants.len() < open && covers_received {
-            Ok(())
+        let in_part = self.taken == Some(below);
+        let covers_taken = self.taken.is_none_or(|taken| taken < below || in_part);
+        if covers_taken && (in_part || self.wants.len() < open) {
+            Ok(in_part)
         } else {
             Err(CloseCode::Unexpected)
         }

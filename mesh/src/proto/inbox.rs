@@ -4,7 +4,7 @@ use bytes::BytesMut;
 
 use super::message::{CloseCode, Piece};
 use crate::{
-    limits::{ANSWER_BYTES_MAX, DOCUMENT_BYTES_MAX},
+    limits::{ANSWER_BYTES_MAX, DELTA_BYTES_MAX},
     replica::{Delta, DocumentKey},
 };
 
@@ -35,7 +35,7 @@ impl Inbox {
                     return Err(CloseCode::Unexpected);
                 }
                 payload.extend_from_slice(&piece.payload);
-                if payload.len() > DOCUMENT_BYTES_MAX {
+                if payload.len() > DELTA_BYTES_MAX {
                     return Err(CloseCode::TooLarge);
                 }
                 if piece.more {

@@ -3,14 +3,14 @@
 use bytes::Bytes;
 
 use super::{
-    event::{Effect, Millis, Note, Timer},
+    event::{Effect, Millis, Timer},
     message::{Changes, CloseCode, Message, Piece, Wanted},
     request::{Answer, Request},
     session::{Link, is_overdue},
 };
 use crate::{
     limits::{FRAME_BYTES_MAX, FRAME_OVERHEAD_BYTES, HEADS_MAX, OFFER_DELAY_MS, PAGE_ENTRIES_MAX},
-    replica::{Delta, DocumentKey, FeedPage, Interest, Sequence},
+    replica::{ChangeHash, Delta, DocumentKey, FeedPage, Interest, Sequence},
 };
 
 /// Bytes that a piece takes beside its names and payload: tags, lengths and the mark for more.
@@ -49,6 +49,8 @@ struct Page {
     documents: Vec<DocumentKey>,
     /// Wants below this index have had their answer.
     answered_below: u32,
+    /// What the neighbour has of the document at that index after the parts it was sent; empty when it was sent none.
+    sent_heads: Vec<ChangeHash>,
     since: Millis,
 }
 
@@ -110,7 +112,7 @@ impl Offering {
         wants: Vec<Wanted>,
         link: &mut Link<'_>,
     ) -> Result<(), CloseCode> {
-        let State::Offered(page) = std::mem::replace(&mut self.state, State::Idle) else {
+        let State::Offered(mut page) = std::mem::replace(&mut self.state, State::Idle) else {
             return Err(CloseCode::Unexpected);
         };
         if page.up_to != up_to || wants.is_empty() {
@@ -121,13 +123,17 @@ impl Offering {
             Vec::with_capacity(wants.len()),
             Vec::with_capacity(wants.len()),
         );
-        for want in wants {
+        let sent_heads = std::mem::take(&mut page.sent_heads);
+        for mut want in wants {
             let document = usize::try_from(want.index)
                 .ok()
                 .and_then(|index| page.documents.get(index));
             let Some(document) = document.filter(|_| want.index >= next) else {
                 return Err(CloseCode::Unexpected);
             };
+            if want.index == page.answered_below {
+                want.have_heads.extend(&sent_heads);
+            }
             next = want.index + 1;
             asked.push(want.index);
             requested.push((document.clone(), want.have_heads));
@@ -159,22 +165,16 @@ impl Offering {
                 Answer::Changes {
                     deltas,
                     answered,
-                    too_large,
+                    more_after,
                 },
             ) => {
                 let last = answered
                     .checked_sub(1)
                     .and_then(|last| asked.get(last))
                     .ok_or(CloseCode::Internal)?;
-                page.answered_below = last + 1;
+                page.answered_below = last + u32::from(more_after.is_none());
+                page.sent_heads = more_after.unwrap_or_default();
                 page.since = link.now;
-                if too_large > 0 {
-                    let peer = link.peer.clone();
-                    link.out.note(Note::TooLargeToSend {
-                        peer,
-                        documents: too_large,
-                    });
-                }
                 for changes in split(page.up_to, deltas, page.answered_below) {
                     link.send(Message::Changes(changes));
                 }
@@ -221,6 +221,7 @@ impl Offering {
             up_to: page.up_to,
             documents,
             answered_below: 0,
+            sent_heads: Vec::new(),
             since: link.now,
         });
         link.send(Message::Offer(page));

@@ -1,9 +1,7 @@
 //! What the core asks of the store, as data, and the one way to carry it out.
 
 use crate::{
-    limits::{
-        ANSWER_BYTES_MAX, DOCUMENT_BYTES_MAX, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, PAGE_SCAN_MAX,
-    },
+    limits::{ANSWER_BYTES_MAX, DELTA_BYTES_MAX, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, PAGE_SCAN_MAX},
     replica::{
         ChangeHash, Delta, DocumentKey, FeedId, FeedPage, IngestOutcome, Interest, Offered, Origin,
         PageLimits, Replica, ReplicaError, Sequence,
@@ -46,8 +44,8 @@ pub enum Answer {
         deltas: Vec<Delta>,
         /// How many of the wants are answered, from the first on; at least one.
         answered: usize,
-        /// How many of those have more changes than can be carried.
-        too_large: usize,
+        /// When the last of those is answered in part: the heads that the neighbour then has of it.
+        more_after: Option<Vec<ChangeHash>>,
     },
     /// To [`Request::Ingest`].
     Ingested(Vec<IngestOutcome>),
@@ -88,29 +86,27 @@ fn try_execute(replica: &dyn Replica, request: Request) -> Result<Answer, Replic
     })
 }
 
-/// Collects deltas until the answer is full: at most `ANSWER_BYTES_MAX` and one more document.
+/// Collects deltas until the answer is full (at most `ANSWER_BYTES_MAX` and one more delta) or a document's changes
+/// are too many for one delta.
 fn changes(
     replica: &dyn Replica,
     wants: &[(DocumentKey, Vec<ChangeHash>)],
 ) -> Result<Answer, ReplicaError> {
-    let (mut deltas, mut answered, mut too_large, mut bytes) = (Vec::new(), 0, 0, 0);
+    let (mut deltas, mut answered, mut more_after, mut bytes) = (Vec::new(), 0, None, 0);
     for (document, have_heads) in wants {
-        if bytes >= ANSWER_BYTES_MAX {
+        if bytes >= ANSWER_BYTES_MAX || more_after.is_some() {
             break;
         }
         answered += 1;
-        match replica.delta(document, have_heads)? {
-            Some(delta) if delta.payload.len() > DOCUMENT_BYTES_MAX => too_large += 1,
-            Some(delta) => {
-                bytes += delta.payload.len();
-                deltas.push(delta);
-            }
-            None => {}
+        if let Some(part) = replica.delta(document, have_heads, DELTA_BYTES_MAX)? {
+            bytes += part.delta.payload.len();
+            deltas.push(part.delta);
+            more_after = part.more_after;
         }
     }
     Ok(Answer::Changes {
         deltas,
         answered,
-        too_large,
+        more_after,
     })
 }

@@ -27,6 +27,9 @@ fn content(net: &mut Net) -> Bytes {
 fn random_run(seed: u64, nodes: usize, offers: bool) -> Net {
     let mut net = Net::everything(seed, nodes);
     net.gossip_loss_percent = 30;
+    for node in &net.nodes {
+        node.replica.limit_deltas(1 + seed as usize % 5);
+    }
     net.line();
     if !offers {
         net.switch_offers_off();
@@ -109,6 +112,38 @@ fn two_three_and_five_peers_converge_whatever_happens() {
                 assert!(status.is_current(), "seed {seed}: {status:?}");
             }
         }
+    }
+}
+
+/// A document with more changes than fit one delta arrives whole before the cursor passes it, also over a link that breaks
+/// in between, and whatever else the page holds.
+#[test]
+fn documents_beyond_one_delta_arrive_in_parts() {
+    for seed in 0..20 {
+        let mut net = Net::everything(seed, 2);
+        net.nodes[0].replica.limit_deltas(1 + seed as usize % 4);
+        for write in 0..300 {
+            let key = document("cars", [0, 1, 1, 1, 2][write % 5]);
+            let content = content(&mut net);
+            net.write(0, 0, vec![(key, content)]);
+        }
+        net.run_until(10);
+        net.keep_sent = true;
+        net.join(10, 0, 1);
+        net.cut(500, 0, 1);
+        net.queue_join(600, 0, 1);
+        net.run_until(SETTLE_MS);
+        assert!(net.converged(), "seed {seed}:\n{}", net.describe());
+        let acks = net
+            .sent
+            .iter()
+            .filter(|(from, _, message)| *from == 1 && matches!(message, Message::Ack { .. }));
+        assert_eq!(
+            acks.count(),
+            1,
+            "seed {seed}: one page, once it is complete"
+        );
+        assert_honest(&net, seed);
     }
 }
 

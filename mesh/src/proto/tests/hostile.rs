@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     limits::{
-        ANSWER_BYTES_MAX, ANSWER_TIMEOUT_MS, COLLECTIONS_MAX, DOCUMENT_BYTES_MAX,
-        FLOODS_WAITING_MAX, REQUESTS_PER_SESSION_MAX, SESSIONS_MAX, WATCH_INTERVAL_MS,
+        ANSWER_BYTES_MAX, ANSWER_TIMEOUT_MS, COLLECTIONS_MAX, DELTA_BYTES_MAX, FLOODS_WAITING_MAX,
+        REQUESTS_PER_SESSION_MAX, SESSIONS_MAX, WATCH_INTERVAL_MS,
     },
     memory::MemoryReplica,
     proto::{
@@ -87,7 +87,7 @@ fn each_message_out_of_turn_or_out_of_range_ends_the_session_with_its_code() {
         ),
         (
             Victim::fetching,
-            changes(10, vec![piece(document("cars", 78), 1, false)], Some(1)),
+            changes(10, vec![piece(document("cars", 78), 1, false)], Some(0)),
             Unexpected,
         ),
         (
@@ -127,7 +127,7 @@ fn an_answered_want_cannot_be_repeated() {
 #[test]
 fn payloads_beyond_the_limits_end_the_session() {
     let mut victim = Victim::fetching();
-    for _ in 0..DOCUMENT_BYTES_MAX >> 20 {
+    for _ in 0..DELTA_BYTES_MAX >> 20 {
         victim.hear(changes(
             10,
             vec![piece(document("cars", 77), 1 << 20, true)],
