@@ -65,6 +65,15 @@ impl Device {
         self.edit(&[edit])
     }
 
+    fn set_all(&mut self, edits: &[(&[&str], &str)]) -> Option<Delta> {
+        let edit = |(path, json): &(&[&str], &str)| Edit {
+            path: path.iter().map(|key| key.to_string()).collect(),
+            value: Some(parse_json(json).unwrap()),
+        };
+        let edits: Vec<Edit> = edits.iter().map(edit).collect();
+        self.edit(&edits)
+    }
+
     fn edit(&mut self, edits: &[Edit]) -> Option<Delta> {
         let mut document = self.document();
         let written = document.edit(COLLECTION, &id(), self.author(), edits);
@@ -328,6 +337,61 @@ fn maps_beyond_the_birth_limit_are_ordinary() {
     assert_eq!(met(a, Device::new(2)).len(), json.len() + 6);
 }
 
+/// A device whose document has no births left.
+fn without_births_left() -> Device {
+    let empty = Value::Map(BTreeMap::new());
+    let maps = (0..crate::limits::BIRTHS_MAX).map(|n| (format!("k{n:03}"), empty.clone()));
+    let mut device = Device::new(1);
+    device.put(&Value::Map(maps.collect()).to_string());
+    device
+}
+
+/// Goal: an ordinary map beside a concurrent scalar is entered, not replaced, and the scalar is deleted once.
+#[test]
+fn an_ordinary_map_beside_a_scalar_is_entered() {
+    for (one, other) in [(2, 3), (3, 2)] {
+        let base = without_births_left();
+        let device = |name| Device {
+            record: base.record.clone(),
+            ..Device::new(name)
+        };
+        let (mut a, mut b) = (device(one), device(other));
+        a.set(&["m"], Some(r#"{"kept":1}"#));
+        b.set(&["m"], Some("7"));
+        a.meet(&mut b);
+        b.set_all(&[(&["m", "x"], "2"), (&["m", "y"], "3")]);
+        assert!(
+            b.shows().contains(r#""m":{"kept":1,"x":2,"y":3}"#),
+            "{}",
+            b.shows()
+        );
+    }
+}
+
+/// Goal: there is nothing to unset below a list, so the list stays.
+#[test]
+fn unset_below_a_list_changes_nothing() {
+    let mut a = Device::new(1);
+    a.put(r#"{"a":[1,2]}"#);
+    assert!(a.set(&["a", "x"], None).is_none());
+}
+
+/// Writes into a model of the visible value, as one SET does.
+fn write_into(fields: &mut BTreeMap<String, Value>, path: &[String], value: &Value) {
+    let [key, rest @ ..] = path else { return };
+    if rest.is_empty() {
+        fields.insert(key.clone(), value.clone());
+        return;
+    }
+    let child = fields.entry(key.clone()).or_insert(Value::Null);
+    if !matches!(child, Value::Map(_)) {
+        *child = Value::Map(BTreeMap::new());
+    }
+    if let Value::Map(members) = child {
+        write_into(members, rest, value);
+    }
+}
+
 /// One random write.
 #[derive(Clone, Debug)]
 enum Step {
@@ -381,6 +445,40 @@ proptest! {
         let mut device = device;
         device.keep(Some(fast));
         prop_assert_eq!(device.shows(), Value::Map(fields).to_string());
+    }
+
+    /// Goal: edits of one change whose paths share parents all take effect, with births left and without, and no key is
+    /// deleted or written twice in a change.
+    #[test]
+    fn edits_with_common_parents_all_take_effect(
+        exhausted in any::<bool>(),
+        writes in prop::collection::vec(
+            prop::collection::vec((prop::collection::vec("[abc]", 1..5), arbitrary::value()), 1..6), 1..5),
+    ) {
+        let mut device = if exhausted { without_births_left() } else { Device::new(1) };
+        let mut model = match device.document().value(&id()) {
+            Some(Value::Map(fields)) => fields,
+            _ => BTreeMap::new(),
+        };
+        for write in writes {
+            let mut edits: Vec<Edit> = Vec::new();
+            for (path, value) in write {
+                let apart = |edit: &Edit| !edit.path.starts_with(&path) && !path.starts_with(&edit.path);
+                if edits.iter().all(apart) {
+                    write_into(&mut model, &path, &value);
+                    edits.push(Edit { path, value: Some(value) });
+                }
+            }
+            let Some(delta) = device.edit(&edits) else { continue };
+            let operations = Change::from_bytes(delta.changes[0].clone()).unwrap().decode().operations;
+            let keys = operations.iter().filter(|operation| !operation.insert);
+            let mut seen = std::collections::HashSet::new();
+            for operation in keys {
+                prop_assert!(seen.insert((operation.obj.clone(), operation.key.clone())), "{operation:?} comes twice");
+            }
+        }
+        model.insert("_id".to_owned(), id().to_value());
+        prop_assert_eq!(device.document().value(&id()), Some(Value::Map(model)));
     }
 
     /// Goal: random concurrent histories of three devices lead to one document, in whatever order they meet, and the

@@ -11,7 +11,7 @@ use super::{Document, DocumentError, EMPTY_MAP, TOMBSTONE};
 use crate::id::DocumentId;
 use crate::limits::BIRTHS_MAX;
 use crate::query::Edit;
-use crate::value::Value;
+use crate::value::{Value, without_sign_of_zero};
 use automerge::legacy::{ElementId, Key, ObjectId, Op, OpId, OpType};
 use automerge::{
     ActorId, Automerge, Change, ChangeHash, ExpandedChange, ObjId, ObjType, ROOT, ReadDoc,
@@ -184,6 +184,7 @@ impl Plan {
             actor: author.actor.clone(),
             start_op: start_op.get(),
             operations: Vec::new(),
+            entered: BTreeMap::new(),
         };
         edits.iter().for_each(|edit| writer.edit(edit));
         let operations = writer.operations;
@@ -230,6 +231,7 @@ fn maps_needed(edits: &[Edit]) -> BTreeSet<Path> {
 }
 
 /// A map that is written into.
+#[derive(Clone)]
 struct Map {
     object: ObjectId,
     /// The same object in the loaded document; `None` for one that this change makes.
@@ -250,6 +252,15 @@ impl Seen {
     fn predecessors(&self) -> Vec<OpId> {
         self.others.iter().filter_map(|(_, id)| op_id(id)).collect()
     }
+
+    /// Takes out the ordinary map that readers see before the others.
+    fn take_map(&mut self) -> Option<ObjId> {
+        let is_map = |(value, _): &(automerge::Value<'_>, ObjId)| {
+            matches!(value, automerge::Value::Object(ObjType::Map))
+        };
+        let at = self.others.iter().rposition(is_map)?;
+        Some(self.others.remove(at).1)
+    }
 }
 
 fn op_id(id: &ObjId) -> Option<OpId> {
@@ -265,6 +276,9 @@ struct Writer<'a> {
     actor: ActorId,
     start_op: u64,
     operations: Vec<Op>,
+    /// The maps that edits have led into: one that this change makes is in no loaded document, and what stands beside a
+    /// map is deleted once.
+    entered: BTreeMap<Path, Map>,
 }
 
 impl Writer<'_> {
@@ -335,44 +349,37 @@ impl Writer<'_> {
     /// The map under `key`: the born one, else an ordinary one, made if need be. Anything else there is deleted.
     fn enter(&mut self, map: &Map, key: &str) -> Map {
         let path = joined(&map.path, key);
-        let seen = self.seen(map, key);
+        if let Some(entered) = self.entered.get(&path) {
+            return entered.clone();
+        }
+        let mut seen = self.seen(map, key);
         let birth = self.born.get(&path);
-        if birth.is_some() || seen.born.is_some() {
-            if !seen.others.is_empty() {
-                self.delete(map, key, &seen);
+        let child = match (seen.born.take(), birth) {
+            (Some(born), _) => Some(self.loaded_map(map, key, &born)),
+            (None, Some(birth)) => Some(new_map(birth.object(), path.clone())),
+            (None, None) => seen.take_map().map(|id| self.loaded_map(map, key, &id)),
+        };
+        let child = match child {
+            Some(child) => {
+                if !seen.others.is_empty() {
+                    self.delete(map, key, &seen);
+                }
+                child
             }
-            return match (seen.born, birth) {
-                (Some(born), _) => self.loaded_map(map, key, &born),
-                (None, birth) => Map {
-                    object: birth.map_or(ObjectId::Root, Birth::object),
-                    loaded: None,
-                    path,
-                },
-            };
-        }
-        let winner = seen.others.last();
-        if let Some((automerge::Value::Object(ObjType::Map), id)) = winner
-            && seen.others.len() == 1
-        {
-            return self.loaded_map(map, key, id);
-        }
-        let object = self.push(
-            OpType::Make(ObjType::Map),
-            map.object.clone(),
-            Key::from(key.to_owned()),
-            seen.predecessors(),
-            false,
-        );
-        Map {
-            object: ObjectId::Id(object),
-            loaded: None,
-            path,
-        }
+            None => {
+                let key = Key::from(key.to_owned());
+                let make = OpType::Make(ObjType::Map);
+                let object = self.push(make, map.object.clone(), key, seen.predecessors(), false);
+                new_map(ObjectId::Id(object), path.clone())
+            }
+        };
+        self.entered.insert(path, child.clone());
+        child
     }
 
     fn has_map(&self, map: &Map, key: &str) -> bool {
-        let seen = self.seen(map, key);
-        seen.born.is_some() || seen.others.iter().any(|(value, _)| value.is_object())
+        let mut seen = self.seen(map, key);
+        seen.born.is_some() || seen.take_map().is_some()
     }
 
     fn loaded_map(&self, parent: &Map, key: &str, id: &ObjId) -> Map {
@@ -467,6 +474,15 @@ impl Writer<'_> {
     }
 }
 
+/// A map that the loaded document doesn't have.
+fn new_map(object: ObjectId, path: Path) -> Map {
+    Map {
+        object,
+        loaded: None,
+        path,
+    }
+}
+
 fn joined(path: &[String], key: &str) -> Path {
     let mut joined = path.to_vec();
     joined.push(key.to_owned());
@@ -478,7 +494,7 @@ fn action(value: &Value) -> OpType {
         Value::Null => OpType::Put(ScalarValue::Null),
         Value::Bool(truth) => OpType::Put(ScalarValue::Boolean(*truth)),
         Value::Int(number) => OpType::Put(ScalarValue::Int(*number)),
-        Value::Float(number) => OpType::Put(ScalarValue::F64(*number)),
+        Value::Float(number) => OpType::Put(ScalarValue::F64(without_sign_of_zero(*number))),
         Value::String(text) => OpType::Put(ScalarValue::Str(text.as_str().into())),
         Value::Map(_) => OpType::Make(ObjType::Map),
         Value::List(_) => OpType::Make(ObjType::List),
