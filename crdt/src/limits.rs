@@ -9,7 +9,7 @@ pub const DOCUMENT_ID_BYTES_MAX: usize = 512;
 /// Longest collection name, in bytes: names travel in handshakes and topics.
 pub const COLLECTION_NAME_BYTES_MAX: usize = 128;
 
-/// Most collections of one store: each is a gossip topic, and neighbours announce them by name.
+/// Most collections of one store. The mesh floods fewer of them; the rest is synchronised by offers alone.
 pub const COLLECTIONS_MAX: usize = 1_000;
 
 /// Largest document a local write may make, as its visible value in binary form, in bytes.
@@ -41,9 +41,6 @@ pub const BIRTHS_MAX: usize = 256;
 
 /// Change chunks a document's record may collect behind its snapshot before a write compacts it.
 pub const TAIL_CHUNKS_MAX: usize = 32;
-
-/// Documents per write batch when many are written: bounds memory and the time until the first is durable.
-pub const BATCH_DOCUMENTS_MAX: usize = 512;
 
 /// Commits that a slow observer may lag behind before it has to start over from the current state.
 pub const COMMITS_QUEUED_MAX: usize = 1_024;

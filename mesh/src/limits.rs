@@ -28,14 +28,14 @@ pub const ANSWER_BYTES_MAX: usize = 4 << 20;
 /// a single change stays far below.
 pub const DELTA_BYTES_MAX: usize = 16 << 20;
 
-/// Longest document id, in bytes.
-pub const DOCUMENT_ID_BYTES_MAX: usize = 1_024;
+/// Longest document id, in bytes: the store's bound.
+pub const DOCUMENT_ID_BYTES_MAX: usize = 512;
 
 /// Most heads that travel for one document. Beyond it an offer names none, which means "ask for it".
 pub const HEADS_MAX: usize = 1_024;
 
-/// Longest collection name, in bytes.
-pub const COLLECTION_NAME_BYTES_MAX: usize = 255;
+/// Longest collection name, in bytes: the store's bound.
+pub const COLLECTION_NAME_BYTES_MAX: usize = 128;
 
 /// Most collections a peer knows by name: each is a gossipsub topic at every neighbour. A store may hold more:
 /// documents of further collections are still offered by the feed, they are only not flooded.

@@ -390,4 +390,18 @@ mod tests {
         assert_eq!(missed.collections, BTreeSet::from([cars]));
         assert_eq!(missed.last_sequence, Sequence(2));
     }
+
+    /// Goal: whatever the store takes as a name can be replicated; the two crates don't see each other's limits.
+    #[test]
+    fn the_mesh_carries_every_name_of_the_store() {
+        use sedge_crdt::limits as store;
+        use sedge_mesh::limits as mesh;
+        assert_eq!(
+            mesh::COLLECTION_NAME_BYTES_MAX,
+            store::COLLECTION_NAME_BYTES_MAX
+        );
+        assert_eq!(mesh::DOCUMENT_ID_BYTES_MAX, store::DOCUMENT_ID_BYTES_MAX);
+        // A delta of one change, and the paths of the maps it needs, fit a payload.
+        const { assert!(store::CHUNK_BYTES_MAX < mesh::DELTA_BYTES_MAX / 2) };
+    }
 }
