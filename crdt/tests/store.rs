@@ -427,6 +427,22 @@ async fn observers_see_what_changes() {
     assert_eq!((update.deleted.len(), update.items.len()), (1, 1));
 }
 
+/// Goal: what is no document is refused in words that read well.
+#[test]
+fn what_is_no_document_is_named_by_its_type() {
+    let folder = tempfile::tempdir().unwrap();
+    let imported = open(folder.path(), 1)
+        .import("cars", &[Value::Int(7)])
+        .unwrap();
+    let [Imported::Rejected(error)] = &imported[..] else {
+        panic!("{imported:?}");
+    };
+    assert_eq!(
+        error.to_string(),
+        "the document can't be stored: it is of type int, not a map"
+    );
+}
+
 /// Goal: a change with a wrong checksum is refused, and a collection that only refused documents named comes to nothing,
 /// so its number can't be given twice.
 #[test]

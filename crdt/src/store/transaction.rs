@@ -85,8 +85,10 @@ impl Transaction<'_> {
         value: &Value,
     ) -> Result<bool, StoreError> {
         let Value::Map(fields) = value else {
-            let kind = value.type_name();
-            return Err(StoreError::Document(format!("it is a {kind}, not a map")));
+            return Err(StoreError::Document(format!(
+                "it is of type {}, not a map",
+                value.type_name()
+            )));
         };
         check_value(value, 0)?;
         let mut fields = fields.clone();
