@@ -10,6 +10,7 @@ mod aggregate;
 mod ast;
 mod collect;
 mod compare;
+mod constants;
 mod error;
 mod eval;
 mod expression;

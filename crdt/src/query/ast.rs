@@ -1,6 +1,7 @@
 //! What an expression is after parsing: our own tree, small enough to evaluate and compare directly.
 
 use super::Params;
+use super::constants::Constants;
 use super::error::{Position, QueryError, did_you_mean};
 use super::functions::Function;
 use crate::value::Value;
@@ -46,6 +47,12 @@ pub(super) enum ExprKind {
     In {
         operand: Box<Expr>,
         list: Box<Expr>,
+        negated: bool,
+    },
+    /// IN with many constants; what binding makes of it.
+    InConstants {
+        operand: Box<Expr>,
+        constants: Arc<Constants>,
         negated: bool,
     },
     Between {
@@ -162,7 +169,7 @@ impl Expr {
                 outcome = child.bind(params, used);
             }
         });
-        outcome
+        outcome.map(|()| self.kind.gather_constants())
     }
 }
 
@@ -175,7 +182,10 @@ macro_rules! visit_children {
             | ExprKind::Path(_)
             | ExprKind::Aggregate(_)
             | ExprKind::GroupKey(_) => {}
-            ExprKind::Not(operand) | ExprKind::Negate(operand) | ExprKind::Is { operand, .. } => {
+            ExprKind::Not(operand)
+            | ExprKind::Negate(operand)
+            | ExprKind::Is { operand, .. }
+            | ExprKind::InConstants { operand, .. } => {
                 $visit(operand);
             }
             ExprKind::Compare(_, left, right)
@@ -223,6 +233,24 @@ macro_rules! visit_children {
 }
 
 impl ExprKind {
+    /// Makes a long list of constants behind IN one that is looked up, not walked, for every document.
+    fn gather_constants(&mut self) {
+        if let ExprKind::In {
+            operand,
+            list,
+            negated,
+        } = self
+            && let Some(constants) = Constants::of(list)
+        {
+            let nothing = Expr::new(ExprKind::List(Vec::new()), operand.at);
+            *self = ExprKind::InConstants {
+                operand: Box::new(std::mem::replace(operand, nothing)),
+                constants: Arc::new(constants),
+                negated: *negated,
+            };
+        }
+    }
+
     pub(super) fn for_each_child<'a>(&'a self, visit: &mut dyn FnMut(&'a Expr)) {
         visit_children!(self, visit, iter);
     }

@@ -128,6 +128,7 @@ impl Expr {
             | ExprKind::Compare(..)
             | ExprKind::Is { .. }
             | ExprKind::In { .. }
+            | ExprKind::InConstants { .. }
             | ExprKind::Between { .. }
             | ExprKind::Like { .. } => Some(Cow::Owned(
                 self.truth(scope)?.map_or(Value::Null, Value::Bool),
@@ -161,6 +162,13 @@ impl Expr {
                 list,
                 negated,
             } => is_in(operand, list, scope)?.map(|found| found != *negated),
+            ExprKind::InConstants {
+                operand,
+                constants,
+                negated,
+            } => constants
+                .contain(&*operand.or_null(scope)?)
+                .map(|found| found != *negated),
             ExprKind::Between {
                 operand,
                 low,

@@ -23,3 +23,6 @@ pub const ROUND_DIGITS_MAX: i64 = 15;
 
 /// Characters of a statement's text that an error message repeats.
 pub const EXCERPT_CHARS_MAX: usize = 40;
+
+/// Constants behind IN that are walked for every document; more are sorted and looked up.
+pub const IN_WALKED_MAX: usize = 15;

@@ -2,7 +2,9 @@
 
 use super::{bound, json, params, rows, select};
 use crate::query::Statement;
-use crate::value::Value;
+use crate::query::compare::equal;
+use crate::value::{Value, arbitrary};
+use proptest::prelude::*;
 use std::cell::Cell;
 
 const CARS: &str = r#"[
@@ -298,4 +300,40 @@ fn a_filter_knows_the_one_id_it_means() {
     };
     assert_eq!(query.filter().document_id(), Some(&json(r#"{"k":1}"#)));
     assert!(select("SELECT * FROM c").filter().is_everything());
+}
+
+proptest! {
+    /// Goal: IN with many constants, which are looked up, answers what comparing with each would: also for
+    /// null, mixed types, 1 and 1.0.
+    #[test]
+    fn looking_up_constants_is_walking_them(
+        members in prop::collection::vec(prop_oneof![
+            Just(Value::Null), (0..8i64).prop_map(Value::Int), (0..8i32).prop_map(|n| Value::Float(f64::from(n) / 2.0)),
+            "[a-c]{1,2}".prop_map(Value::String), arbitrary::value(),
+        ], 16..40),
+        document in prop_oneof![
+            arbitrary::value(), (0..8i64).prop_map(Value::Int), "[a-c]{1,2}".prop_map(Value::String)
+        ],
+    ) {
+        let document = Value::Map([("x".to_owned(), document)].into());
+        let mut found = Some(false);
+        for member in &members {
+            match equal(&document.get("x").cloned().unwrap_or(Value::Null), member) {
+                Some(true) => found = Some(true),
+                None if found == Some(false) => found = None,
+                _ => {}
+            }
+        }
+        let truth = |truth: Option<bool>| truth.map_or(Value::Null, Value::Bool);
+        let params = crate::query::Params::from([("a".to_owned(), Value::List(members))]);
+        for list in [":a", "(:a)"] {
+            let text = format!("SELECT x IN {list} AS found, x NOT IN {list} AS other FROM c");
+            let Ok(Statement::Select(query)) = Statement::parse(&text).and_then(|query| query.bind(&params)) else {
+                panic!("the statement binds");
+            };
+            let row = query.project(&document).unwrap();
+            prop_assert_eq!(row.get("found"), Some(&truth(found)));
+            prop_assert_eq!(row.get("other"), Some(&truth(found.map(|found| !found))));
+        }
+    }
 }
