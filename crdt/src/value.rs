@@ -60,6 +60,20 @@ impl Value {
         }
     }
 
+    /// About how much memory the value takes, in bytes: itself, and what it points to.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let below = match self {
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => 0,
+            Value::String(text) => text.len(),
+            Value::List(items) => items.iter().map(Value::held_bytes).sum(),
+            Value::Map(members) => members
+                .iter()
+                .map(|(key, member)| size_of::<String>() + key.len() + member.held_bytes())
+                .sum(),
+        };
+        size_of::<Value>() + below
+    }
+
     /// The type's name as error messages and documentation spell it.
     pub fn type_name(&self) -> &'static str {
         match self {

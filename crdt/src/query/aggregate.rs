@@ -5,7 +5,7 @@ use super::ast::Expr;
 use super::compare::{self, Ranked};
 use super::error::{Position, QueryError};
 use super::eval::Scope;
-use super::limits::ROWS_HELD_MAX;
+use super::held::Held;
 use crate::value::Value;
 use std::collections::BTreeSet;
 
@@ -79,7 +79,7 @@ impl<'a> Accumulator<'a> {
     }
 
     /// Takes one document of the group into account.
-    pub(super) fn add(&mut self, scope: Scope<'_>) -> Result<(), QueryError> {
+    pub(super) fn add(&mut self, scope: Scope<'_>, held: &Held) -> Result<(), QueryError> {
         let Some(argument) = &self.call.argument else {
             self.count += 1;
             return Ok(());
@@ -92,11 +92,7 @@ impl<'a> Accumulator<'a> {
             if !self.seen.insert(Ranked(Some(value.clone().into_owned()))) {
                 return Ok(());
             }
-            if self.seen.len() > ROWS_HELD_MAX {
-                return Err(self.call.at.error(format!(
-                    "more than {ROWS_HELD_MAX} distinct values; narrow the query with WHERE"
-                )));
-            }
+            held.add(value.held_bytes())?;
         }
         match self.call.function {
             AggregateFunction::Count => self.count += 1,
@@ -121,6 +117,8 @@ impl<'a> Accumulator<'a> {
                     }
                 });
                 if wins {
+                    held.release(self.extreme.as_ref().map_or(0, Value::held_bytes));
+                    held.add(value.held_bytes())?;
                     self.extreme = Some(value.into_owned());
                 }
             }

@@ -2,7 +2,7 @@
 
 use super::compare::{Ranked, total_with_missing};
 use super::error::QueryError;
-use super::limits::ROWS_HELD_MAX;
+use super::held::{Held, held_bytes};
 use crate::value::Value;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -14,25 +14,28 @@ pub(super) type Keys = Vec<Option<Value>>;
 const SLACK_ROWS: usize = 1024;
 
 /// Gathers rows until the answer is complete.
-pub(super) struct Collector {
+pub(super) struct Collector<'a> {
+    held: &'a Held,
     distinct: Option<BTreeSet<Ranked>>,
     /// For each sort key whether it descends. Empty: rows stay as they come.
     descending: Vec<bool>,
-    limit: Option<usize>,
+    limit: usize,
     offset: usize,
     rows: Vec<(Keys, Value)>,
     /// Rows passed over for OFFSET; only where rows stay as they come.
     passed: usize,
 }
 
-impl Collector {
+impl<'a> Collector<'a> {
     pub(super) fn new(
+        held: &'a Held,
         distinct: bool,
         descending: Vec<bool>,
-        limit: Option<usize>,
+        limit: usize,
         offset: usize,
     ) -> Self {
         Collector {
+            held,
             distinct: distinct.then(BTreeSet::new),
             descending,
             limit,
@@ -44,11 +47,7 @@ impl Collector {
 
     /// Whether no further row can change the answer.
     pub(super) fn is_full(&self) -> bool {
-        match self.limit {
-            Some(0) => true,
-            Some(limit) => self.descending.is_empty() && self.rows.len() >= limit,
-            None => false,
-        }
+        self.limit == 0 || (self.descending.is_empty() && self.rows.len() >= self.limit)
     }
 
     pub(super) fn push(&mut self, row: Value, keys: Keys) -> Result<(), QueryError> {
@@ -56,7 +55,7 @@ impl Collector {
             if !seen.insert(Ranked(Some(row.clone()))) {
                 return Ok(());
             }
-            check_held(seen.len())?;
+            self.held.add(row.held_bytes())?;
         }
         if self.descending.is_empty() && self.passed < self.offset {
             self.passed += 1;
@@ -65,25 +64,39 @@ impl Collector {
         if self.is_full() {
             return Ok(());
         }
-        self.rows.push((keys, row));
-        if !self.descending.is_empty()
-            && self.rows.len() >= self.wanted().saturating_mul(2).max(SLACK_ROWS)
-        {
-            self.sort();
-            self.rows.truncate(self.wanted());
+        let bytes = row_bytes(&keys, &row);
+        if self.is_to_cut(bytes) {
+            self.cut();
         }
-        check_held(self.rows.len())
+        self.held.add(bytes)?;
+        self.rows.push((keys, row));
+        Ok(())
+    }
+
+    /// Whether the surplus is to go before a row of so many bytes comes: there is much of it, or no room for the row.
+    fn is_to_cut(&self, bytes: usize) -> bool {
+        let (rows, wanted) = (self.rows.len(), self.wanted());
+        let is_much = rows >= wanted.saturating_mul(2).max(SLACK_ROWS);
+        !self.descending.is_empty() && rows > wanted && (is_much || !self.held.has_room(bytes))
+    }
+
+    /// Keeps the best rows only.
+    fn cut(&mut self) {
+        self.sort();
+        let kept = self.wanted().min(self.rows.len());
+        for (keys, row) in self.rows.drain(kept..) {
+            self.held.release(row_bytes(&keys, &row));
+        }
     }
 
     /// The answer.
     pub(super) fn finish(mut self) -> Vec<Value> {
-        if self.limit == Some(0) {
+        if self.limit == 0 {
             return Vec::new();
         }
         let mut skipped = 0;
         if !self.descending.is_empty() {
-            self.sort();
-            self.rows.truncate(self.wanted());
+            self.cut();
             skipped = self.offset;
         }
         let rows = self.rows.into_iter().skip(skipped);
@@ -92,8 +105,7 @@ impl Collector {
 
     /// Rows that can be in the sorted answer, those OFFSET passes over included.
     fn wanted(&self) -> usize {
-        self.limit
-            .map_or(usize::MAX, |limit| limit.saturating_add(self.offset))
+        self.limit.saturating_add(self.offset)
     }
 
     /// Stable, so that rows of equal keys stay as they came, also across several calls.
@@ -111,11 +123,6 @@ impl Collector {
     }
 }
 
-fn check_held(rows: usize) -> Result<(), QueryError> {
-    if rows <= ROWS_HELD_MAX {
-        return Ok(());
-    }
-    Err(QueryError::without_place(format!(
-        "the answer has more than {ROWS_HELD_MAX} rows; ask for it in pages with LIMIT, or narrow it with WHERE"
-    )))
+fn row_bytes(keys: &Keys, row: &Value) -> usize {
+    held_bytes(keys) + row.held_bytes()
 }

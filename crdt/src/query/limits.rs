@@ -12,8 +12,15 @@ pub const KEYS_MAX: usize = 16;
 /// Different aggregates in one SELECT. Each keeps its state for every group.
 pub const AGGREGATES_MAX: usize = 64;
 
-/// Rows, groups or distinct values one SELECT holds in memory. A larger answer is asked for in pages.
-pub const ROWS_HELD_MAX: usize = 1_000_000;
+/// Memory that the rows, sort keys, groups and distinct values of one SELECT take, in bytes, as estimated by
+/// `Value::held_bytes`: a Pi runs several statements at once.
+pub const HELD_BYTES_MAX: usize = 64 << 20;
+
+/// Rows of one answer. More are asked for in pages, or exported.
+pub const PAGE_ROWS_MAX: usize = 10_000;
+
+/// Constants behind IN that are walked for every document; more are sorted and looked up.
+pub const IN_WALKED_MAX: usize = 15;
 
 /// Bytes of a LIKE pattern. Matching takes at most (bytes of the text) × (bytes of the pattern) steps.
 pub const LIKE_PATTERN_BYTES_MAX: usize = 4 * 1024;
@@ -23,6 +30,3 @@ pub const ROUND_DIGITS_MAX: i64 = 15;
 
 /// Characters of a statement's text that an error message repeats.
 pub const EXCERPT_CHARS_MAX: usize = 40;
-
-/// Constants behind IN that are walked for every document; more are sorted and looked up.
-pub const IN_WALKED_MAX: usize = 15;

@@ -7,9 +7,11 @@ use super::compare::Ranked;
 use super::error::{Position, QueryError};
 use super::eval::Scope;
 use super::filter::Filter;
-use super::limits::ROWS_HELD_MAX;
+use super::held::{Held, held_bytes};
+use super::limits::PAGE_ROWS_MAX;
 use crate::value::Value;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// A SELECT statement.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +24,15 @@ pub struct Select {
     pub(super) order: Vec<SortKey>,
     pub(super) limit: Option<Expr>,
     pub(super) offset: Option<Expr>,
+}
+
+/// The rows of one answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// At most [`PAGE_ROWS_MAX`] rows.
+    pub rows: Vec<Value>,
+    /// Whether the statement asks for rows beyond these, and there are some.
+    pub has_more: bool,
 }
 
 /// What a row consists of.
@@ -106,21 +117,46 @@ impl Select {
     /// rows are held. Without ORDER BY, rows come in the order of the documents, groups in the order of their keys.
     ///
     /// # Errors
-    /// Evaluation failed, a parameter has no value, or the answer would be too large to hold.
+    /// Evaluation failed, a parameter has no value, or more would have to be held than
+    /// [`HELD_BYTES_MAX`](crate::query::limits::HELD_BYTES_MAX).
     pub fn rows(
         &self,
         documents: impl IntoIterator<Item = Value>,
     ) -> Result<Vec<Value>, QueryError> {
+        self.collect(documents, usize::MAX)
+    }
+
+    /// The first [`PAGE_ROWS_MAX`] of the [`rows`](Self::rows), and whether there are more. No more than these are held
+    /// at once, twice as many where they are sorted.
+    ///
+    /// # Errors
+    /// As [`rows`](Self::rows).
+    pub fn page(&self, documents: impl IntoIterator<Item = Value>) -> Result<Page, QueryError> {
+        // One row more than the page holds tells whether there are more.
+        let mut rows = self.collect(documents, PAGE_ROWS_MAX + 1)?;
+        let has_more = rows.len() > PAGE_ROWS_MAX;
+        rows.truncate(PAGE_ROWS_MAX);
+        Ok(Page { rows, has_more })
+    }
+
+    fn collect(
+        &self,
+        documents: impl IntoIterator<Item = Value>,
+        rows_max: usize,
+    ) -> Result<Vec<Value>, QueryError> {
+        let held = Held::default();
+        let limit = count(self.limit.as_ref())?.unwrap_or(usize::MAX);
         let mut answer = Collector::new(
+            &held,
             self.distinct,
             self.order.iter().map(|key| key.descending).collect(),
-            count(self.limit.as_ref())?,
+            limit.min(rows_max),
             count(self.offset.as_ref())?.unwrap_or(0),
         );
         let mut documents = documents.into_iter();
         if let Some(grouping) = &self.grouping {
             if !answer.is_full() {
-                self.group(grouping, documents, &mut answer)?;
+                self.group(grouping, documents, &held, &mut answer)?;
             }
             return Ok(answer.finish());
         }
@@ -151,7 +187,8 @@ impl Select {
         &self,
         grouping: &Grouping,
         documents: impl Iterator<Item = Value>,
-        answer: &mut Collector,
+        held: &Held,
+        answer: &mut Collector<'_>,
     ) -> Result<(), QueryError> {
         let fresh = || grouping.aggregates.iter().map(Accumulator::new).collect();
         let mut groups: BTreeMap<Vec<Ranked>, Vec<Accumulator<'_>>> = BTreeMap::new();
@@ -168,13 +205,16 @@ impl Select {
                 .iter()
                 .map(|key| Ok(Ranked(key.value(scope)?.map(|value| value.into_owned()))))
                 .collect::<Result<Vec<_>, QueryError>>()?;
-            for accumulator in groups.entry(keys).or_insert_with(fresh) {
-                accumulator.add(scope)?;
-            }
-            if groups.len() > ROWS_HELD_MAX {
-                return Err(QueryError::without_place(format!(
-                    "GROUP BY makes more than {ROWS_HELD_MAX} groups; narrow the query with WHERE"
-                )));
+            let accumulators = match groups.entry(keys) {
+                Entry::Occupied(group) => group.into_mut(),
+                Entry::Vacant(group) => {
+                    let keys = held_bytes(group.key().iter().map(|key| &key.0));
+                    held.add(keys + size_of::<Accumulator<'_>>() * grouping.aggregates.len())?;
+                    group.insert(fresh())
+                }
+            };
+            for accumulator in accumulators {
+                accumulator.add(scope, held)?;
             }
         }
         let Columns::Named(columns) = &self.columns else {

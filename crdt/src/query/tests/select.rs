@@ -3,6 +3,7 @@
 use super::{bound, json, params, rows, select};
 use crate::query::Statement;
 use crate::query::compare::equal;
+use crate::query::limits::PAGE_ROWS_MAX;
 use crate::value::{Value, arbitrary};
 use proptest::prelude::*;
 use std::cell::Cell;
@@ -300,6 +301,108 @@ fn a_filter_knows_the_one_id_it_means() {
     };
     assert_eq!(query.filter().document_id(), Some(&json(r#"{"k":1}"#)));
     assert!(select("SELECT * FROM c").filter().is_everything());
+}
+
+/// Goal: an answer is cut at the page's rows and says so, whether it is sorted or not; one that just fits is whole.
+#[test]
+fn a_page_holds_so_many_rows_and_tells_of_more() {
+    let documents = |count: usize| {
+        (0..count).map(|n| Value::Map([("n".to_owned(), Value::Int(n as i64))].into()))
+    };
+    for (text, count, rows, has_more) in [
+        ("SELECT * FROM c", PAGE_ROWS_MAX, PAGE_ROWS_MAX, false),
+        ("SELECT * FROM c", PAGE_ROWS_MAX + 1, PAGE_ROWS_MAX, true),
+        (
+            "SELECT * FROM c ORDER BY n DESC",
+            PAGE_ROWS_MAX * 3,
+            PAGE_ROWS_MAX,
+            true,
+        ),
+        (
+            "SELECT n FROM c GROUP BY n",
+            PAGE_ROWS_MAX + 1,
+            PAGE_ROWS_MAX,
+            true,
+        ),
+        (
+            "SELECT * FROM c LIMIT 10000",
+            PAGE_ROWS_MAX * 2,
+            PAGE_ROWS_MAX,
+            false,
+        ),
+        (
+            "SELECT * FROM c LIMIT 10001",
+            PAGE_ROWS_MAX * 2,
+            PAGE_ROWS_MAX,
+            true,
+        ),
+        (
+            "SELECT * FROM c LIMIT 10000 OFFSET 10000",
+            PAGE_ROWS_MAX + 5,
+            5,
+            false,
+        ),
+    ] {
+        let page = select(text).page(documents(count)).unwrap();
+        assert_eq!((page.rows.len(), page.has_more), (rows, has_more), "{text}");
+    }
+    let page = select("SELECT * FROM c ORDER BY n DESC")
+        .page(documents(30_000))
+        .unwrap();
+    assert_eq!(page.rows[0].to_string(), r#"{"n":29999}"#);
+}
+
+/// Goal: whatever a statement has to hold is bounded in bytes; what it passes by, and what it lets go, is not counted.
+#[test]
+fn what_a_statement_holds_is_bounded() {
+    let documents = || {
+        (0..200).map(|n| {
+            let text = format!("{n:03}{}", "x".repeat(1 << 20));
+            Value::Map(
+                [
+                    ("n".to_owned(), Value::Int(n)),
+                    ("text".to_owned(), Value::String(text)),
+                ]
+                .into(),
+            )
+        })
+    };
+    for text in [
+        "SELECT * FROM c",
+        "SELECT text FROM c ORDER BY n",
+        "SELECT n FROM c ORDER BY text LIMIT 150",
+        "SELECT DISTINCT text FROM c",
+        "SELECT text FROM c GROUP BY text",
+        "SELECT n, MAX(text) FROM c GROUP BY n",
+        "SELECT COUNT(DISTINCT text) FROM c",
+    ] {
+        let error = select(text).page(documents()).unwrap_err().to_string();
+        assert!(
+            error.contains("more than 64 MiB of memory"),
+            "{text}: {error}"
+        );
+    }
+    for (text, rows) in [
+        ("SELECT n FROM c ORDER BY n", 200),
+        ("SELECT * FROM c LIMIT 10 OFFSET 150", 10),
+        ("SELECT MAX(text) AS m FROM c", 1),
+        ("SELECT text FROM c WHERE n = 7", 1),
+    ] {
+        assert_eq!(
+            select(text).page(documents()).unwrap().rows.len(),
+            rows,
+            "{text}"
+        );
+    }
+    // Few are wanted, so few are held, however many pass.
+    let many = (0..2_000i64).map(|n| {
+        let text = format!("{n:05}{}", "x".repeat(100_000));
+        Value::Map([("text".to_owned(), Value::String(text))].into())
+    });
+    let top = select("SELECT text FROM c ORDER BY text DESC LIMIT 3 OFFSET 2")
+        .page(many)
+        .unwrap();
+    assert!(top.rows[0].to_string().contains("01997x"));
 }
 
 proptest! {
