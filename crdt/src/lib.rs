@@ -17,7 +17,8 @@ pub use id::{DocumentId, IdError};
 pub use random::{RandomError, random};
 #[cfg(feature = "rocksdb")]
 pub use store::{
-    Arrival, Arrived, CollectionStatus, Commit, Committed, DeltaPart, Digest, Feed, FeedEntry,
-    FeedLimits, FeedPage, Imported, Observation, Origin, Outcome, Store, StoreError, Update,
+    Arrival, Arrived, CollectionStatus, Commit, Committed, Deadline, DeltaPart, Digest, Feed,
+    FeedEntry, FeedLimits, FeedPage, Imported, Observation, Origin, Outcome, Store, StoreError,
+    Update,
 };
 pub use value::{DEPTH_MAX, DecodeError, JsonError, Value, parse_json};

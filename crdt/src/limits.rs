@@ -42,5 +42,20 @@ pub const BIRTHS_MAX: usize = 256;
 /// Change chunks a document's record may collect behind its snapshot before a write compacts it.
 pub const TAIL_CHUNKS_MAX: usize = 32;
 
-/// Commits that a slow observer may lag behind before it has to start over from the current state.
+/// Commits that a subscriber may lag behind before it misses some; the feed tells it what they changed.
 pub const COMMITS_QUEUED_MAX: usize = 1_024;
+
+/// Longest that a statement works, in seconds: one that takes longer is a mistake, and holds up others on a Pi.
+pub const STATEMENT_SECONDS_MAX: u64 = 30;
+
+/// Live queries of one store: each is told of every commit before the writer goes on.
+pub const OBSERVERS_MAX: usize = 256;
+
+/// Changed documents that wait for a slow observer, and the bytes of their values; with more it starts over from the
+/// current state.
+pub const OBSERVER_DOCUMENTS_MAX: usize = 1_024;
+/// See [`OBSERVER_DOCUMENTS_MAX`].
+pub const OBSERVER_BYTES_MAX: usize = 4 << 20;
+
+/// Rows that a live query shows, in bytes of their binary form: it keeps them to tell what changes.
+pub const OBSERVED_BYTES_MAX: usize = 32 << 20;

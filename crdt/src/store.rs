@@ -8,6 +8,7 @@
 mod catalog;
 mod commit;
 mod database;
+mod deadline;
 mod entry;
 mod error;
 mod execute;
@@ -21,6 +22,7 @@ use crate::limits::COMMITS_QUEUED_MAX;
 use automerge::ActorId;
 use catalog::Catalog;
 use database::Database;
+use observe::Observers;
 use sedge_identity::{AppId, PublicKey};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +31,7 @@ use tokio::sync::broadcast;
 
 pub use catalog::{CollectionStatus, Digest};
 pub use commit::{Commit, Committed, Origin};
+pub use deadline::Deadline;
 pub use error::StoreError;
 pub use execute::{Imported, Outcome};
 pub use observe::{Observation, Update};
@@ -49,6 +52,7 @@ struct Inner {
     /// The newest committed sequence, for readers.
     sequence: AtomicU64,
     commits: broadcast::Sender<Arc<Commit>>,
+    observers: Observers,
 }
 
 /// What only the one writer may look at and advance.
@@ -77,6 +81,7 @@ impl Store {
             writer: Mutex::new(Writer { sequence, time_ms }),
             sequence: AtomicU64::new(sequence),
             commits,
+            observers: Observers::default(),
             database,
         })))
     }
@@ -111,6 +116,7 @@ impl Inner {
         *current = Arc::new(catalog);
         drop(current);
         self.sequence.store(commit.sequence, Ordering::Release);
+        self.observers.tell(&commit);
         if self.commits.send(Arc::new(commit)).is_err() {
             tracing::trace!("nobody subscribes to commits");
         }

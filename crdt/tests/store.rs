@@ -5,12 +5,14 @@
 use automerge::legacy::{Key, ObjectId, Op, OpId, OpType};
 use automerge::{ActorId, Change, ChangeHash, ExpandedChange};
 use sedge_crdt::query::Params;
+use sedge_crdt::query::limits::PAGE_ROWS_MAX;
 use sedge_crdt::{
-    Arrival, Arrived, DEPTH_MAX, Digest, DocumentId, FeedLimits, Imported, Store, StoreError,
-    Value, parse_json,
+    Arrival, Arrived, DEPTH_MAX, Deadline, Digest, DocumentId, FeedLimits, Imported, Store,
+    StoreError, Value, parse_json,
 };
 use sedge_identity::{AppId, DeviceKey};
 use std::path::Path;
+use std::time::Duration;
 
 fn open(path: &Path, device: u8) -> Store {
     try_open(path, "demo", device).unwrap()
@@ -413,18 +415,76 @@ async fn observers_see_what_changes() {
     let mut sorted = a
         .observe("SELECT n FROM cars ORDER BY n DESC LIMIT 1", &none)
         .unwrap();
-    assert_eq!(plain.next().await.unwrap().unwrap().inserted.len(), 1);
-    assert_eq!(sorted.next().await.unwrap().unwrap().items.len(), 1);
+    assert_eq!(plain.next().await.unwrap().items.unwrap().len(), 1);
+    assert_eq!(sorted.next().await.unwrap().items.unwrap().len(), 1);
     insert(&b, r#"{"_id":"y","n":9}"#);
     replicate(&b, &a);
-    let update = plain.next().await.unwrap().unwrap();
-    assert_eq!((update.inserted.len(), update.items.len()), (1, 2));
-    let top = sorted.next().await.unwrap().unwrap();
-    assert_eq!(top.items[0].to_string(), r#"{"n":9}"#);
+    let update = plain.next().await.unwrap();
+    assert_eq!((update.inserted.len(), update.items), (1, None));
+    let top = sorted.next().await.unwrap();
+    assert_eq!(top.inserted[0].to_string(), r#"{"n":9}"#);
+    assert_eq!(top.deleted[0].to_string(), r#"{"n":1}"#);
     a.execute("UPDATE cars SET n = 0 WHERE _id = 'x'", &none)
         .unwrap();
-    let update = plain.next().await.unwrap().unwrap();
-    assert_eq!((update.deleted.len(), update.items.len()), (1, 1));
+    assert_eq!(plain.next().await.unwrap().deleted.len(), 1);
+}
+
+fn many(count: usize) -> Vec<Value> {
+    let document = |n| parse_json(&format!(r#"{{"_id":"{n:05}","n":{n}}}"#)).unwrap();
+    (0..count).map(document).collect()
+}
+
+/// Goal: an answer never has more rows than a page, says so, and the other pages can be asked for.
+#[test]
+fn a_long_answer_is_a_page_with_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1);
+    store.import("cars", &many(PAGE_ROWS_MAX + 1)).unwrap();
+    let none = Params::new();
+    let first = store.execute("SELECT * FROM cars", &none).unwrap();
+    assert_eq!(first.items.len(), PAGE_ROWS_MAX);
+    assert!(first.warnings[0].contains("first 10000 rows"), "{first:?}");
+    let rest = store.execute("SELECT n FROM cars OFFSET 10000", &none);
+    let rest = rest.unwrap();
+    assert_eq!(rest.items[0].to_string(), r#"{"n":10000}"#);
+    assert!(rest.warnings.is_empty());
+}
+
+/// Goal: a call past its deadline, or for which nobody waits any more, ends in an error and has changed nothing, also in
+/// the midst of its work.
+#[test]
+fn a_call_ends_with_its_deadline() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1);
+    store.import("cars", &many(2_000)).unwrap();
+    let before = (store.collections(), store.transaction_id());
+    let (none, past) = (Params::new(), Deadline::after(Duration::ZERO));
+    for statement in [
+        "SELECT COUNT(*) FROM cars",
+        "SELECT * FROM cars ORDER BY n LIMIT 1",
+        "INSERT INTO cars DOCUMENTS ({'_id': 'new'})",
+        "UPDATE cars SET n = 0",
+        "UPDATE cars SET n = 0 WHERE _id = '00007'",
+        "DELETE FROM cars",
+    ] {
+        let ended = store.execute_within(&past, statement, &none);
+        assert!(
+            matches!(ended, Err(StoreError::TimedOut { .. })),
+            "{statement}"
+        );
+    }
+    let imported = store.import_within(&past, "cars", &many(2_001));
+    assert!(matches!(imported, Err(StoreError::TimedOut { .. })));
+    let deadline = Deadline::default();
+    let cancelling = deadline.clone();
+    let cancelled = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(20));
+        cancelling.cancel();
+    });
+    let ended = store.execute_within(&deadline, "UPDATE cars SET n = n + 1, m = 'more'", &none);
+    assert!(matches!(ended, Err(StoreError::Cancelled)), "{ended:?}");
+    cancelled.join().unwrap();
+    assert_eq!((store.collections(), store.transaction_id()), before);
 }
 
 /// Goal: what is no document is refused in words that read well.

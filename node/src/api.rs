@@ -8,6 +8,9 @@ mod routes;
 mod server;
 pub mod wire;
 
+#[cfg(test)]
+mod tests;
+
 pub use client::{Client, ClientError, Observed};
 pub(crate) use routes::imported_response;
 pub use server::{Server, ServerError};

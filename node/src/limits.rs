@@ -9,8 +9,18 @@ pub(crate) const BODY_BYTES_MAX: usize = 1 << 20;
 /// Largest body of an import request, in bytes: one document of the largest size, or many small ones.
 pub(crate) const IMPORT_BODY_BYTES_MAX: usize = 16 << 20;
 
+/// Longest that the head of a request may take to arrive, and that a connection may be idle, in seconds.
+pub(crate) const HEADER_SECONDS_MAX: u64 = 10;
+
+/// Longest that the body of a request may take to arrive, then its statement, and that the reader of an export may
+/// pause, in seconds.
+pub(crate) const REQUEST_SECONDS_MAX: u64 = 30;
+
+/// Connections that the API serves at once; more wait. Each live query keeps one, and the others must not lack any.
+pub(crate) const API_CONNECTIONS_MAX: usize = 2 * sedge_crdt::limits::OBSERVERS_MAX;
+
 /// Longest that a client waits for an answer of the daemon, in seconds; observers wait for ever.
-pub(crate) const REQUEST_SECONDS_MAX: u64 = 120;
+pub(crate) const ANSWER_SECONDS_MAX: u64 = 120;
 
 /// Bytes of lines after which an export sends a piece.
 pub(crate) const EXPORT_PIECE_BYTES: usize = 64 << 10;

@@ -1,12 +1,19 @@
 //! The store as async code sees it: calls that may touch the disk run on the blocking pool, a bounded number at once.
 
 use crate::error::NodeError;
-use crate::limits::STORE_CALLS_MAX;
-use futures::{Stream, stream};
+use crate::limits::{EXPORT_PIECE_BYTES, EXPORT_PIECES_QUEUED_MAX, STORE_CALLS_MAX};
+use bytes::Bytes;
+use futures::{Stream, StreamExt, stream};
 use sedge_crdt::query::Params;
-use sedge_crdt::{CollectionStatus, Imported, Outcome, Store, StoreError, Update, Value};
+use sedge_crdt::{
+    CollectionStatus, Deadline, Imported, Observation, Outcome, Store, StoreError, Update, Value,
+};
 use std::sync::Arc;
-use tokio::sync::Semaphore;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::task::JoinError;
+use tokio_stream::wrappers::ReceiverStream;
 
 /// A handle on a node's store. Cheap to clone.
 #[derive(Clone)]
@@ -23,44 +30,117 @@ impl StoreHandle {
         }
     }
 
-    /// Runs one statement. A write is durable on return, and on its way to the peers.
+    /// Runs one statement, within [`STATEMENT_SECONDS_MAX`](sedge_crdt::limits::STATEMENT_SECONDS_MAX). A write is durable on return, and on its way to the peers.
+    /// Of a SELECT's rows no more are given than fit a page, with a warning if there are more. Dropping the future stops
+    /// the statement, unless it is being committed.
     ///
     /// # Errors
-    /// The statement is wrong, a document can't be stored, or the database fails.
+    /// The statement is wrong or takes too long, a document can't be stored, or the database fails.
     pub async fn execute(&self, statement: &str, params: Params) -> Result<Outcome, NodeError> {
-        let statement = statement.to_owned();
-        self.call(move |store| store.execute(&statement, &params))
+        self.execute_within(Deadline::default(), statement, params)
             .await
+    }
+
+    pub(crate) async fn execute_within(
+        &self,
+        deadline: Deadline,
+        statement: &str,
+        params: Params,
+    ) -> Result<Outcome, NodeError> {
+        let statement = statement.to_owned();
+        self.call(deadline, move |store, deadline| {
+            store.execute_within(deadline, &statement, &params)
+        })
+        .await
     }
 
     /// Gives each document its imported value; one answer each, in order. Durable on return.
     ///
     /// # Errors
-    /// The collection can't be written, or the database fails.
+    /// The collection can't be written, it takes too long, or the database fails: then nothing was imported.
     pub async fn import(
         &self,
         collection: &str,
         documents: Vec<Value>,
     ) -> Result<Vec<Imported>, NodeError> {
-        let collection = collection.to_owned();
-        self.call(move |store| store.import(&collection, &documents))
+        self.import_within(Deadline::default(), collection, documents)
             .await
     }
 
-    /// A live query: the first result, then the whole result and what changed each time it changes.
+    pub(crate) async fn import_within(
+        &self,
+        deadline: Deadline,
+        collection: &str,
+        documents: Vec<Value>,
+    ) -> Result<Vec<Imported>, NodeError> {
+        let collection = collection.to_owned();
+        self.call(deadline, move |store, deadline| {
+            store.import_within(deadline, &collection, &documents)
+        })
+        .await
+    }
+
+    /// A live query: the whole first result, then what changed each time it changes. It never ends by itself; after an
+    /// error it goes on with the next change.
     ///
     /// # Errors
-    /// The statement is wrong or no SELECT.
+    /// The statement is wrong or no SELECT, or there are too many live queries.
     pub fn observe(
         &self,
         statement: &str,
         params: &Params,
     ) -> Result<impl Stream<Item = Result<Update, NodeError>> + Send + use<>, NodeError> {
-        let observation = self.store.observe(statement, params)?;
-        Ok(stream::unfold(observation, |mut observation| async move {
-            let update = observation.next().await?;
-            Some((update.map_err(NodeError::from), observation))
-        }))
+        Ok(updates(self.store.observe(statement, params)?))
+    }
+
+    /// As [`observe`](Self::observe), with the whole result in every update.
+    ///
+    /// # Errors
+    /// As [`observe`](Self::observe).
+    pub fn observe_with_items(
+        &self,
+        statement: &str,
+        params: &Params,
+    ) -> Result<impl Stream<Item = Result<Update, NodeError>> + Send + use<>, NodeError> {
+        Ok(updates(self.store.observe(statement, params)?.with_items()))
+    }
+
+    /// A collection as NDJSON in pieces of whole lines, by ascending id, as of now. It counts among the store's calls
+    /// while it lasts, and ends when the reader takes nothing for the time `stalled`.
+    ///
+    /// # Errors
+    /// There is no such collection, or the database fails. A failure later is the stream's last item.
+    pub(crate) async fn export(
+        &self,
+        collection: &str,
+        stalled: Duration,
+    ) -> Result<impl Stream<Item = Result<Bytes, StoreError>> + Send + use<>, NodeError> {
+        let (pieces, receiver) = mpsc::channel(EXPORT_PIECES_QUEUED_MAX);
+        let (opened, is_open) = oneshot::channel();
+        let collection = collection.to_owned();
+        let permit = self.permit(&Deadline::default()).await?;
+        let (store, runtime) = (self.store.clone(), Handle::current());
+        let exporting = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let documents = match store.documents(&collection) {
+                Ok(documents) => documents,
+                Err(error) => {
+                    opened.send(Err(error)).unwrap_or_default();
+                    return Ok(());
+                }
+            };
+            opened.send(Ok(())).unwrap_or_default(); // who has left takes no piece either
+            send_lines(documents, |piece| {
+                let sent = tokio::time::timeout(stalled, pieces.send(piece));
+                let sent = runtime.block_on(sent);
+                sent.is_ok_and(|sent| sent.is_ok())
+                    .then_some(())
+                    .ok_or(StoreError::TimedOut { limit: stalled })
+            })
+        });
+        is_open.await.map_err(|_| STOPPED)??;
+        let pieces = ReceiverStream::new(receiver).map(Ok);
+        Ok(pieces.chain(stream::once(exporting).filter_map(failure)))
     }
 
     /// What each collection holds.
@@ -79,17 +159,73 @@ impl StoreHandle {
 
     async fn call<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+        deadline: Deadline,
+        work: impl FnOnce(&Store, &Deadline) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, NodeError> {
-        let stopped = NodeError::Stopped("the store");
-        let Ok(permit) = Arc::clone(&self.calls).acquire_owned().await else {
-            return Err(stopped);
-        };
-        let store = self.store.clone();
+        let cancelling = CancelOnDrop(deadline);
+        let permit = self.permit(&cancelling.0).await?;
+        let (store, deadline) = (self.store.clone(), cancelling.0.clone());
         let done = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            work(&store)
+            deadline.check()?;
+            work(&store, &deadline)
         });
-        Ok(done.await.map_err(|_| stopped)??)
+        Ok(done.await.map_err(|_| STOPPED)??)
     }
+
+    /// Waits for a turn, no longer than the deadline allows.
+    async fn permit(&self, deadline: &Deadline) -> Result<OwnedSemaphorePermit, NodeError> {
+        let waiting = Arc::clone(&self.calls).acquire_owned();
+        match tokio::time::timeout(deadline.remaining(), waiting).await {
+            Ok(permit) => permit.map_err(|_| STOPPED),
+            Err(_) => Err(deadline.check().err().map_or(STOPPED, NodeError::from)),
+        }
+    }
+}
+
+const STOPPED: NodeError = NodeError::Stopped("the store");
+
+/// Stops a call when its future is dropped: nobody waits for the answer any more.
+struct CancelOnDrop(Deadline);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+fn updates(
+    observation: Observation,
+) -> impl Stream<Item = Result<Update, NodeError>> + Send + use<> {
+    stream::unfold(observation, |mut observation| async move {
+        let update = observation.next().await;
+        Some((update.map_err(NodeError::from), observation))
+    })
+}
+
+/// Sends documents in pieces of whole lines.
+fn send_lines(
+    documents: impl Iterator<Item = Result<Value, StoreError>>,
+    send: impl Fn(Bytes) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut piece = String::new();
+    for document in documents {
+        piece.push_str(&format!("{}\n", document?));
+        if piece.len() >= EXPORT_PIECE_BYTES {
+            send(std::mem::take(&mut piece).into())?;
+        }
+    }
+    send(piece.into())
+}
+
+/// The last item of an export that did not come to its end: without it a part would look like the whole.
+async fn failure(
+    exported: Result<Result<(), StoreError>, JoinError>,
+) -> Option<Result<Bytes, StoreError>> {
+    let error = match exported {
+        Ok(exported) => exported.err()?,
+        Err(_) => StoreError::Cancelled,
+    };
+    tracing::warn!(%error, "an export did not come to its end");
+    Some(Err(error))
 }

@@ -5,6 +5,7 @@ use super::schema::{
     CURSORS, DOCUMENTS, DocumentKey, DocumentState, FAMILIES, FORMAT, META, META_APP, META_CLOCK,
     META_DEVICE, META_FEED, META_FORMAT, META_INCARNATION, STATES, VALUES, read_u64,
 };
+use crate::id::DocumentId;
 use crate::random::random;
 use crate::value::Value;
 use rocksdb::{
@@ -114,13 +115,15 @@ impl Database {
 
     /// The newest sequence and the time of the newest own change in ms; zeros for a new store.
     pub(super) fn clock(&self) -> Result<(u64, i64), StoreError> {
-        let Some(bytes) = self.get(META, META_CLOCK)? else {
-            return Ok((0, 0));
-        };
-        let [sequence, time] = bytes.as_chunks::<8>().0 else {
-            return Err(damaged(META_CLOCK));
-        };
-        Ok((u64::from_le_bytes(*sequence), i64::from_le_bytes(*time)))
+        read_clock(self.get(META, META_CLOCK)?)
+    }
+
+    /// The store as it is now, whatever is written while it is read.
+    pub(super) fn snapshot(&self) -> Snapshot<'_> {
+        Snapshot {
+            database: self,
+            rocks: self.rocks.snapshot(),
+        }
     }
 
     pub(super) fn record(&self, key: &DocumentKey) -> Result<Option<Vec<u8>>, StoreError> {
@@ -149,16 +152,8 @@ impl Database {
         collection: u32,
     ) -> Result<impl Iterator<Item = Result<Value, StoreError>> + use<'_>, StoreError> {
         let prefix = collection.to_be_bytes();
-        let entries = self.entries_from(VALUES, &prefix)?;
-        let own = move |entry: &Result<Entry, StoreError>| match entry {
-            Ok((key, _)) => key.starts_with(&prefix),
-            Err(_) => true,
-        };
-        Ok(entries.take_while(own).map(|entry| {
-            let (key, value) = entry?;
-            let key = DocumentKey::read(&key).ok_or_else(|| damaged(&key))?;
-            decode(&key, &value)
-        }))
+        let entries = values_of(prefix, self.entries_from(VALUES, &prefix)?);
+        Ok(entries.map(|entry| entry.map(|(_, value)| value)))
     }
 
     pub(super) fn cursor(&self, key: &[u8]) -> Result<u64, StoreError> {
@@ -197,6 +192,33 @@ impl Database {
         self.rocks
             .cf_handle(name)
             .ok_or_else(|| damaged(name.as_bytes()))
+    }
+}
+
+/// The store at one moment.
+pub(super) struct Snapshot<'a> {
+    database: &'a Database,
+    rocks: rocksdb::Snapshot<'a>,
+}
+
+impl Snapshot<'_> {
+    /// The sequence of the newest commit in it.
+    pub(super) fn sequence(&self) -> Result<u64, StoreError> {
+        let bytes = self.rocks.get_cf(self.database.family(META)?, META_CLOCK)?;
+        read_clock(bytes).map(|(sequence, _)| sequence)
+    }
+
+    /// The ids and visible values of a collection's documents, ascending by id.
+    pub(super) fn documents(
+        &self,
+        collection: u32,
+    ) -> Result<impl Iterator<Item = Result<(DocumentId, Value), StoreError>> + use<'_>, StoreError>
+    {
+        let prefix = collection.to_be_bytes();
+        let mode = IteratorMode::From(&prefix, Direction::Forward);
+        let entries = self.rocks.iterator_cf(self.database.family(VALUES)?, mode);
+        let entries = entries.map(|entry| entry.map_err(StoreError::from));
+        Ok(values_of(prefix, entries))
     }
 }
 
@@ -248,6 +270,33 @@ impl Batch<'_> {
             None => Ok(self.database.rocks.write_opt(self.batch, options)?),
         }
     }
+}
+
+/// Those of the ascending entries of the family of values that are of one collection.
+fn values_of(
+    collection: [u8; 4],
+    entries: impl Iterator<Item = Result<Entry, StoreError>>,
+) -> impl Iterator<Item = Result<(DocumentId, Value), StoreError>> {
+    let own = move |entry: &Result<Entry, StoreError>| match entry {
+        Ok((key, _)) => key.starts_with(&collection),
+        Err(_) => true,
+    };
+    entries.take_while(own).map(|entry| {
+        let (key, value) = entry?;
+        let key = DocumentKey::read(&key).ok_or_else(|| damaged(&key))?;
+        let value = decode(&key, &value)?;
+        Ok((key.id, value))
+    })
+}
+
+fn read_clock(bytes: Option<Vec<u8>>) -> Result<(u64, i64), StoreError> {
+    let Some(bytes) = bytes else {
+        return Ok((0, 0));
+    };
+    let [sequence, time] = bytes.as_chunks::<8>().0 else {
+        return Err(damaged(META_CLOCK));
+    };
+    Ok((u64::from_le_bytes(*sequence), i64::from_le_bytes(*time)))
 }
 
 /// RocksDB would take a folder without its `CURRENT` for a new database, and remove the old one's files.

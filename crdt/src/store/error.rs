@@ -2,9 +2,11 @@
 
 use crate::document::{DeltaError, DocumentError};
 use crate::id::{DocumentId, IdError};
+use crate::limits::{OBSERVED_BYTES_MAX, OBSERVERS_MAX};
 use crate::query::QueryError;
 use crate::random::RandomError;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Why the store refuses or fails; the message says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -49,9 +51,32 @@ pub enum StoreError {
     /// The statement is wrong.
     #[error(transparent)]
     Query(#[from] QueryError),
+    /// The call took longer than it may.
+    #[error(
+        "stopped after {} s, nothing was changed; narrow the statement with WHERE, or do the work in smaller parts",
+        .limit.as_secs_f32()
+    )]
+    TimedOut {
+        /// How long it may take.
+        limit: Duration,
+    },
+    /// Nobody waits for the call's answer any more.
+    #[error("stopped because nobody waits for the answer any more; nothing was changed")]
+    Cancelled,
     /// Something else than a SELECT is to be observed.
     #[error("only a SELECT can be observed; run this statement with query")]
     NotObservable,
+    /// The store has as many live queries as it may.
+    #[error(
+        "there are {OBSERVERS_MAX} live queries already, as many as there may be; end one, or look again later"
+    )]
+    TooManyObservers,
+    /// The rows of a live query are too large to be kept.
+    #[error(
+        "the live query's rows take more than {} MiB; narrow it with WHERE, or select fewer columns",
+        OBSERVED_BYTES_MAX >> 20
+    )]
+    ObservedTooLarge,
     /// The collection isn't there.
     #[error("there is no collection {name:?}{}", known_collections(.known))]
     UnknownCollection {

@@ -1,12 +1,15 @@
 //! Statements: what they read comes from materialised values, what they write goes through one transaction.
 
 use super::commit::Origin;
+use super::deadline::Deadline;
 use super::error::StoreError;
 use super::transaction::Transaction;
 use super::{Inner, Store};
 use crate::id::DocumentId;
+use crate::query::limits::PAGE_ROWS_MAX;
 use crate::query::{
-    Delete, Filter, Insert, OnConflict, Params, Select, Statement, StatementKind, Update,
+    Delete, Filter, Insert, OnConflict, Params, QueryError, Select, Statement, StatementKind,
+    Update,
 };
 use crate::value::Value;
 
@@ -21,7 +24,7 @@ pub struct Outcome {
     pub items: Vec<Value>,
     /// The documents that a write changed.
     pub mutated: Vec<DocumentId>,
-    /// What the writer should know though it worked.
+    /// What the caller should know though it worked.
     pub warnings: Vec<String>,
 }
 
@@ -37,33 +40,51 @@ pub enum Imported {
 }
 
 impl Store {
-    /// Runs one statement. A write is durable on return.
+    /// Runs one statement, within [`STATEMENT_SECONDS_MAX`](crate::limits::STATEMENT_SECONDS_MAX). A write is durable
+    /// on return. Of a SELECT's rows no more are given than [`PAGE_ROWS_MAX`], with a warning if there are more.
     ///
     /// # Errors
-    /// The statement is wrong, or a document can't be stored: then nothing of the statement has happened.
+    /// The statement is wrong or takes too long, or a document can't be stored: then nothing of the statement has
+    /// happened.
     pub fn execute(&self, statement: &str, params: &Params) -> Result<Outcome, StoreError> {
+        self.execute_within(&Deadline::default(), statement, params)
+    }
+
+    /// As [`execute`](Self::execute), within another deadline. What has begun to be committed is not stopped.
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn execute_within(
+        &self,
+        deadline: &Deadline,
+        statement: &str,
+        params: &Params,
+    ) -> Result<Outcome, StoreError> {
         let statement = Statement::parse(statement)?.bind(params)?;
         let kind = statement.kind();
         match statement {
             Statement::Select(select) => {
                 let transaction_id = self.transaction_id();
+                let page = self.0.select(&select, deadline, |select, documents| {
+                    select.page(documents)
+                })?;
                 Ok(Outcome {
                     transaction_id,
                     kind,
-                    items: self.0.select(&select)?,
+                    items: page.rows,
                     mutated: Vec::new(),
-                    warnings: Vec::new(),
+                    warnings: page.has_more.then(more_rows).into_iter().collect(),
                 })
             }
-            Statement::Insert(insert) => {
-                self.write(kind, |transaction| transaction.insert(&insert))
-            }
-            Statement::Update(update) => {
-                self.write(kind, |transaction| transaction.update(&update))
-            }
-            Statement::Delete(delete) => {
-                self.write(kind, |transaction| transaction.delete_where(&delete))
-            }
+            Statement::Insert(insert) => self.write(kind, deadline, |transaction| {
+                transaction.insert(&insert, deadline)
+            }),
+            Statement::Update(update) => self.write(kind, deadline, |transaction| {
+                transaction.update(&update, deadline)
+            }),
+            Statement::Delete(delete) => self.write(kind, deadline, |transaction| {
+                transaction.delete_where(&delete, deadline)
+            }),
         }
     }
 
@@ -71,9 +92,23 @@ impl Store {
     /// that can't be stored does not hold up the others. Durable on return.
     ///
     /// # Errors
-    /// The collection can't be written, or the database fails: then nothing was imported.
+    /// The collection can't be written, it takes longer than a statement may, or the database fails: then nothing was
+    /// imported.
     pub fn import(
         &self,
+        collection: &str,
+        documents: &[Value],
+    ) -> Result<Vec<Imported>, StoreError> {
+        self.import_within(&Deadline::default(), collection, documents)
+    }
+
+    /// As [`import`](Self::import), within another deadline. What has begun to be committed is not stopped.
+    ///
+    /// # Errors
+    /// As [`import`](Self::import).
+    pub fn import_within(
+        &self,
+        deadline: &Deadline,
         collection: &str,
         documents: &[Value],
     ) -> Result<Vec<Imported>, StoreError> {
@@ -81,6 +116,7 @@ impl Store {
         let mut transaction = self.0.transaction();
         let mut answers = Vec::with_capacity(documents.len());
         for document in documents {
+            deadline.check()?;
             let put = id_of(document).and_then(|id| transaction.put(collection, &id, document));
             answers.push(match put {
                 Ok(true) => Imported::Written,
@@ -107,10 +143,12 @@ impl Store {
     fn write(
         &self,
         kind: StatementKind,
+        deadline: &Deadline,
         work: impl FnOnce(&mut Transaction<'_>) -> Result<Vec<DocumentId>, StoreError>,
     ) -> Result<Outcome, StoreError> {
         let mut transaction = self.0.transaction();
         let mutated = work(&mut transaction)?;
+        deadline.check()?;
         let warnings = std::mem::take(&mut transaction.warnings);
         Ok(Outcome {
             transaction_id: transaction.commit(Origin::Local)?,
@@ -123,19 +161,27 @@ impl Store {
 }
 
 impl Inner {
-    pub(super) fn select(&self, select: &Select) -> Result<Vec<Value>, StoreError> {
+    /// What `answer` makes of the documents that the statement may mean.
+    pub(super) fn select<T>(
+        &self,
+        select: &Select,
+        deadline: &Deadline,
+        answer: impl FnOnce(&Select, &mut dyn Iterator<Item = Value>) -> Result<T, QueryError>,
+    ) -> Result<T, StoreError> {
         if let Some(id) = select.filter().document_id() {
             let found = self.document(select.collection(), id)?;
-            return Ok(select.rows(found)?);
+            return Ok(answer(select, &mut found.into_iter())?);
         }
         let mut failed = None;
-        let documents = self.documents(select.collection())?;
-        let rows = select.rows(
-            documents.map_while(|document| document.map_err(|error| failed = Some(error)).ok()),
+        let documents = deadline.over(self.documents(select.collection())?);
+        let answer = answer(
+            select,
+            &mut documents
+                .map_while(|document| document.map_err(|error| failed = Some(error)).ok()),
         );
         match failed {
             Some(error) => Err(error),
-            None => Ok(rows?),
+            None => Ok(answer?),
         }
     }
 
@@ -162,14 +208,20 @@ impl Inner {
     }
 
     /// The documents that a write's filter selects.
-    fn matching(&self, collection: &str, filter: &Filter) -> Result<Vec<Value>, StoreError> {
+    fn matching(
+        &self,
+        collection: &str,
+        filter: &Filter,
+        deadline: &Deadline,
+    ) -> Result<Vec<Value>, StoreError> {
         if let Some(id) = filter.document_id() {
             let found = self.document(collection, id)?.into_iter();
             return found
                 .filter_map(|document| matched(filter, document).transpose())
                 .collect();
         }
-        self.documents(collection)?
+        deadline
+            .over(self.documents(collection)?)
             .filter_map(|document| {
                 document
                     .and_then(|document| matched(filter, document))
@@ -184,10 +236,15 @@ fn matched(filter: &Filter, document: Value) -> Result<Option<Value>, StoreError
 }
 
 impl Transaction<'_> {
-    fn insert(&mut self, insert: &Insert) -> Result<Vec<DocumentId>, StoreError> {
+    fn insert(
+        &mut self,
+        insert: &Insert,
+        deadline: &Deadline,
+    ) -> Result<Vec<DocumentId>, StoreError> {
         let collection = insert.collection();
         let mut mutated = Vec::new();
         for document in insert.documents()? {
+            deadline.check()?;
             let id = id_of(&document)?;
             let exists = self.value(collection, &id)?.is_some();
             match insert.on_conflict() {
@@ -202,10 +259,18 @@ impl Transaction<'_> {
         Ok(mutated)
     }
 
-    fn update(&mut self, update: &Update) -> Result<Vec<DocumentId>, StoreError> {
+    fn update(
+        &mut self,
+        update: &Update,
+        deadline: &Deadline,
+    ) -> Result<Vec<DocumentId>, StoreError> {
         let collection = update.collection();
         let mut mutated = Vec::new();
-        for document in self.matching(collection, update.filter())? {
+        for document in self
+            .store()
+            .matching(collection, update.filter(), deadline)?
+        {
+            deadline.check()?;
             let id = id_of(&document)?;
             if self.edit(collection, &id, &update.edits(&document)?)? {
                 mutated.push(id);
@@ -214,10 +279,18 @@ impl Transaction<'_> {
         Ok(mutated)
     }
 
-    fn delete_where(&mut self, delete: &Delete) -> Result<Vec<DocumentId>, StoreError> {
+    fn delete_where(
+        &mut self,
+        delete: &Delete,
+        deadline: &Deadline,
+    ) -> Result<Vec<DocumentId>, StoreError> {
         let collection = delete.collection();
         let mut mutated = Vec::new();
-        for document in self.matching(collection, delete.filter())? {
+        for document in self
+            .store()
+            .matching(collection, delete.filter(), deadline)?
+        {
+            deadline.check()?;
             let id = id_of(&document)?;
             if self.delete(collection, &id)? {
                 mutated.push(id);
@@ -225,10 +298,13 @@ impl Transaction<'_> {
         }
         Ok(mutated)
     }
+}
 
-    fn matching(&self, collection: &str, filter: &Filter) -> Result<Vec<Value>, StoreError> {
-        self.store().matching(collection, filter)
-    }
+fn more_rows() -> String {
+    format!(
+        "these are the first {PAGE_ROWS_MAX} rows, and there are more; ask for the others with LIMIT and OFFSET, or \
+         export the collection"
+    )
 }
 
 /// The document's `_id`, a fresh one when it has none.

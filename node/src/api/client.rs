@@ -4,7 +4,7 @@ use super::wire::{
     ExecuteRequest, ExecuteResponse, ImportRequest, ImportResponse, ObserveEvent, Peer, Problem,
     StatusResponse,
 };
-use crate::limits::REQUEST_SECONDS_MAX;
+use crate::limits::ANSWER_SECONDS_MAX;
 use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode, Uri, header};
 use futures::StreamExt;
@@ -40,7 +40,7 @@ pub enum ClientError {
     #[error("the result can't be written: {0}")]
     Output(io::Error),
     /// No answer in time.
-    #[error("the daemon gave no answer within {REQUEST_SECONDS_MAX} seconds; see its log")]
+    #[error("the daemon gave no answer within {ANSWER_SECONDS_MAX} seconds; see its log")]
     TimedOut,
 }
 
@@ -125,7 +125,7 @@ impl Client {
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         let asked = async { read(self.ask(Method::GET, path, Body::empty()).await?).await };
-        tokio::time::timeout(Duration::from_secs(REQUEST_SECONDS_MAX), asked)
+        tokio::time::timeout(Duration::from_secs(ANSWER_SECONDS_MAX), asked)
             .await
             .map_err(|_| ClientError::TimedOut)?
     }
@@ -137,7 +137,7 @@ impl Client {
     ) -> Result<T, ClientError> {
         let body = serde_json::to_vec(request).map_err(broken)?;
         let asked = async { read(self.ask(Method::POST, path, body.into()).await?).await };
-        tokio::time::timeout(Duration::from_secs(REQUEST_SECONDS_MAX), asked)
+        tokio::time::timeout(Duration::from_secs(ANSWER_SECONDS_MAX), asked)
             .await
             .map_err(|_| ClientError::TimedOut)?
     }

@@ -31,16 +31,12 @@ impl From<NodeError> for Failure {
     }
 }
 
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Self::new(status_of(&error), error.to_string())
-    }
-}
-
 fn status_of(error: &StoreError) -> StatusCode {
     match error {
         StoreError::UnknownCollection { .. } => StatusCode::NOT_FOUND,
         StoreError::Exists(_) => StatusCode::CONFLICT,
+        StoreError::TooManyObservers => StatusCode::SERVICE_UNAVAILABLE,
+        StoreError::TimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
         StoreError::Query(_)
         | StoreError::NotObservable
         | StoreError::CollectionName(_)

@@ -1,32 +1,32 @@
 //! One function per call of the API.
 
 use super::errors::Failure;
+use super::server::ApiLimits;
 use super::wire::{
     ExecuteRequest, ExecuteResponse, ExportQuery, ImportRequest, ImportResponse, ObserveEvent,
     ObserveQuery, Peer, Rejected, StatusResponse,
 };
-use crate::limits::{
-    BODY_BYTES_MAX, EXPORT_PIECE_BYTES, EXPORT_PIECES_QUEUED_MAX, IMPORT_BODY_BYTES_MAX,
-};
+use crate::error::NodeError;
+use crate::limits::{BODY_BYTES_MAX, IMPORT_BODY_BYTES_MAX};
 use crate::node::Node;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures::{Stream, StreamExt};
-use sedge_crdt::{Imported, Store, Update};
+use sedge_crdt::query::Params;
+use sedge_crdt::{Deadline, Imported, Update};
 use sedge_mesh::{Direction, PeerStatus};
+use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 
 /// The calls, on this node.
-pub(super) fn router(node: Arc<Node>) -> Router {
+pub(super) fn router(api: Api) -> Router {
     let import = post(import).layer(DefaultBodyLimit::max(IMPORT_BODY_BYTES_MAX));
     Router::new()
         .route("/api/v1/store/execute", post(execute))
@@ -37,29 +37,57 @@ pub(super) fn router(node: Arc<Node>) -> Router {
         .route("/api/v1/peers", get(peers))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .fallback(unknown)
-        .with_state(node)
+        .method_not_allowed_fallback(other_method)
+        .with_state(api)
+}
+
+/// What every call works with.
+#[derive(Clone)]
+pub(super) struct Api {
+    pub(super) node: Arc<Node>,
+    pub(super) limits: ApiLimits,
+}
+
+/// A request's body as JSON, which has arrived in time.
+struct Timely<T>(T);
+
+impl<T: DeserializeOwned> FromRequest<Api> for Timely<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Failure> {
+        let body = Json::from_request(request, api);
+        match tokio::time::timeout(api.limits.request, body).await {
+            Ok(body) => body.map(|Json(body)| Self(body)).map_err(Failure::from),
+            Err(_) => Err(Failure::new(
+                StatusCode::REQUEST_TIMEOUT,
+                format!(
+                    "the request's body did not arrive within {} s",
+                    api.limits.request.as_secs_f32()
+                ),
+            )),
+        }
+    }
 }
 
 type Answer<T> = Result<Json<T>, Failure>;
 
 async fn execute(
-    State(node): State<Arc<Node>>,
-    request: Result<Json<ExecuteRequest>, JsonRejection>,
+    State(api): State<Api>,
+    Timely(request): Timely<ExecuteRequest>,
 ) -> Answer<ExecuteResponse> {
-    let Json(request) = request?;
-    let outcome = node
-        .store()
-        .execute(&request.statement, request.args)
-        .await?;
-    Ok(Json(outcome.into()))
+    let deadline = Deadline::after(api.limits.request);
+    let store = api.node.store();
+    let outcome = store.execute_within(deadline, &request.statement, request.args);
+    Ok(Json(outcome.await?.into()))
 }
 
 async fn import(
-    State(node): State<Arc<Node>>,
-    request: Result<Json<ImportRequest>, JsonRejection>,
+    State(api): State<Api>,
+    Timely(request): Timely<ImportRequest>,
 ) -> Answer<ImportResponse> {
-    let Json(request) = request?;
-    let imported = node.store().import(&request.collection, request.documents);
+    let deadline = Deadline::after(api.limits.request);
+    let store = api.node.store();
+    let imported = store.import_within(deadline, &request.collection, request.documents);
     Ok(Json(imported_response(imported.await?)))
 }
 
@@ -80,68 +108,36 @@ pub(crate) fn imported_response(imported: Vec<Imported>) -> ImportResponse {
 }
 
 async fn export(
-    State(node): State<Arc<Node>>,
+    State(api): State<Api>,
     query: Result<Query<ExportQuery>, QueryRejection>,
 ) -> Result<Response, Failure> {
     let Query(query) = query?;
-    let store = node.store().inner().clone();
-    // Told now, while the status can still say so, if there is no such collection.
-    let collection = query.collection.clone();
-    drop(store.documents(&collection)?);
-    let (lines, receiver) = mpsc::channel(EXPORT_PIECES_QUEUED_MAX);
-    tokio::task::spawn_blocking(move || send_lines(&store, &query.collection, &lines));
+    let store = api.node.store();
+    let pieces = store.export(&query.collection, api.limits.request).await?;
     let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
-    Ok((kind, Body::from_stream(ReceiverStream::new(receiver))).into_response())
-}
-
-/// Sends a collection in pieces of whole lines. An error ends the body early, which the client sees as a broken answer.
-fn send_lines(
-    store: &Store,
-    collection: &str,
-    lines: &mpsc::Sender<Result<Bytes, sedge_crdt::StoreError>>,
-) {
-    let documents = match store.documents(collection) {
-        Ok(documents) => documents,
-        Err(error) => {
-            tracing::error!(%error, "an export failed");
-            return;
-        }
-    };
-    let mut piece = String::new();
-    for document in documents {
-        match document {
-            Ok(document) => piece.push_str(&format!("{document}\n")),
-            Err(error) => {
-                tracing::error!(%error, "an export failed");
-                // The client is told by the broken body; if it has left, nobody needs to know.
-                lines.blocking_send(Err(error)).unwrap_or_default();
-                return;
-            }
-        }
-        if piece.len() >= EXPORT_PIECE_BYTES
-            && lines
-                .blocking_send(Ok(std::mem::take(&mut piece).into()))
-                .is_err()
-        {
-            return; // the client left
-        }
-    }
-    lines.blocking_send(Ok(piece.into())).unwrap_or_default();
+    Ok((kind, Body::from_stream(pieces)).into_response())
 }
 
 async fn observe(
-    State(node): State<Arc<Node>>,
+    State(api): State<Api>,
     query: Result<Query<ObserveQuery>, QueryRejection>,
-) -> Result<Sse<impl Stream<Item = Result<Event, axum::Error>>>, Failure> {
+) -> Result<Response, Failure> {
     let Query(query) = query?;
-    let updates = node
-        .store()
-        .observe(&query.statement, &Default::default())?;
+    let (store, params) = (api.node.store(), Params::new());
+    Ok(match query.items {
+        true => events(store.observe_with_items(&query.statement, &params)?),
+        false => events(store.observe(&query.statement, &params)?),
+    })
+}
+
+fn events(updates: impl Stream<Item = Result<Update, NodeError>> + Send + 'static) -> Response {
     let events = updates.map(|update| match update {
         Ok(update) => Event::default().event("update").json_data(event(update)),
         Err(error) => Ok(Event::default().event("error").data(error.to_string())),
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::default()))
+    Sse::new(events)
+        .keep_alive(KeepAlive::default())
+        .into_response()
 }
 
 fn event(update: Update) -> ObserveEvent {
@@ -153,7 +149,8 @@ fn event(update: Update) -> ObserveEvent {
     }
 }
 
-async fn status(State(node): State<Arc<Node>>) -> Json<StatusResponse> {
+async fn status(State(api): State<Api>) -> Json<StatusResponse> {
+    let node = &api.node;
     let listen = node.listen_addresses();
     let app = node.app().as_str();
     Json(StatusResponse {
@@ -164,8 +161,8 @@ async fn status(State(node): State<Arc<Node>>) -> Json<StatusResponse> {
     })
 }
 
-async fn peers(State(node): State<Arc<Node>>) -> Json<Vec<Peer>> {
-    Json(node.peers().iter().map(peer).collect())
+async fn peers(State(api): State<Api>) -> Json<Vec<Peer>> {
+    Json(api.node.peers().iter().map(peer).collect())
 }
 
 fn peer(status: &PeerStatus) -> Peer {
@@ -187,6 +184,13 @@ async fn unknown() -> Failure {
     Failure::new(
         StatusCode::NOT_FOUND,
         "no such call; the API is described in docs/http-api.md",
+    )
+}
+
+async fn other_method() -> Failure {
+    Failure::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "the call takes another method, which the header Allow names",
     )
 }
 

@@ -1,16 +1,27 @@
 //! Serves the API on a Unix socket that only its owner may use.
 
-use super::routes::router;
-use crate::limits::DRAIN_SECONDS_MAX;
+use super::routes::{Api, router};
+use crate::limits::{
+    API_CONNECTIONS_MAX, DRAIN_SECONDS_MAX, HEADER_SECONDS_MAX, REQUEST_SECONDS_MAX,
+};
 use crate::node::Node;
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use std::future::Future;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::UnixListener;
-use tokio::sync::watch;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+/// Pause after a client that could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why the API can't be served.
 #[derive(Debug, thiserror::Error)]
@@ -51,37 +62,100 @@ impl Server {
     }
 
     /// Answers until `stop` ends; then open requests get a few seconds to finish.
-    ///
-    /// # Errors
-    /// The listener fails.
-    pub async fn serve(
+    pub async fn serve(self, node: Arc<Node>, stop: impl Future<Output = ()>) {
+        self.serve_within(ApiLimits::default(), node, stop).await;
+    }
+
+    pub(super) async fn serve_within(
         mut self,
+        limits: ApiLimits,
         node: Arc<Node>,
-        stop: impl Future<Output = ()> + Send + 'static,
-    ) -> Result<(), ServerError> {
+        stop: impl Future<Output = ()>,
+    ) {
         let Some(listener) = self.listener.take() else {
-            return Ok(());
+            return;
         };
-        let (stopping, mut stopped) = watch::channel(false);
-        let graceful = async move {
-            stop.await;
-            stopping.send_replace(true);
-        };
-        let serving = axum::serve(listener, router(node)).with_graceful_shutdown(graceful);
-        let drained = async {
-            if stopped.wait_for(|stopping| *stopping).await.is_ok() {
-                tokio::time::sleep(Duration::from_secs(DRAIN_SECONDS_MAX)).await;
-            } else {
-                std::future::pending::<()>().await;
-            }
+        let connections = Connections {
+            free: Arc::new(Semaphore::new(limits.connections)),
+            open: GracefulShutdown::new(),
+            cut: CancellationToken::new(),
+            service: TowerToHyperService::new(router(Api { node, limits })),
+            header: limits.header,
         };
         tokio::select! {
-            served = serving => served.map_err(|source| ServerError {
-                path: self.path.clone(),
-                source,
-            }),
-            () = drained => Ok(()), // observers never finish by themselves
+            () = connections.accept(&listener) => {}
+            () = stop => {}
         }
+        drop(listener);
+        let drained = connections.open.shutdown();
+        // Observers never finish by themselves.
+        let drain = Duration::from_secs(DRAIN_SECONDS_MAX);
+        if tokio::time::timeout(drain, drained).await.is_err() {
+            connections.cut.cancel();
+        }
+    }
+}
+
+/// What the API allows a client.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ApiLimits {
+    /// For the head of a request to arrive.
+    pub(super) header: Duration,
+    /// For the body of a request to arrive, and then for its statement.
+    pub(super) request: Duration,
+    /// Served at once.
+    pub(super) connections: usize,
+}
+
+impl Default for ApiLimits {
+    fn default() -> Self {
+        Self {
+            header: Duration::from_secs(HEADER_SECONDS_MAX),
+            request: Duration::from_secs(REQUEST_SECONDS_MAX),
+            connections: API_CONNECTIONS_MAX,
+        }
+    }
+}
+
+/// The connections of the API.
+struct Connections {
+    free: Arc<Semaphore>,
+    open: GracefulShutdown,
+    cut: CancellationToken,
+    service: TowerToHyperService<Router>,
+    header: Duration,
+}
+
+impl Connections {
+    /// Serves whoever connects; those beyond the limit wait in the listener's queue.
+    async fn accept(&self, listener: &UnixListener) {
+        while let Ok(permit) = Arc::clone(&self.free).acquire_owned().await {
+            match listener.accept().await {
+                Ok((stream, _)) => self.serve(stream, permit),
+                // No file handle is free, for instance; one will be.
+                Err(error) => {
+                    tracing::warn!(%error, "a client could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn serve(&self, stream: UnixStream, permit: OwnedSemaphorePermit) {
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.header)
+            .serve_connection(TokioIo::new(stream), self.service.clone());
+        let connection = self.open.watch(connection);
+        let cut = self.cut.clone();
+        tokio::spawn(async move {
+            let _permit = permit;
+            match cut.run_until_cancelled(connection).await {
+                None => tracing::debug!("an open request is cut"),
+                Some(Err(error)) => tracing::debug!(%error, "a client's connection ended"),
+                Some(Ok(())) => {}
+            }
+        });
     }
 }
 

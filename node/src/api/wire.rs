@@ -94,13 +94,17 @@ pub struct ExportQuery {
 pub struct ObserveQuery {
     /// A SELECT.
     pub statement: String,
+    /// Whether every event carries the whole result, not only the first.
+    #[serde(default)]
+    pub items: bool,
 }
 
 /// One event of a live query.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ObserveEvent {
-    /// The whole result now.
-    pub items: Vec<Value>,
+    /// The whole result now: in the first event, which has nothing else, and in every one if asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<Vec<Value>>,
     /// Rows that were not there before.
     pub inserted: Vec<Value>,
     /// Rows of documents that showed another row before.

@@ -44,7 +44,7 @@ pub(super) async fn run(
         announced => announced?,
     }
     let stop = stop_requested(until_stdin_ends)?;
-    server.serve(Arc::clone(&node), stop).await?;
+    server.serve(Arc::clone(&node), stop).await;
     tracing::info!("stopping");
     node.shutdown().await;
     Ok(Done::Wholly)

@@ -1,0 +1,237 @@
+//! The server with short limits, against clients that dawdle or leave.
+
+use super::Server;
+use super::server::ApiLimits;
+use crate::{Identity, Node, Params};
+use sedge_crdt::Value;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+/// Far longer than anything here may take, in seconds.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+const LIMITS: ApiLimits = ApiLimits {
+    header: Duration::from_millis(300),
+    request: Duration::from_millis(300),
+    connections: 64,
+};
+
+struct Served {
+    folder: TempDir,
+    node: Arc<Node>,
+}
+
+impl Served {
+    async fn start(limits: ApiLimits) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let node = Node::builder("shop")
+            .identity(Identity::development("correct horse battery staple"))
+            .store(folder.path().join("state"))
+            .discovery(false)
+            .listen(["/ip4/127.0.0.1/tcp/0"]);
+        let node = Arc::new(node.start().await.unwrap());
+        let served = Self { folder, node };
+        let server = Server::bind(&served.socket()).unwrap();
+        let serving = server.serve_within(limits, Arc::clone(&served.node), std::future::pending());
+        tokio::spawn(serving);
+        served
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("socket")
+    }
+
+    /// Documents on which [`slow`] takes tens of milliseconds each, for more than ten seconds in all.
+    async fn fill(&self) {
+        let documents = (0..500).map(|n| {
+            let text = Value::String("a".repeat(20_000));
+            Value::Map(
+                [
+                    ("_id".to_owned(), Value::String(format!("{n}"))),
+                    ("text".to_owned(), text),
+                ]
+                .into(),
+            )
+        });
+        let imported = self.node.store().import("cars", documents.collect());
+        imported.await.unwrap();
+    }
+
+    /// Connects and sends a text, whole or not.
+    async fn send(&self, text: &str) -> UnixStream {
+        let mut stream = UnixStream::connect(self.socket()).await.unwrap();
+        stream.write_all(text.as_bytes()).await.unwrap();
+        stream
+    }
+
+    async fn ask(&self, text: &str) -> String {
+        answer(self.send(text).await).await
+    }
+}
+
+/// All that the server sends until it closes the connection.
+async fn answer(mut stream: UnixStream) -> String {
+    let mut text = String::new();
+    let read = tokio::time::timeout(DEADLINE, stream.read_to_string(&mut text));
+    read.await.expect("the server ends the connection").unwrap();
+    text
+}
+
+fn execute(statement: &str) -> String {
+    let body = format!("{{\"statement\":\"{statement}\"}}");
+    format!(
+        "POST /api/v1/store/execute HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// A condition that takes long to find false.
+fn slow() -> String {
+    format!("text LIKE '%{}b%'", "a".repeat(2_000))
+}
+
+/// Goal: who sends half a head is cut after the limit, and a head in time is answered.
+#[tokio::test]
+async fn half_a_head_is_cut() {
+    let served = Served::start(LIMITS).await;
+    let begun = Instant::now();
+    let answered = served.ask("GET /api/v1/status HTTP/1.1\r\nHost:").await;
+    assert!(!answered.contains("200 OK"), "{answered}");
+    assert!(begun.elapsed() >= LIMITS.header, "{:?}", begun.elapsed());
+    let whole = "GET /api/v1/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    assert!(served.ask(whole).await.starts_with("HTTP/1.1 200 OK"));
+}
+
+/// Goal: a body that doesn't come is answered for with a problem document.
+#[tokio::test]
+async fn half_a_body_is_a_problem() {
+    let served = Served::start(LIMITS).await;
+    let request = execute("SELECT * FROM cars");
+    let answered = served.ask(&request[..request.len() - 5]).await;
+    assert!(answered.starts_with("HTTP/1.1 408 "), "{answered}");
+    assert!(answered.contains("application/problem+json"), "{answered}");
+}
+
+/// Goal: a call with another method is a problem document too, and Allow says which method it takes.
+#[tokio::test]
+async fn another_method_is_a_problem() {
+    let served = Served::start(LIMITS).await;
+    let request = "GET /api/v1/store/execute HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let answered = served.ask(request).await;
+    assert!(answered.starts_with("HTTP/1.1 405 "), "{answered}");
+    for part in ["application/problem+json", "allow: POST", "\"status\":405"] {
+        assert!(answered.contains(part), "{part}: {answered}");
+    }
+}
+
+/// Goal: a statement that takes too long is ended, and a write has changed nothing then.
+#[tokio::test]
+async fn a_long_statement_is_ended() {
+    let served = Served::start(LIMITS).await;
+    served.fill().await;
+    let before = served.node.store().collections();
+    let slow = slow();
+    for statement in [
+        format!("SELECT COUNT(*) FROM cars WHERE {slow}"),
+        format!("UPDATE cars SET n = 1 WHERE NOT {slow}"),
+    ] {
+        let answered = served.ask(&execute(&statement)).await;
+        assert!(answered.starts_with("HTTP/1.1 504 "), "{answered}");
+        assert!(
+            answered.contains("stopped after 0.3 s, nothing was changed"),
+            "{answered}"
+        );
+    }
+    assert_eq!(served.node.store().collections(), before);
+}
+
+/// Goal: statements whose clients have left are stopped: they would hold all the store's calls for long.
+#[tokio::test]
+async fn a_client_that_leaves_stops_its_statement() {
+    let served = Served::start(ApiLimits {
+        request: Duration::from_secs(600),
+        ..LIMITS
+    })
+    .await;
+    served.fill().await;
+    let request = execute(&format!("SELECT COUNT(*) FROM cars WHERE {}", slow()));
+    let mut clients = Vec::new();
+    for _ in 0..crate::limits::STORE_CALLS_MAX {
+        clients.push(served.send(&request).await);
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    drop(clients);
+    let answered = tokio::time::timeout(
+        DEADLINE,
+        served
+            .node
+            .store()
+            .execute("SELECT _id FROM cars LIMIT 1", Params::new()),
+    );
+    assert_eq!(
+        answered
+            .await
+            .expect("the calls are free")
+            .unwrap()
+            .items
+            .len(),
+        1
+    );
+}
+
+/// Goal: connections beyond the limit wait until another ends.
+#[tokio::test]
+async fn connections_are_bounded() {
+    let served = Served::start(ApiLimits {
+        connections: 1,
+        header: DEADLINE,
+        ..LIMITS
+    })
+    .await;
+    let first = served.send("GET ").await;
+    let request = "GET /api/v1/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let second = served.send(request).await;
+    let mut answered = Box::pin(answer(second));
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut answered);
+    assert!(early.await.is_err());
+    drop(first);
+    assert!(answered.await.starts_with("HTTP/1.1 200 OK"));
+}
+
+/// Goal: an export whose reader pauses too long ends, and what it got does not look like the whole.
+#[tokio::test]
+async fn a_stalled_export_is_cut() {
+    let served = Served::start(LIMITS).await;
+    served.fill().await;
+    let request =
+        "GET /api/v1/store/export?collection=cars HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let whole = served.ask(request).await;
+    assert!(whole.ends_with("\r\n0\r\n\r\n"));
+    let stream = served.send(request).await;
+    tokio::time::sleep(LIMITS.request * 3).await;
+    let part = answer(stream).await;
+    assert!(part.starts_with("HTTP/1.1 200 OK") && !part.ends_with("\r\n0\r\n\r\n"));
+}
+
+/// Goal: an export goes through the store's calls, is whole, and an unknown collection is told by the status.
+#[tokio::test]
+async fn an_export_is_whole() {
+    let served = Served::start(LIMITS).await;
+    served.fill().await;
+    let export = |collection: &str| {
+        format!("GET /api/v1/store/export?collection={collection} HTTP/1.0\r\nHost: x\r\n\r\n")
+    };
+    let answered = served.ask(&export("cars")).await;
+    assert_eq!(answered.matches("{\"_id\":").count(), 500);
+    assert!(
+        served
+            .ask(&export("carz"))
+            .await
+            .starts_with("HTTP/1.0 404 ")
+    );
+}
