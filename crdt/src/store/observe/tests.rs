@@ -4,7 +4,7 @@ use super::inbox::{InboxLimits, Waiting};
 use super::{Observation, Update};
 use crate::limits::OBSERVERS_MAX;
 use crate::query::Params;
-use crate::store::{Store, StoreError};
+use crate::store::{Deadline, Store, StoreError};
 use crate::value::{Value, parse_json};
 use proptest::prelude::*;
 use sedge_identity::{AppId, DeviceKey};
@@ -188,6 +188,24 @@ fn an_observer_never_goes_back() {
         });
         writing.join().unwrap();
     }
+}
+
+/// Goal: a change that the state started over from already holds, or is older than, is not told again.
+#[test]
+fn what_the_current_state_holds_is_not_taken_in_again() {
+    let (_folder, store) = store();
+    runtime().block_on(async {
+        let mut observation = observe(&store, "SELECT * FROM c", InboxLimits::default());
+        next(&mut observation).await.unwrap();
+        put(&store, 1, 1);
+        let waiting = observation.inbox.take().await;
+        put(&store, 1, 2);
+        let (mut shown, deadline) = (observation.shown.take(), Deadline::default());
+        let mut catch_up = |waiting| shown.catch_up(&store.0, waiting, false, &deadline).unwrap();
+        let inserted = catch_up(Waiting::Everything).unwrap().inserted;
+        assert_eq!(inserted[0].to_string(), r#"{"_id":"d1","n":2}"#);
+        assert_eq!(catch_up(waiting), None);
+    });
 }
 
 /// Goal: a document that changed and changed back is no news, nor one that came and went.
