@@ -565,12 +565,15 @@ fn own_damage_is_nobody_elses_fault() {
     assert!(is_damage(
         &b.lacking("cars", b"\"a\"", &unknown).unwrap_err()
     ));
-    assert!(is_damage(&b.delta("cars", b"\"a\"", &[]).unwrap_err()));
-    let deltas = [b"\"a\"", b"\"b\""].map(|id| (id, a.delta("cars", id, &[]).unwrap().unwrap()));
-    let arrivals = deltas.each_ref().map(|(id, delta)| Arrival {
+    assert!(is_damage(
+        &b.delta("cars", b"\"a\"", &[], usize::MAX).unwrap_err()
+    ));
+    let whole = |id| a.delta("cars", id, &[], usize::MAX).unwrap().unwrap();
+    let parts = [b"\"a\"", b"\"b\""].map(|id| (id, whole(id)));
+    let arrivals = parts.each_ref().map(|(id, part)| Arrival {
         collection: "cars",
         id: *id,
-        delta,
+        delta: &part.delta,
     });
     let arrived = b.ingest(&arrivals, [1].into()).unwrap();
     let [Arrived::Damaged { reason }, Arrived::Applied { .. }] = &arrived[..] else {

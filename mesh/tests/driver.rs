@@ -26,9 +26,9 @@ use libp2p::{
 };
 use sedge_identity::Admitted;
 use sedge_mesh::{
-    ChangeHash, CollectionName, Delta, Direction, DocumentKey, FeedId, FeedPage, FeedPosition,
-    IngestOutcome, Interest, MemoryReplica, Mesh, MeshConfig, MeshError, MeshHandle, Offered,
-    Origin, PageLimits, Replica, ReplicaError, Sequence,
+    ChangeHash, CollectionName, Delta, DeltaPart, Direction, DocumentKey, FeedId, FeedPage,
+    FeedPosition, IngestOutcome, Interest, MemoryReplica, Mesh, MeshConfig, MeshError, MeshHandle,
+    Offered, Origin, PageLimits, Replica, ReplicaError, Sequence,
 };
 use tokio::time::{Instant, sleep};
 
@@ -355,8 +355,9 @@ impl Replica for Panicking {
         &self,
         document: &DocumentKey,
         have_heads: &[ChangeHash],
-    ) -> Result<Option<Delta>, ReplicaError> {
-        self.replica.delta(document, have_heads)
+        bytes_max: usize,
+    ) -> Result<Option<DeltaPart>, ReplicaError> {
+        self.replica.delta(document, have_heads, bytes_max)
     }
 
     fn ingest(

@@ -94,7 +94,7 @@ fn export_and_import_are_a_round_trip() {
 fn a_pipe_that_closes_is_no_failure() {
     let world = World::new();
     let device = world.device("d");
-    let lines: String = (0..20_000)
+    let lines: String = (0..9_000)
         .map(|n| format!("{{\"_id\":\"{n}\",\"text\":\"some more bytes\"}}\n"))
         .collect();
     let file = world.file("many.ndjson", lines);
