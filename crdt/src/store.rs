@@ -14,6 +14,7 @@ mod error;
 mod execute;
 mod observe;
 mod replication;
+mod scan;
 mod schema;
 mod transaction;
 
@@ -84,6 +85,14 @@ impl Store {
             observers: Observers::default(),
             database,
         })))
+    }
+
+    /// Rewrites all files, so that nothing overwritten or deleted takes space. Reads and writes go on meanwhile.
+    ///
+    /// # Errors
+    /// The database fails, as on a full disk.
+    pub fn compact(&self) -> Result<(), StoreError> {
+        self.0.database.compact()
     }
 
     /// The newest transaction whose effects are visible here. Local to this store.

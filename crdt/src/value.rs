@@ -9,6 +9,7 @@ mod json;
 use std::collections::BTreeMap;
 
 pub use binary::DecodeError;
+pub(crate) use binary::Encoded;
 pub use json::{JsonError, parse_json};
 
 /// How deep maps and lists may nest, in levels. Bounds the recursion of everything that walks a value. serde_json reads 127

@@ -9,7 +9,7 @@ use super::compare;
 use super::error::{Position, QueryError};
 use super::functions::{self, Function};
 use super::like;
-use crate::value::Value;
+use crate::value::{DecodeError, Encoded, Value};
 use std::borrow::Cow;
 
 /// A value, or `None` for MISSING.
@@ -23,14 +23,30 @@ static NULL: Value = Value::Null;
 /// What an expression can see.
 #[derive(Clone, Copy)]
 pub(super) struct Scope<'a> {
-    document: &'a Value,
+    document: Source<'a>,
     keys: &'a [Option<Value>],
     aggregates: &'a [Value],
+}
+
+/// A document, decoded or as the store keeps it.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Value(&'a Value),
+    Encoded(Encoded<'a>),
 }
 
 impl<'a> Scope<'a> {
     /// One document.
     pub(super) fn document(document: &'a Value) -> Self {
+        Scope::of(Source::Value(document))
+    }
+
+    /// One document in binary form, of which only what is looked at gets decoded.
+    pub(super) fn encoded(document: Encoded<'a>) -> Self {
+        Scope::of(Source::Encoded(document))
+    }
+
+    fn of(document: Source<'a>) -> Self {
         Scope {
             document,
             keys: &[],
@@ -64,6 +80,22 @@ pub(super) fn reach<'a>(value: &'a Value, path: &[Segment]) -> Option<&'a Value>
     })
 }
 
+/// What stands at `path` in a value in binary form.
+fn decoded(value: Encoded<'_>, path: &[Segment]) -> Result<Option<Value>, DecodeError> {
+    let mut at = value;
+    for segment in path {
+        let next = match segment {
+            Segment::Name(name) => at.member(name)?,
+            Segment::Index(index) => at.item(*index)?,
+        };
+        match next {
+            Some(next) => at = next,
+            None => return Ok(None),
+        }
+    }
+    at.value().map(Some)
+}
+
 impl Expr {
     /// The expression's value.
     pub(super) fn value<'a>(&'a self, scope: Scope<'a>) -> Result<Datum<'a>, QueryError> {
@@ -74,7 +106,12 @@ impl Expr {
                     "the parameter :{name} has no value; bind the statement first"
                 )));
             }
-            ExprKind::Path(path) => reach(scope.document, path).map(Cow::Borrowed),
+            ExprKind::Path(path) => match scope.document {
+                Source::Value(document) => reach(document, path).map(Cow::Borrowed),
+                Source::Encoded(document) => decoded(document, path)
+                    .map_err(|error| self.at.error(format!("a stored value is damaged: {error}")))?
+                    .map(Cow::Owned),
+            },
             ExprKind::GroupKey(index) => scope
                 .keys
                 .get(*index)

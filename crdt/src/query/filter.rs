@@ -3,7 +3,7 @@
 use super::ast::{Comparison, Expr, ExprKind, Segment};
 use super::error::QueryError;
 use super::eval::Scope;
-use crate::value::Value;
+use crate::value::{Encoded, Value};
 
 /// A WHERE clause, or its absence, which every document satisfies.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,6 +22,11 @@ impl Filter {
     /// Evaluation failed, for instance in an integer overflow.
     pub fn matches(&self, document: &Value) -> Result<bool, QueryError> {
         self.holds(Scope::document(document))
+    }
+
+    /// As [`matches`](Self::matches), of a document in binary form: most documents of a scan are never decoded.
+    pub(crate) fn matches_encoded(&self, document: Encoded<'_>) -> Result<bool, QueryError> {
+        self.holds(Scope::encoded(document))
     }
 
     pub(super) fn holds(&self, scope: Scope<'_>) -> Result<bool, QueryError> {

@@ -1,13 +1,13 @@
 //! RocksDB with this store's column families, settings and synced writes.
 
 use super::error::StoreError;
+use super::scan::Scan;
 use super::schema::{
     CURSORS, DOCUMENTS, DocumentKey, DocumentState, FAMILIES, FORMAT, META, META_APP, META_CLOCK,
     META_DEVICE, META_FEED, META_FORMAT, META_INCARNATION, STATES, VALUES, read_u64,
 };
-use crate::id::DocumentId;
 use crate::random::random;
-use crate::value::Value;
+use crate::value::{Encoded, Value};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
     Direction, ErrorKind, IteratorMode, MergeOperands, Options, WriteBatch, WriteOptions,
@@ -21,6 +21,8 @@ const BLOCK_CACHE_BYTES: usize = 16 << 20;
 const WRITE_BUFFERS_BYTES: usize = 16 << 20;
 /// Write buffer of one family, in bytes.
 const WRITE_BUFFER_BYTES: usize = 4 << 20;
+/// Uncompressed bytes of a block: large enough to compress well and to scan fast, small enough for a single read.
+const BLOCK_BYTES: usize = 16 << 10;
 /// Files kept open: below the usual limit of 1,024 of a process.
 const OPEN_FILES_MAX: i32 = 256;
 
@@ -146,14 +148,13 @@ impl Database {
         bytes.map(read).transpose()
     }
 
-    /// The visible values of a collection, ascending by document id, as of now.
-    pub(super) fn values(
-        &self,
-        collection: u32,
-    ) -> Result<impl Iterator<Item = Result<Value, StoreError>> + use<'_>, StoreError> {
-        let prefix = collection.to_be_bytes();
-        let entries = values_of(prefix, self.entries_from(VALUES, &prefix)?);
-        Ok(entries.map(|entry| entry.map(|(_, value)| value)))
+    /// The documents of a collection that `keep` keeps, ascending by id, as of now.
+    pub(super) fn scan<F>(&self, collection: u32, keep: F) -> Result<Scan<'_, F>, StoreError>
+    where
+        F: FnMut(Encoded<'_>) -> Result<bool, StoreError>,
+    {
+        let entries = self.rocks.raw_iterator_cf(self.family(VALUES)?);
+        Ok(Scan::new(entries, collection, keep))
     }
 
     pub(super) fn cursor(&self, key: &[u8]) -> Result<u64, StoreError> {
@@ -170,6 +171,17 @@ impl Database {
         let mode = IteratorMode::From(start, Direction::Forward);
         let iterator = self.rocks.iterator_cf(self.family(family)?, mode);
         Ok(iterator.map(|entry| entry.map_err(StoreError::from)))
+    }
+
+    /// Rewrites all files, so that nothing overwritten or deleted takes space.
+    pub(super) fn compact(&self) -> Result<(), StoreError> {
+        for family in FAMILIES {
+            let family = self.family(family)?;
+            self.rocks.flush_cf(family)?;
+            self.rocks
+                .compact_range_cf(family, None::<&[u8]>, None::<&[u8]>);
+        }
+        Ok(())
     }
 
     pub(super) fn batch(&self) -> Batch<'_> {
@@ -208,17 +220,13 @@ impl Snapshot<'_> {
         read_clock(bytes).map(|(sequence, _)| sequence)
     }
 
-    /// The ids and visible values of a collection's documents, ascending by id.
-    pub(super) fn documents(
-        &self,
-        collection: u32,
-    ) -> Result<impl Iterator<Item = Result<(DocumentId, Value), StoreError>> + use<'_>, StoreError>
+    /// The documents of a collection that `keep` keeps, ascending by id.
+    pub(super) fn scan<F>(&self, collection: u32, keep: F) -> Result<Scan<'_, F>, StoreError>
+    where
+        F: FnMut(Encoded<'_>) -> Result<bool, StoreError>,
     {
-        let prefix = collection.to_be_bytes();
-        let mode = IteratorMode::From(&prefix, Direction::Forward);
-        let entries = self.rocks.iterator_cf(self.database.family(VALUES)?, mode);
-        let entries = entries.map(|entry| entry.map_err(StoreError::from));
-        Ok(values_of(prefix, entries))
+        let entries = self.rocks.raw_iterator_cf(self.database.family(VALUES)?);
+        Ok(Scan::new(entries, collection, keep))
     }
 }
 
@@ -272,23 +280,6 @@ impl Batch<'_> {
     }
 }
 
-/// Those of the ascending entries of the family of values that are of one collection.
-fn values_of(
-    collection: [u8; 4],
-    entries: impl Iterator<Item = Result<Entry, StoreError>>,
-) -> impl Iterator<Item = Result<(DocumentId, Value), StoreError>> {
-    let own = move |entry: &Result<Entry, StoreError>| match entry {
-        Ok((key, _)) => key.starts_with(&collection),
-        Err(_) => true,
-    };
-    entries.take_while(own).map(|entry| {
-        let (key, value) = entry?;
-        let key = DocumentKey::read(&key).ok_or_else(|| damaged(&key))?;
-        let value = decode(&key, &value)?;
-        Ok((key.id, value))
-    })
-}
-
 fn read_clock(bytes: Option<Vec<u8>>) -> Result<(u64, i64), StoreError> {
     let Some(bytes) = bytes else {
         return Ok((0, 0));
@@ -335,6 +326,8 @@ fn family_options(name: &str, cache: &Cache) -> Options {
     let mut blocks = BlockBasedOptions::default();
     blocks.set_block_cache(cache);
     blocks.set_bloom_filter(10.0, false);
+    blocks.set_block_size(BLOCK_BYTES);
+    blocks.set_format_version(6);
     let mut options = Options::default();
     options.set_block_based_table_factory(&blocks);
     options.set_write_buffer_size(WRITE_BUFFER_BYTES);
@@ -355,14 +348,14 @@ fn append(_key: &[u8], existing: Option<&[u8]>, operands: &MergeOperands) -> Opt
     Some(record)
 }
 
-fn decode(key: &DocumentKey, bytes: &[u8]) -> Result<Value, StoreError> {
+pub(super) fn decode(key: &DocumentKey, bytes: &[u8]) -> Result<Value, StoreError> {
     Value::decode(bytes).map_err(|error| StoreError::Damaged {
         what: format!("the value of document {}", key.id),
         reason: error.to_string(),
     })
 }
 
-fn damaged(what: &[u8]) -> StoreError {
+pub(super) fn damaged(what: &[u8]) -> StoreError {
     StoreError::Damaged {
         what: format!("the entry {:?}", String::from_utf8_lossy(what)),
         reason: "missing or of unexpected length".to_owned(),

@@ -2,9 +2,14 @@
 
 use super::error::StoreError;
 use crate::limits::STATEMENT_SECONDS_MAX;
+use crate::query::Filter;
+use crate::value::Encoded;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+/// Documents that a scan tests between two looks at the clock.
+const CHECK_INTERVAL: u32 = 64;
 
 /// When a call has to give up: at a certain time, or as soon as nobody waits for its answer any more. Clones share
 /// both. A write that has to give up has changed nothing.
@@ -49,12 +54,20 @@ impl Deadline {
         }
     }
 
-    /// The documents, with an error in their place once the call may not go on.
-    pub(super) fn over<T>(
-        &self,
-        documents: impl Iterator<Item = Result<T, StoreError>>,
-    ) -> impl Iterator<Item = Result<T, StoreError>> {
-        documents.map(|document| self.check().and(document))
+    /// The test of a scan: whether the filter selects a document, while the call may go on.
+    pub(super) fn over<'a>(
+        &'a self,
+        filter: &'a Filter,
+    ) -> impl FnMut(Encoded<'_>) -> Result<bool, StoreError> + use<'a> {
+        let mut tested = 0_u32;
+        move |document| {
+            // A look at the clock costs as much as a small test.
+            if tested.is_multiple_of(CHECK_INTERVAL) {
+                self.check()?;
+            }
+            tested = tested.wrapping_add(1);
+            Ok(filter.matches_encoded(document)?)
+        }
     }
 }
 

@@ -173,7 +173,7 @@ impl Inner {
             return Ok(answer(select, &mut found.into_iter())?);
         }
         let mut failed = None;
-        let documents = deadline.over(self.documents(select.collection())?);
+        let documents = self.scan(select.collection(), select.filter(), deadline)?;
         let answer = answer(
             select,
             &mut documents
@@ -185,20 +185,34 @@ impl Inner {
         }
     }
 
-    pub(super) fn documents(
+    fn documents(
         &self,
         collection: &str,
     ) -> Result<impl Iterator<Item = Result<Value, StoreError>> + use<'_>, StoreError> {
+        let documents = self.database.scan(self.number(collection)?, |_| Ok(true))?;
+        Ok(documents.map(|document| document.map(|(_, value)| value)))
+    }
+
+    /// The documents that a filter selects, while the call may go on.
+    fn scan<'a>(
+        &'a self,
+        collection: &str,
+        filter: &'a Filter,
+        deadline: &'a Deadline,
+    ) -> Result<impl Iterator<Item = Result<Value, StoreError>> + use<'a>, StoreError> {
+        let number = self.number(collection)?;
+        let documents = self.database.scan(number, deadline.over(filter))?;
+        Ok(documents.map(|document| document.map(|(_, value)| value)))
+    }
+
+    fn number(&self, collection: &str) -> Result<u32, StoreError> {
         let catalog = self.catalog();
         let number = catalog.number(collection);
-        self.database
-            .values(number.ok_or_else(|| catalog.unknown(collection))?)
+        number.ok_or_else(|| catalog.unknown(collection))
     }
 
     fn document(&self, collection: &str, id: &Value) -> Result<Option<Value>, StoreError> {
-        let catalog = self.catalog();
-        let number = catalog.number(collection);
-        let collection = number.ok_or_else(|| catalog.unknown(collection))?;
+        let collection = self.number(collection)?;
         match DocumentId::new(id) {
             Ok(id) => self
                 .database
@@ -216,23 +230,13 @@ impl Inner {
     ) -> Result<Vec<Value>, StoreError> {
         if let Some(id) = filter.document_id() {
             let found = self.document(collection, id)?.into_iter();
+            let matched = |document: Value| Ok(filter.matches(&document)?.then_some(document));
             return found
-                .filter_map(|document| matched(filter, document).transpose())
+                .filter_map(|document| matched(document).transpose())
                 .collect();
         }
-        deadline
-            .over(self.documents(collection)?)
-            .filter_map(|document| {
-                document
-                    .and_then(|document| matched(filter, document))
-                    .transpose()
-            })
-            .collect()
+        self.scan(collection, filter, deadline)?.collect()
     }
-}
-
-fn matched(filter: &Filter, document: Value) -> Result<Option<Value>, StoreError> {
-    Ok(filter.matches(&document)?.then_some(document))
 }
 
 impl Transaction<'_> {

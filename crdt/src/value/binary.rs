@@ -4,6 +4,7 @@
 //! list and map as LEB128 count and members, map keys as strings in ascending byte order.
 
 use super::{DEPTH_MAX, Value, without_sign_of_zero};
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 const NULL: u8 = 0;
@@ -60,6 +61,50 @@ impl Value {
             0 => Ok(value),
             left => Err(DecodeError::Trailing(left)),
         }
+    }
+}
+
+/// A value in binary form that is read where it lies: only what is asked for is decoded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Encoded<'a>(&'a [u8]);
+
+impl<'a> Encoded<'a> {
+    /// The value that begins with these bytes.
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// The member `key` if this is a map that has it.
+    pub(crate) fn member(self, key: &str) -> Result<Option<Self>, DecodeError> {
+        let mut reader = Reader { rest: self.0 };
+        if reader.byte()? != MAP {
+            return Ok(None);
+        }
+        for _ in 0..reader.count()? {
+            match reader.text()?.cmp(key.as_bytes()) {
+                Ordering::Less => reader.skip(0)?,
+                Ordering::Equal => return Ok(Some(Self(reader.rest))),
+                Ordering::Greater => break, // keys ascend
+            }
+        }
+        Ok(None)
+    }
+
+    /// The item at `index` if this is a list that has it.
+    pub(crate) fn item(self, index: usize) -> Result<Option<Self>, DecodeError> {
+        let mut reader = Reader { rest: self.0 };
+        if reader.byte()? != LIST || index >= reader.count()? {
+            return Ok(None);
+        }
+        for _ in 0..index {
+            reader.skip(0)?;
+        }
+        Ok(Some(Self(reader.rest)))
+    }
+
+    /// The value itself; what follows it is left alone.
+    pub(crate) fn value(self) -> Result<Value, DecodeError> {
+        Reader { rest: self.0 }.value(0)
     }
 }
 
@@ -170,15 +215,48 @@ impl<'a> Reader<'a> {
     }
 
     fn string(&mut self) -> Result<String, DecodeError> {
-        let length = self.count()?;
-        let (text, rest) = self
-            .rest
-            .split_at_checked(length)
-            .ok_or(DecodeError::Truncated)?;
-        self.rest = rest;
-        std::str::from_utf8(text)
+        std::str::from_utf8(self.text()?)
             .map(str::to_owned)
             .map_err(|_| DecodeError::Utf8)
+    }
+
+    /// The bytes of a string.
+    fn text(&mut self) -> Result<&'a [u8], DecodeError> {
+        let length = self.count()?;
+        self.bytes(length)
+    }
+
+    fn bytes(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
+        let split = self.rest.split_at_checked(length);
+        let (bytes, rest) = split.ok_or(DecodeError::Truncated)?;
+        self.rest = rest;
+        Ok(bytes)
+    }
+
+    /// Passes over a value.
+    fn skip(&mut self, depth: usize) -> Result<(), DecodeError> {
+        if depth > DEPTH_MAX {
+            return Err(DecodeError::Depth);
+        }
+        match self.byte()? {
+            NULL | FALSE | TRUE => {}
+            INT => _ = self.varint()?,
+            FLOAT => _ = self.bytes(size_of::<f64>())?,
+            STRING => _ = self.text()?,
+            LIST => {
+                for _ in 0..self.count()? {
+                    self.skip(depth + 1)?;
+                }
+            }
+            MAP => {
+                for _ in 0..self.count()? {
+                    self.text()?;
+                    self.skip(depth + 1)?;
+                }
+            }
+            tag => return Err(DecodeError::Tag(tag)),
+        }
+        Ok(())
     }
 
     /// A length or member count. Every counted thing takes at least one byte, so more than what is left is truncation.
@@ -267,6 +345,26 @@ mod tests {
     }
 
     proptest! {
+        /// Goal: what is read in place is what decoding gives, member by member and item by item.
+        #[test]
+        fn reading_in_place_agrees_with_decoding(value in arbitrary::value(), name in "[a-z]{1,6}", index in 0usize..6) {
+            let bytes = value.encode();
+            let encoded = Encoded::new(&bytes);
+            prop_assert_eq!(encoded.value(), Ok(value.clone()));
+            let mut names = vec![name];
+            names.extend(value.as_map().into_iter().flat_map(|map| map.keys().cloned()));
+            for name in names {
+                let member = encoded.member(&name).unwrap().map(|member| member.value().unwrap());
+                prop_assert_eq!(member.as_ref(), value.get(&name));
+            }
+            let item = encoded.item(index).unwrap().map(|item| item.value().unwrap());
+            let expected = match &value {
+                Value::List(items) => items.get(index),
+                _ => None,
+            };
+            prop_assert_eq!(item.as_ref(), expected);
+        }
+
         /// Goal: every value survives the round trip, and no proper prefix of its bytes is a value.
         #[test]
         fn round_trips_and_refuses_truncation(value in arbitrary::value()) {

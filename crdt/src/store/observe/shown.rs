@@ -112,10 +112,11 @@ impl Documents {
         let documents = changes.documents.into_iter();
         let newer = documents.filter(|(_, change)| change.sequence > self.sequence);
         let rows = newer.map(|(id, change)| {
+            deadline.check()?;
             let row = change.value.map(|value| row(select, &value)).transpose()?;
             Ok((id, row.flatten()))
         });
-        deadline.over(rows).collect()
+        rows.collect()
     }
 
     /// Puts rows in their places and tells what that changes; all of it or, when the rows get too large, nothing.
@@ -174,7 +175,7 @@ fn current(
     let snapshot = store.database.snapshot();
     let mut rows = BTreeMap::new();
     let mut bytes = 0;
-    for document in deadline.over(snapshot.documents(collection)?) {
+    for document in snapshot.scan(collection, deadline.over(select.filter()))? {
         let (id, document) = document?;
         if let Some(row) = row(select, &document)? {
             bytes += row_bytes(&id, &row);
