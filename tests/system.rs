@@ -10,6 +10,8 @@
     reason = "what cannot be set up or read is a failed test"
 )]
 
+#[path = "system/bench.rs"]
+mod bench;
 #[path = "system/crash.rs"]
 mod crash;
 #[path = "system/damage.rs"]

@@ -21,6 +21,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 pub(crate) use args::DemoArguments;
+#[cfg(feature = "bench")]
+pub(crate) use args::{BenchArguments, Suite};
 pub(crate) use error::CliError;
 
 /// What a command that did its work says about it.
@@ -80,6 +82,10 @@ async fn dispatch(arguments: Arguments) -> Result<Done, CliError> {
     };
     match arguments.command {
         Command::Demo(arguments) => crate::demo::run(arguments, json, state_by_flag).await,
+        #[cfg(feature = "bench")]
+        Command::Bench(arguments) => {
+            tokio::task::block_in_place(|| crate::bench::run(arguments, json))
+        }
         Command::Init(arguments) => init::run(&state?, arguments, json),
         Command::Run(arguments) => run::run(&state?, arguments, json).await,
         Command::Query(arguments) => query::run(&state?, arguments, json).await,

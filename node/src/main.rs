@@ -1,5 +1,7 @@
 //! The `sedge` program; see `cli` for its commands.
 
+#[cfg(feature = "bench")]
+mod bench;
 mod cli;
 mod demo;
 

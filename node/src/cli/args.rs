@@ -47,6 +47,9 @@ impl Arguments {
 pub(super) enum Command {
     /// Run several peers on this machine and watch a data set reach all of them
     Demo(DemoArguments),
+    /// Measure this machine: each figure beside what it is compared with
+    #[cfg(feature = "bench")]
+    Bench(BenchArguments),
     /// Make a device: key, store, settings and the app's secret
     Init(InitArguments),
     /// Join the mesh and serve this device's commands until stopped
@@ -88,6 +91,36 @@ pub(crate) struct DemoArguments {
     /// Give up when the peers haven't started and don't hold the same after so many seconds
     #[arg(long, default_value_t = 120, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) timeout: u64,
+}
+
+/// Arguments of `sedge bench`.
+#[cfg(feature = "bench")]
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sedge bench store\n  sedge bench store --json > figures.ndjson\n  \
+                  sedge bench store --only scan --documents 10000\n\n\
+                  One line per figure. A ratio compares two things measured in turn in the same run, by their medians."
+)]
+pub(crate) struct BenchArguments {
+    /// What to measure
+    pub(crate) suite: Suite,
+    /// Only figures whose name holds this; repeat for more
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) only: Vec<String>,
+    /// Documents of the large collections; the figures' bounds are meant for the default
+    #[arg(long, default_value_t = 100_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1_000..=1_000_000))]
+    pub(crate) documents: u64,
+    /// A folder on the disk to measure [default: the user's cache folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
+}
+
+/// The suites of `sedge bench`.
+#[cfg(feature = "bench")]
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Suite {
+    /// Writing, reading and keeping documents, beside SQLite
+    Store,
 }
 
 #[derive(Debug, Args)]
