@@ -1,0 +1,297 @@
+//! From edits to the operations of one change.
+
+use crate::document::EMPTY_MAP;
+use crate::document::birth::{Birth, Path};
+use crate::document::visible::{by_reference, is_born, value_of};
+use crate::query::Edit;
+use crate::value::{Value, without_sign_of_zero};
+use automerge::legacy::{ElementId, Key, ObjectId, Op, OpId, OpType};
+use automerge::{ActorId, Automerge, ObjId, ObjType, ROOT, ReadDoc, ScalarValue};
+use std::collections::BTreeMap;
+
+/// A map that is written into.
+#[derive(Clone)]
+struct Map {
+    object: ObjectId,
+    /// The same object in the loaded document; `None` for one that this change makes.
+    loaded: Option<ObjId>,
+    path: Path,
+}
+
+/// What a loaded document holds under one key.
+#[derive(Default)]
+struct Seen {
+    /// The map born there.
+    born: Option<ObjId>,
+    /// Everything else: operations that a write replaces.
+    others: Vec<(automerge::Value<'static>, ObjId)>,
+}
+
+impl Seen {
+    fn predecessors(&self) -> Vec<OpId> {
+        self.others.iter().filter_map(|(_, id)| op_id(id)).collect()
+    }
+
+    /// Takes out the ordinary map that readers see before the others.
+    fn take_map(&mut self) -> Option<ObjId> {
+        let is_map = |(value, _): &(automerge::Value<'_>, ObjId)| {
+            matches!(value, automerge::Value::Object(ObjType::Map))
+        };
+        let at = self.others.iter().rposition(is_map)?;
+        Some(self.others.remove(at).1)
+    }
+}
+
+fn op_id(id: &ObjId) -> Option<OpId> {
+    match id {
+        ObjId::Id(counter, actor, _) => Some(OpId::new(*counter, actor)),
+        ObjId::Root => None,
+    }
+}
+
+pub(super) struct Writer<'a> {
+    document: Option<&'a Automerge>,
+    born: &'a BTreeMap<Path, Birth>,
+    actor: ActorId,
+    start_op: u64,
+    pub(super) operations: Vec<Op>,
+    /// The maps that edits have led into: one that this change makes is in no loaded document, and what stands beside a
+    /// map is deleted once.
+    entered: BTreeMap<Path, Map>,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(
+        document: Option<&'a Automerge>,
+        born: &'a BTreeMap<Path, Birth>,
+        actor: ActorId,
+        start_op: u64,
+    ) -> Self {
+        Self {
+            document,
+            born,
+            actor,
+            start_op,
+            operations: Vec::new(),
+            entered: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn edit(&mut self, edit: &Edit) {
+        let mut map = Map {
+            object: ObjectId::Root,
+            loaded: self.document.map(|_| ROOT),
+            path: Vec::new(),
+        };
+        let Some((key, parents)) = edit.path.split_last() else {
+            return;
+        };
+        for key in parents {
+            if edit.value.is_none() && !self.has_map(&map, key) {
+                return; // nothing there to unset
+            }
+            map = self.enter(&map, key);
+        }
+        self.set(&map, key, edit.value.as_ref());
+    }
+
+    /// Makes `key` show `value`, or nothing.
+    fn set(&mut self, map: &Map, key: &str, value: Option<&Value>) {
+        if let Some(Value::Map(members)) = value {
+            let child = self.enter(map, key);
+            return self.fill(&child, members);
+        }
+        let seen = self.seen(map, key);
+        if let Some(born) = &seen.born {
+            let child = self.loaded_map(map, key, born);
+            self.clear(&child);
+        }
+        match value {
+            Some(value) if self.shows(&seen, value) => {}
+            Some(value) => self.put(
+                map.object.clone(),
+                Key::from(key.to_owned()),
+                seen.predecessors(),
+                value,
+            ),
+            None if seen.others.is_empty() => {}
+            None => self.delete(map, key, &seen),
+        }
+    }
+
+    fn fill(&mut self, map: &Map, members: &BTreeMap<String, Value>) {
+        for key in self.keys(map) {
+            let marks_empty = members.is_empty() && key == EMPTY_MAP;
+            if !members.contains_key(&key) && !marks_empty {
+                self.set(map, &key, None);
+            }
+        }
+        for (key, member) in members {
+            self.set(map, key, Some(member));
+        }
+        if members.is_empty() {
+            self.set(map, EMPTY_MAP, Some(&Value::Bool(true)));
+        }
+    }
+
+    /// Deletes the keys that a map has; the map itself stays, so what another device adds concurrently survives.
+    fn clear(&mut self, map: &Map) {
+        for key in self.keys(map) {
+            self.set(map, &key, None);
+        }
+    }
+
+    /// The map under `key`: the born one, else an ordinary one, made if need be. Anything else there is deleted.
+    fn enter(&mut self, map: &Map, key: &str) -> Map {
+        let path = joined(&map.path, key);
+        if let Some(entered) = self.entered.get(&path) {
+            return entered.clone();
+        }
+        let mut seen = self.seen(map, key);
+        let birth = self.born.get(&path);
+        let child = match (seen.born.take(), birth) {
+            (Some(born), _) => Some(self.loaded_map(map, key, &born)),
+            (None, Some(birth)) => Some(new_map(birth.object(), path.clone())),
+            (None, None) => seen.take_map().map(|id| self.loaded_map(map, key, &id)),
+        };
+        let child = match child {
+            Some(child) => {
+                if !seen.others.is_empty() {
+                    self.delete(map, key, &seen);
+                }
+                child
+            }
+            None => {
+                let key = Key::from(key.to_owned());
+                let make = OpType::Make(ObjType::Map);
+                let object = self.push(make, map.object.clone(), key, seen.predecessors(), false);
+                new_map(ObjectId::Id(object), path.clone())
+            }
+        };
+        self.entered.insert(path, child.clone());
+        child
+    }
+
+    fn has_map(&self, map: &Map, key: &str) -> bool {
+        let mut seen = self.seen(map, key);
+        seen.born.is_some() || seen.take_map().is_some()
+    }
+
+    fn loaded_map(&self, parent: &Map, key: &str, id: &ObjId) -> Map {
+        Map {
+            object: op_id(id).map_or(ObjectId::Root, ObjectId::Id),
+            loaded: Some(id.clone()),
+            path: joined(&parent.path, key),
+        }
+    }
+
+    fn seen(&self, map: &Map, key: &str) -> Seen {
+        let mut seen = Seen::default();
+        if let (Some(document), Some(loaded)) = (self.document, &map.loaded) {
+            for (value, id) in document.get_all(loaded, key).unwrap_or_default() {
+                if is_born(&id) {
+                    seen.born = Some(id);
+                } else {
+                    seen.others.push((value.to_owned(), id));
+                }
+            }
+        }
+        seen
+    }
+
+    fn keys(&self, map: &Map) -> Vec<String> {
+        match (self.document, &map.loaded) {
+            (Some(document), Some(loaded)) => document.keys(loaded).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether a reader already sees exactly this value, with nothing concurrent beside it.
+    fn shows(&self, seen: &Seen, wanted: &Value) -> bool {
+        match (self.document, seen.others.as_slice()) {
+            (Some(document), [(value, id)]) => {
+                value_of(document, &by_reference(value), id, 0).as_ref() == Some(wanted)
+            }
+            _ => false,
+        }
+    }
+
+    fn delete(&mut self, map: &Map, key: &str, seen: &Seen) {
+        let key = Key::from(key.to_owned());
+        let object = map.object.clone();
+        self.push(OpType::Delete, object, key, seen.predecessors(), false);
+    }
+
+    fn put(&mut self, object: ObjectId, key: Key, predecessors: Vec<OpId>, value: &Value) {
+        let insert = !key.is_map_key();
+        let made = self.push(action(value), object, key, predecessors, insert);
+        let within = ObjectId::Id(made);
+        match value {
+            Value::List(items) => {
+                let mut after = ElementId::Head;
+                for item in items {
+                    let element = self.next_op();
+                    self.put(within.clone(), after.into_key(), Vec::new(), item);
+                    after = ElementId::Id(element);
+                }
+            }
+            Value::Map(members) => {
+                for (key, member) in members {
+                    let key = Key::from(key.clone());
+                    self.put(within.clone(), key, Vec::new(), member);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn next_op(&self) -> OpId {
+        OpId::new(self.start_op + self.operations.len() as u64, &self.actor)
+    }
+
+    fn push(
+        &mut self,
+        action: OpType,
+        obj: ObjectId,
+        key: Key,
+        predecessors: Vec<OpId>,
+        insert: bool,
+    ) -> OpId {
+        let id = self.next_op();
+        self.operations.push(Op {
+            action,
+            obj,
+            key,
+            pred: predecessors.into(),
+            insert,
+        });
+        id
+    }
+}
+
+/// A map that the loaded document doesn't have.
+fn new_map(object: ObjectId, path: Path) -> Map {
+    Map {
+        object,
+        loaded: None,
+        path,
+    }
+}
+
+fn joined(path: &[String], key: &str) -> Path {
+    let mut joined = path.to_vec();
+    joined.push(key.to_owned());
+    joined
+}
+
+fn action(value: &Value) -> OpType {
+    match value {
+        Value::Null => OpType::Put(ScalarValue::Null),
+        Value::Bool(truth) => OpType::Put(ScalarValue::Boolean(*truth)),
+        Value::Int(number) => OpType::Put(ScalarValue::Int(*number)),
+        Value::Float(number) => OpType::Put(ScalarValue::F64(without_sign_of_zero(*number))),
+        Value::String(text) => OpType::Put(ScalarValue::Str(text.as_str().into())),
+        Value::Map(_) => OpType::Make(ObjType::Map),
+        Value::List(_) => OpType::Make(ObjType::List),
+    }
+}
