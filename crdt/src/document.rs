@@ -16,7 +16,7 @@ use crate::value::Value;
 use automerge::{Automerge, Change, ChangeHash};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-pub use chunk::{ChunkError, check as check_chunk};
+pub use chunk::ChunkError;
 pub(crate) use delta::DEVICE_ACTOR_BYTES;
 pub use delta::{Delta, DeltaError};
 pub use ingest::Ingested;

@@ -12,7 +12,7 @@ mod random;
 mod store;
 mod value;
 
-pub use document::{ChunkError, Delta, DeltaError, Document, DocumentError, Ingested, check_chunk};
+pub use document::{ChunkError, Delta, DeltaError, Document, DocumentError, Ingested};
 pub use id::{DocumentId, IdError};
 pub use random::{RandomError, random};
 #[cfg(feature = "rocksdb")]

@@ -9,6 +9,9 @@ pub const DOCUMENT_ID_BYTES_MAX: usize = 512;
 /// Longest collection name, in bytes: names travel in handshakes and topics.
 pub const COLLECTION_NAME_BYTES_MAX: usize = 128;
 
+/// Longest name of a field, in bytes: those of nested maps travel beside a change, and together take a part of its room.
+pub const FIELD_NAME_BYTES_MAX: usize = 2 << 10;
+
 /// Most collections of one store. The mesh floods fewer of them; the rest is synchronised by offers alone.
 pub const COLLECTIONS_MAX: usize = 1_000;
 
@@ -33,8 +36,18 @@ pub const CHANGE_REFERENCES_MAX: u64 = 1_024;
 /// Most changes in one delta from outside.
 pub const DELTA_CHANGES_MAX: usize = 100_000;
 
-/// Most paths of births in one delta from outside: many devices' births meet in one document.
+/// Most operations of all changes of one delta: a store takes them in at once, and a longer history in parts.
+pub const DELTA_OPS_MAX: u64 = 16 * CHANGE_OPS_MAX;
+
+/// Most births in one delta from outside: many devices' births meet in one document.
 pub const DELTA_BIRTHS_MAX: usize = 16 * BIRTHS_MAX;
+
+/// Most bytes of the keys of all births in one delta: as many as one change can need.
+pub const DELTA_BIRTH_BYTES_MAX: usize = BIRTHS_MAX * FIELD_NAME_BYTES_MAX;
+
+/// Largest delta of a single change, in bytes as it travels: the change, the births it needs, and their lengths and tags.
+/// What carries deltas must have room for it.
+pub const DELTA_BYTES_MAX: usize = 6 << 20;
 
 /// Most births (deterministic maps) per document; maps beyond are ordinary objects.
 pub const BIRTHS_MAX: usize = 256;

@@ -8,7 +8,7 @@ use automerge::transaction::Transactable;
 use automerge::{ActorId, AutoCommit, ObjType, ROOT};
 use bytes::Bytes;
 use prost::Message as _;
-use sedge_fuzz::delta::{WireDelta, WirePath};
+use sedge_fuzz::delta::{WireBirth, WireDelta};
 use sedge_fuzz::fixtures::{CERTIFICATE_DOMAIN, CERTIFICATE_TYPE, certified, documents};
 use sedge_identity::Envelope;
 use sedge_mesh::{
@@ -94,12 +94,12 @@ fn deltas() -> Outcome<Vec<(String, Vec<u8>)>> {
     let compressed = last_change(&mut document)?;
     let all = [first.clone(), second.clone(), third.clone(), compressed];
     Ok(vec![
-        named("one", delta(&[&["place"]], std::slice::from_ref(&first))),
-        named("two", delta(&[&["place"]], &[first, second.clone()])),
+        named("one", delta(&[(0, "place")], std::slice::from_ref(&first))),
+        named("two", delta(&[(0, "place")], &[first, second.clone()])),
         named("other_types", delta(&[], &all[..3])),
-        named("compressed", delta(&[&["place"], &["a", "b"]], &all)),
+        named("compressed", delta(&[(0, "place"), (0, "a"), (2, "b")], &all)),
         named("without_ancestor", delta(&[], &[second])),
-        named("births_only", delta(&[&["a"], &["a", "b"]], &[])),
+        named("births_only", delta(&[(0, "a"), (1, "b")], &[])),
     ])
 }
 
@@ -109,12 +109,13 @@ fn last_change(document: &mut AutoCommit) -> Outcome<Vec<u8>> {
     Ok(change.ok_or("no change was made")?.bytes().into_owned())
 }
 
-fn delta(births: &[&[&str]], changes: &[Vec<u8>]) -> Vec<u8> {
-    let path = |keys: &&[&str]| WirePath {
-        keys: keys.iter().map(|key| (*key).to_owned()).collect(),
+fn delta(births: &[(u32, &str)], changes: &[Vec<u8>]) -> Vec<u8> {
+    let birth = |(parent, key): &(u32, &str)| WireBirth {
+        parent: *parent,
+        key: (*key).to_owned(),
     };
     let delta = WireDelta {
-        births: births.iter().map(path).collect(),
+        births: births.iter().map(birth).collect(),
         changes: changes.to_vec(),
     };
     delta.encode_to_vec()

@@ -9,18 +9,21 @@ use sha2::{Digest, Sha256};
 pub struct WireDelta {
     /// Maps that the changes need.
     #[prost(message, repeated, tag = "1")]
-    pub births: Vec<WirePath>,
+    pub births: Vec<WireBirth>,
     /// Automerge change chunks.
     #[prost(bytes = "vec", repeated, tag = "2")]
     pub changes: Vec<Vec<u8>>,
 }
 
-/// The keys that lead to a map.
+/// Where a map that is to be born lies.
 #[derive(Clone, PartialEq, Message)]
-pub struct WirePath {
-    /// From the root.
-    #[prost(string, repeated, tag = "1")]
-    pub keys: Vec<String>,
+pub struct WireBirth {
+    /// The map it lies in: 0 is the root, n the n-th of the delta's births.
+    #[prost(uint32, tag = "1")]
+    pub parent: u32,
+    /// Its key there.
+    #[prost(string, tag = "2")]
+    pub key: String,
 }
 
 /// Where a chunk's checksum stands: behind the four bytes that every chunk begins with.

@@ -24,9 +24,9 @@ pub const PAGE_SCAN_MAX: usize = 16 * 1_024;
 /// [`DELTA_BYTES_MAX`] it bounds what a session buffers per direction.
 pub const ANSWER_BYTES_MAX: usize = 4 << 20;
 
-/// Largest payload of one delta, in bytes. What a peer lacks of a document beyond it follows in further deltas;
-/// a single change stays far below.
-pub const DELTA_BYTES_MAX: usize = 16 << 20;
+/// Largest payload of one delta, in bytes: the largest change that the store takes (5 MiB), and what it needs beside
+/// itself. What a peer lacks of a document beyond it follows in further deltas.
+pub const DELTA_BYTES_MAX: usize = 6 << 20;
 
 /// Longest document id, in bytes: the store's bound.
 pub const DOCUMENT_ID_BYTES_MAX: usize = 512;

@@ -220,7 +220,7 @@ impl Replica for MemoryReplica {
         let mut changes = 0;
         while let Some(change) = missing.next_if(|change| {
             let fits = payload.len() + change.bytes.len() <= bytes_max;
-            changes == 0 || (fits && changes < state.delta_changes_max)
+            fits && changes < state.delta_changes_max
         }) {
             payload.put_slice(&change.bytes);
             for dep in &change.deps {

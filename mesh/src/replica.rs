@@ -321,8 +321,8 @@ pub trait Replica: Send + Sync + 'static {
 
     /// The changes of a document that are not in the ancestry of `have_heads` (of which some may be
     /// unknown here), or `None` when there are none or the document is not here, or damaged. When all would
-    /// take more than `bytes_max`, or more than the store takes in at once, the first of them; one change
-    /// always fits.
+    /// take more than `bytes_max`, or more than the store takes in at once, the first of them; `None` too when not
+    /// even one change fits, since no peer would take it.
     ///
     /// # Errors
     /// When the store fails.

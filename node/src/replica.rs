@@ -3,8 +3,8 @@
 use crate::limits::DAMAGED_DOCUMENTS_TOLD_MAX;
 use bytes::Bytes;
 use sedge_crdt::{
-    Arrival, Arrived, Commit as StoreCommit, Committed, FeedEntry, FeedLimits,
-    Origin as StoreOrigin, Store, StoreError,
+    Arrival, Arrived, Commit as StoreCommit, Committed, DeltaPart as StoreDeltaPart, FeedEntry,
+    FeedLimits, Origin as StoreOrigin, Store, StoreError,
 };
 use sedge_mesh::{
     ChangeHash, CollectionName, Commit, Delta, DeltaPart, DocumentKey, FeedId, FeedPage,
@@ -157,7 +157,15 @@ impl Replica for StoreReplica {
         let part = self
             .unless_damaged(document, part)
             .map_err(failed("read a document's changes"))?;
-        Ok(part.map(|part| DeltaPart {
+        let carried = |part: &StoreDeltaPart| {
+            let bytes = part.delta.len();
+            if bytes > bytes_max {
+                let reason = format!("a change of {bytes} bytes is too large to be carried");
+                self.tell_damage(document, &reason);
+            }
+            bytes <= bytes_max
+        };
+        Ok(part.filter(carried).map(|part| DeltaPart {
             delta: Delta {
                 document: document.clone(),
                 payload: part.delta.into(),
@@ -332,76 +340,4 @@ fn unnameable(error: NameError) -> ReplicaError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use sedge_crdt::{Value, query::Params};
-    use sedge_identity::{AppId, DeviceKey};
-
-    fn store(folder: &tempfile::TempDir) -> Store {
-        let key = DeviceKey::from_seed([1; 32]).public();
-        Store::open(folder.path(), &AppId::new("demo").unwrap(), &key).unwrap()
-    }
-
-    fn car(id: &str) -> DocumentKey {
-        let collection = CollectionName::new("cars").unwrap();
-        DocumentKey::new(collection, id.to_owned()).unwrap()
-    }
-
-    /// Goal: a damaged document is told of once and is no failure; any other error is one.
-    #[test]
-    fn damage_is_told_once_and_holds_up_nobody() {
-        let folder = tempfile::tempdir().unwrap();
-        let replica = StoreReplica::new(store(&folder));
-        let damaged = || StoreError::Damaged {
-            what: "document a".to_owned(),
-            reason: "a chunk is cut".to_owned(),
-        };
-        let found = replica.unless_damaged::<()>(&car("a"), Err(damaged()));
-        assert!(matches!(found, Ok(None)));
-        assert!(!replica.tell_damage(&car("a"), "again"));
-        let reason = damaged().to_string();
-        let outcome = replica.outcome(&car("b"), Arrived::Damaged { reason });
-        assert_eq!(outcome, IngestOutcome::Damaged);
-        assert!(!replica.tell_damage(&car("b"), "again"));
-        let found = replica.unless_damaged::<()>(&car("c"), Err(StoreError::NotObservable));
-        assert!(matches!(found, Err(StoreError::NotObservable)));
-    }
-
-    /// Goal: small commits carry their changes, large ones and missed ones only the names of their collections.
-    #[test]
-    fn only_small_commits_carry_their_changes() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = store(&folder);
-        let mut commits = store.commits();
-        // Digits of a hash, since changes are compressed.
-        let mut noise = vec![0; FLOOD_BYTES_MAX];
-        blake3::Hasher::new().finalize_xof().fill(&mut noise);
-        let noise = sedge_identity::hex(&noise).to_string();
-        for (text, deltas) in [("small".to_owned(), 1), (noise, 0)] {
-            let car = Value::Map([("text".to_owned(), Value::String(text))].into());
-            let params: Params = [("car".to_owned(), car)].into();
-            let insert = "INSERT INTO cars DOCUMENTS (:car)";
-            store.execute(insert, &params).unwrap();
-            let told = told(&commits.try_recv().unwrap());
-            assert_eq!((told.documents, told.deltas.len()), (1, deltas));
-        }
-        let missed = missed(&store);
-        let cars = CollectionName::new("cars").unwrap();
-        assert_eq!(missed.collections, BTreeSet::from([cars]));
-        assert_eq!(missed.last_sequence, Sequence(2));
-    }
-
-    /// Goal: whatever the store takes as a name can be replicated; the two crates don't see each other's limits.
-    #[test]
-    fn the_mesh_carries_every_name_of_the_store() {
-        use sedge_crdt::limits as store;
-        use sedge_mesh::limits as mesh;
-        assert_eq!(
-            mesh::COLLECTION_NAME_BYTES_MAX,
-            store::COLLECTION_NAME_BYTES_MAX
-        );
-        assert_eq!(mesh::DOCUMENT_ID_BYTES_MAX, store::DOCUMENT_ID_BYTES_MAX);
-        // A delta of one change, and the paths of the maps it needs, fit a payload.
-        const { assert!(store::CHUNK_BYTES_MAX < mesh::DELTA_BYTES_MAX / 2) };
-    }
-}
+mod tests;

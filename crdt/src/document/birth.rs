@@ -7,7 +7,6 @@
 use crate::id::DocumentId;
 use automerge::legacy::{Key, ObjectId, Op, OpId, OpType};
 use automerge::{ActorId, Change, ChangeHash, ExpandedChange, ObjType};
-use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
 /// Bytes of a birth's actor id. Device actors have 16, so the two are never confused.
@@ -15,15 +14,13 @@ pub(crate) const BIRTH_ACTOR_BYTES: usize = 17;
 
 const DOMAIN: &[u8] = b"sedge birth 1";
 
-/// Keys from the root to a map.
-pub(crate) type Path = Vec<String>;
-
 /// The birth of one map.
-#[derive(Clone)]
 pub(crate) struct Birth {
     pub(crate) change: Change,
     /// The operation that made the map, which is also the map's object id.
     pub(crate) op: OpId,
+    /// Over the keys that lead to the map.
+    hasher: blake3::Hasher,
 }
 
 impl Birth {
@@ -36,44 +33,30 @@ impl Birth {
     }
 }
 
-/// The births of one document by path, each computed once. A path sorts behind its parents.
-pub(crate) struct Births<'a> {
-    collection: &'a str,
-    id: &'a DocumentId,
-    born: BTreeMap<Path, Birth>,
+/// Makes the births of one document. What a birth takes of the keys above its own is a hash, so a long key costs its
+/// length once, however many maps lie below it.
+pub(crate) struct Births {
+    /// Over what comes before the keys.
+    root: blake3::Hasher,
 }
 
-impl<'a> Births<'a> {
-    pub(crate) fn of(collection: &'a str, id: &'a DocumentId) -> Self {
-        Self {
-            collection,
-            id,
-            born: BTreeMap::new(),
+impl Births {
+    pub(crate) fn of(collection: &str, id: &DocumentId) -> Self {
+        let mut root = blake3::Hasher::new();
+        for part in [DOMAIN, collection.as_bytes(), id.as_bytes()] {
+            update(&mut root, part);
         }
+        Self { root }
     }
 
-    /// The birth of the map at `path`, computed with its parents' when it isn't known yet. `None` for the root,
-    /// which is never born.
-    pub(crate) fn at(&mut self, path: &[String]) -> Option<Birth> {
-        let (key, parents) = path.split_last()?;
-        if let Some(birth) = self.born.get(path) {
-            return Some(birth.clone());
-        }
-        let parent = self.at(parents);
-        let birth = self.bear(path, key, parent.as_ref());
-        self.born.insert(path.to_vec(), birth.clone());
-        Some(birth)
-    }
-
-    /// The changes of those computed so far.
-    pub(crate) fn all(self) -> BTreeMap<Path, Change> {
-        let births = self.born.into_iter();
-        births.map(|(path, birth)| (path, birth.change)).collect()
-    }
-
-    fn bear(&self, path: &[String], key: &str, parent: Option<&Birth>) -> Birth {
-        let actor = self.actor(path);
-        let start_op = NonZeroU64::MIN.saturating_add(path.len() as u64 - 1);
+    /// The birth of the map under `key` of another one, or of the root, which itself is never born.
+    pub(crate) fn under(&self, parent: Option<&Birth>, key: &str) -> Birth {
+        let mut hasher = parent.map_or(&self.root, |birth| &birth.hasher).clone();
+        update(&mut hasher, key.as_bytes());
+        let mut actor = [0; BIRTH_ACTOR_BYTES];
+        hasher.finalize_xof().fill(&mut actor);
+        let actor = ActorId::from(&actor[..]);
+        let start_op = NonZeroU64::MIN.saturating_add(parent.map_or(0, |birth| birth.op.counter()));
         let change = Change::from(ExpandedChange {
             operations: vec![Op {
                 action: OpType::Make(ObjType::Map),
@@ -95,23 +78,14 @@ impl<'a> Births<'a> {
         Birth {
             change,
             op: OpId::new(start_op.get(), &actor),
+            hasher,
         }
     }
+}
 
-    fn actor(&self, path: &[String]) -> ActorId {
-        let mut hasher = blake3::Hasher::new();
-        let parts = [DOMAIN, self.collection.as_bytes(), self.id.as_bytes()];
-        for part in parts
-            .into_iter()
-            .chain(path.iter().map(|key| key.as_bytes()))
-        {
-            hasher.update(&(part.len() as u64).to_be_bytes());
-            hasher.update(part);
-        }
-        let mut bytes = [0; BIRTH_ACTOR_BYTES];
-        hasher.finalize_xof().fill(&mut bytes);
-        ActorId::from(&bytes[..])
-    }
+fn update(hasher: &mut blake3::Hasher, part: &[u8]) {
+    hasher.update(&(part.len() as u64).to_be_bytes());
+    hasher.update(part);
 }
 
 /// Whether a change by `actor` is a birth.
@@ -124,21 +98,25 @@ mod tests {
     use super::*;
     use automerge::{Automerge, ROOT, ReadDoc};
 
-    fn path(keys: &[&str]) -> Path {
-        keys.iter().map(|key| key.to_string()).collect()
+    /// The births of all maps on a path.
+    fn births(collection: &str, id: &DocumentId, path: &[&str]) -> Vec<Birth> {
+        let births = Births::of(collection, id);
+        let mut chain: Vec<Birth> = Vec::new();
+        for key in path {
+            chain.push(births.under(chain.last(), key));
+        }
+        chain
     }
 
     /// Goal: a birth's bytes are a constant of the protocol, pinned by hash.
     #[test]
     fn births_are_the_same_everywhere() {
         let id = DocumentId::new(&"DFW".into()).unwrap();
-        let hash = |keys: &[&str]| Births::of("airports", &id).at(&path(keys)).unwrap().hash();
+        let of = |collection, path: &[&str]| births(collection, &id, path).pop().unwrap().hash();
+        let hash = |path: &[&str]| of("airports", path);
         assert_eq!(hash(&["place"]), hash(&["place"]));
         assert_ne!(hash(&["place"]), hash(&["location"]));
-        assert_ne!(
-            Births::of("a", &id).at(&path(&["bc"])).unwrap().hash(),
-            Births::of("ab", &id).at(&path(&["c"])).unwrap().hash()
-        );
+        assert_ne!(of("a", &["bc"]), of("ab", &["c"]));
         assert_eq!(
             hash(&["place", "geo"]).to_string(),
             "00231774408db030a4b084ae6249ab6b74153a487b46272682b45f28f1ba9bc3"
@@ -148,11 +126,8 @@ mod tests {
     #[test]
     fn a_chain_of_births_makes_nested_maps() {
         let id = DocumentId::new(&"x".into()).unwrap();
-        let mut births = Births::of("c", &id);
-        let changes = [
-            births.at(&path(&["a"])).unwrap().change,
-            births.at(&path(&["a", "b"])).unwrap().change,
-        ];
+        let births = births("c", &id, &["a", "b"]);
+        let changes: Vec<Change> = births.into_iter().map(|birth| birth.change).collect();
         let mut document = Automerge::new();
         document.apply_changes(changes).unwrap();
         let (_, a) = document.get(ROOT, "a").unwrap().unwrap();

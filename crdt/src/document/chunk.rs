@@ -48,11 +48,12 @@ pub enum ChunkError {
     References,
 }
 
-/// Checks the bounds of one change chunk that spans all of `bytes`.
+/// Checks the bounds of one change chunk that spans all of `bytes`. Returns how many operations it expands to: the rows
+/// of its longest column.
 ///
 /// # Errors
 /// The first bound that does not hold; see [`ChunkError`]. Memory stays below [`CHUNK_INFLATED_BYTES_MAX`].
-pub fn check(bytes: &[u8]) -> Result<(), ChunkError> {
+pub(super) fn check(bytes: &[u8]) -> Result<u64, ChunkError> {
     if bytes.len() > CHUNK_BYTES_MAX {
         return Err(ChunkError::TooLarge(bytes.len()));
     }
@@ -86,7 +87,7 @@ fn inflate(compressed: &[u8]) -> Result<Vec<u8>, ChunkError> {
     Ok(body)
 }
 
-fn check_body(body: &[u8]) -> Result<(), ChunkError> {
+fn check_body(body: &[u8]) -> Result<u64, ChunkError> {
     let mut body = Cursor(body);
     for _ in 0..body.references()? {
         body.take(32)?; // a dependency's hash
@@ -102,10 +103,11 @@ fn check_body(body: &[u8]) -> Result<(), ChunkError> {
     let columns = (0..body.references()?)
         .map(|_| Ok((body.unsigned()?, body.length()?)))
         .collect::<Result<Vec<_>, ChunkError>>()?;
+    let mut rows = 0;
     for (specification, length) in columns {
-        check_column(specification, Cursor(body.take(length)?))?;
+        rows = rows.max(check_column(specification, Cursor(body.take(length)?))?);
     }
-    Ok(())
+    Ok(rows)
 }
 
 /// What one row of a column takes, by the low three bits of its specification.
@@ -116,18 +118,18 @@ enum Row {
     Text,
 }
 
-fn check_column(specification: u64, column: Cursor<'_>) -> Result<(), ChunkError> {
+fn check_column(specification: u64, column: Cursor<'_>) -> Result<u64, ChunkError> {
     match specification & 7 {
         0 | 1 | 2 | 6 => check_runs(Row::Unsigned, column),
         3 => check_runs(Row::Signed, column),
         4 => check_booleans(column),
         5 => check_runs(Row::Text, column),
-        _ => Ok(()), // raw values: as long as they are
+        _ => Ok(0), // raw values: as long as they are
     }
 }
 
 /// A run-length encoded column: n > 0 repeats one row, n < 0 introduces |n| literal rows, 0 a run of nulls.
-fn check_runs(row: Row, mut column: Cursor<'_>) -> Result<(), ChunkError> {
+fn check_runs(row: Row, mut column: Cursor<'_>) -> Result<u64, ChunkError> {
     let mut rows = 0u64;
     while !column.0.is_empty() {
         let run = column.signed()?;
@@ -151,11 +153,11 @@ fn check_runs(row: Row, mut column: Cursor<'_>) -> Result<(), ChunkError> {
             }
         }
     }
-    Ok(())
+    Ok(rows)
 }
 
 /// A boolean column: alternating run lengths of false and true.
-fn check_booleans(mut column: Cursor<'_>) -> Result<(), ChunkError> {
+fn check_booleans(mut column: Cursor<'_>) -> Result<u64, ChunkError> {
     let mut rows = 0u64;
     while !column.0.is_empty() {
         rows = rows.saturating_add(column.unsigned()?);
@@ -163,7 +165,7 @@ fn check_booleans(mut column: Cursor<'_>) -> Result<(), ChunkError> {
             return Err(ChunkError::Operations);
         }
     }
-    Ok(())
+    Ok(rows)
 }
 
 struct Cursor<'a>(&'a [u8]);
@@ -274,8 +276,7 @@ mod tests {
     fn real_changes_pass_plain_and_compressed() {
         let (small, large) = (real_change(3), real_change(500));
         assert_eq!((small[8], large[8]), (TYPE_CHANGE, TYPE_COMPRESSED));
-        assert_eq!(check(&small), Ok(()));
-        assert_eq!(check(&large), Ok(()));
+        assert_eq!((check(&small), check(&large)), (Ok(3), Ok(500)));
     }
 
     /// Goal: 261 kB that inflate to 256 MiB are refused after 8 MiB.

@@ -1,10 +1,14 @@
-//! What travels of one document: authored changes, and births as paths.
+//! What travels of one document: authored changes, and births by the places of their maps.
 
-use super::birth::{BIRTH_ACTOR_BYTES, Path, is_birth};
-use super::chunk::ChunkError;
-use super::{Document, DocumentError, Written, contained};
-use crate::limits::{DELTA_BIRTHS_MAX, DELTA_CHANGES_MAX};
+use super::birth::{BIRTH_ACTOR_BYTES, is_birth};
+use super::chunk::{self, ChunkError};
+use super::{Document, DocumentError, contained};
+use crate::limits::{
+    CHANGE_OPS_MAX, CHUNK_BYTES_MAX, DELTA_BIRTH_BYTES_MAX, DELTA_BIRTHS_MAX, DELTA_BYTES_MAX,
+    DELTA_CHANGES_MAX, DELTA_OPS_MAX, FIELD_NAME_BYTES_MAX,
+};
 use crate::value::DEPTH_MAX;
+use automerge::legacy::Key;
 use automerge::{Change, ChangeHash, ReadDoc};
 use prost::Message;
 use std::collections::{BTreeSet, HashMap};
@@ -17,16 +21,24 @@ mod wire {
 /// Bytes of a device's actor id.
 pub(crate) const DEVICE_ACTOR_BYTES: usize = 16;
 
-/// Bytes that one change, or one key of a birth's path, may take beside itself: tags and lengths.
-const PART_BYTES: usize = 8;
+/// Bytes that one change, or one birth's key, may take beside itself: tags, lengths and the number of a parent.
+const PART_BYTES: usize = 16;
 
 /// Changes of one document on their way between two stores.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delta {
-    /// Paths of the maps that the changes need.
-    pub(super) births: Vec<Path>,
+    /// The maps that the changes need, parents first.
+    pub(super) births: Vec<Place>,
     /// Change chunks.
     pub(super) changes: Vec<Vec<u8>>,
+}
+
+/// Where a map that is to be born lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Which of the delta's births it lies in; `None` for the root.
+    pub(super) parent: Option<usize>,
+    pub(super) key: String,
 }
 
 /// Why a delta from outside is refused. Nothing of it is stored then.
@@ -35,14 +47,29 @@ pub enum DeltaError {
     /// Not the wire format.
     #[error("the delta can't be decoded: {0}")]
     Wire(#[from] prost::DecodeError),
-    /// More births or changes than allowed, or a path that is empty or too deep.
-    #[error("the delta has too many or malformed parts ({births} births, {changes} changes)")]
+    /// More births or changes than allowed.
+    #[error(
+        "the delta has {births} births and {changes} changes; at most {DELTA_BIRTHS_MAX} and {DELTA_CHANGES_MAX} \
+             are allowed"
+    )]
     Shape {
         /// Births named.
         births: usize,
         /// Changes carried.
         changes: usize,
     },
+    /// A birth lies in none of those before it, or too deep.
+    #[error("a birth of the delta lies in no earlier one, or deeper than {DEPTH_MAX} levels")]
+    Place,
+    /// A birth's key, or all of them together, are too long.
+    #[error(
+        "the keys of the delta's births are too long: one has at most {FIELD_NAME_BYTES_MAX} bytes, all at most \
+             {DELTA_BIRTH_BYTES_MAX}"
+    )]
+    Keys,
+    /// All changes together have more than [`DELTA_OPS_MAX`] operations.
+    #[error("the delta's changes have more than {DELTA_OPS_MAX} operations")]
+    Operations,
     /// A change's chunk is out of bounds.
     #[error(transparent)]
     Chunk(#[from] ChunkError),
@@ -58,11 +85,21 @@ pub enum DeltaError {
 }
 
 impl Delta {
+    pub(super) fn of(births: Named, changes: Vec<Vec<u8>>) -> Self {
+        Self {
+            births: births.places,
+            changes,
+        }
+    }
+
     /// The bytes that travel.
     pub fn encode(&self) -> Vec<u8> {
-        let births = self.births.iter().cloned();
+        let births = self.births.iter().map(|place| wire::Birth {
+            parent: place.parent.map_or(0, |parent| parent as u32 + 1),
+            key: place.key.clone(),
+        });
         wire::Delta {
-            births: births.map(|keys| wire::Path { keys }).collect(),
+            births: births.collect(),
             changes: self.changes.clone(),
         }
         .encode_to_vec()
@@ -71,34 +108,78 @@ impl Delta {
     /// Reads bytes from outside.
     ///
     /// # Errors
-    /// Damaged bytes, or more parts than a document may have.
+    /// Damaged bytes, or more or other parts than a delta may have.
     pub fn decode(bytes: &[u8]) -> Result<Self, DeltaError> {
         let wire = wire::Delta::decode(bytes)?;
-        let births: Vec<Path> = wire.births.into_iter().map(|path| path.keys).collect();
-        let paths_fit = births
-            .iter()
-            .all(|path| (1..=DEPTH_MAX).contains(&path.len()));
-        if births.len() > DELTA_BIRTHS_MAX || wire.changes.len() > DELTA_CHANGES_MAX || !paths_fit {
+        let births = wire.births.into_iter().map(|birth| Place {
+            parent: (birth.parent as usize).checked_sub(1),
+            key: birth.key,
+        });
+        let delta = Self {
+            births: births.collect(),
+            changes: wire.changes,
+        };
+        delta.check_births()?;
+        Ok(delta)
+    }
+
+    /// Checks that any store would take it, as far as its size and that of its parts goes.
+    pub(crate) fn check(&self) -> Result<(), DeltaError> {
+        self.check_births()?;
+        self.check_changes()
+    }
+
+    fn check_births(&self) -> Result<(), DeltaError> {
+        if self.births.len() > DELTA_BIRTHS_MAX || self.changes.len() > DELTA_CHANGES_MAX {
             return Err(DeltaError::Shape {
-                births: births.len(),
-                changes: wire.changes.len(),
+                births: self.births.len(),
+                changes: self.changes.len(),
             });
         }
-        Ok(Self {
-            births,
-            changes: wire.changes,
-        })
+        let mut depths = Vec::with_capacity(self.births.len());
+        for place in &self.births {
+            let parent = place.parent.map_or(Some(&0), |parent| depths.get(parent));
+            let depth = parent.ok_or(DeltaError::Place)? + 1;
+            if depth > DEPTH_MAX {
+                return Err(DeltaError::Place);
+            }
+            depths.push(depth);
+        }
+        let keys = self.births.iter().map(|place| place.key.len());
+        if keys.clone().any(|bytes| bytes > FIELD_NAME_BYTES_MAX)
+            || keys.sum::<usize>() > DELTA_BIRTH_BYTES_MAX
+        {
+            return Err(DeltaError::Keys);
+        }
+        Ok(())
+    }
+
+    /// Measures the changes before automerge sees them.
+    pub(super) fn check_changes(&self) -> Result<(), DeltaError> {
+        let mut operations = 0;
+        for bytes in &self.changes {
+            operations += chunk::check(bytes)?;
+            if operations > DELTA_OPS_MAX {
+                return Err(DeltaError::Operations);
+            }
+        }
+        Ok(())
     }
 
     /// Adds what a later write on the same document made.
     pub(crate) fn extend(&mut self, later: Delta) {
-        self.births.extend(later.births);
+        let before = self.births.len();
+        let births = later.births.into_iter().map(|place| Place {
+            parent: place.parent.map(|parent| before + parent),
+            key: place.key,
+        });
+        self.births.extend(births);
         self.changes.extend(later.changes);
     }
 
     /// The bytes of its parts, without encoding them; what travels has a few more.
     pub fn bytes(&self) -> usize {
-        let keys = self.births.iter().flatten().map(String::len);
+        let keys = self.births.iter().map(|place| place.key.len());
         keys.sum::<usize>() + self.changes.iter().map(Vec::len).sum::<usize>()
     }
 
@@ -116,16 +197,47 @@ impl Delta {
     }
 }
 
-impl From<&Written> for Delta {
-    fn from(written: &Written) -> Self {
-        Self {
-            births: written
-                .births
-                .iter()
-                .map(|(path, _)| path.clone())
-                .collect(),
-            changes: vec![written.change.clone().bytes().into_owned()],
+/// Births on their way into a delta: each once, behind the one of the map that it lies in.
+#[derive(Default)]
+pub(super) struct Named {
+    places: Vec<Place>,
+    key_bytes: usize,
+    numbers: HashMap<ChangeHash, usize>,
+}
+
+impl Named {
+    /// Names a birth, and those above it that aren't named yet, which `find` finds.
+    pub(super) fn add(&mut self, birth: &Change, find: impl Fn(&ChangeHash) -> Option<Change>) {
+        let mut unnamed = Vec::new();
+        let mut next = Some(birth.clone());
+        while let Some(birth) = next.filter(|it| !self.numbers.contains_key(&it.hash())) {
+            next = birth.deps().first().and_then(&find);
+            unnamed.push(birth);
         }
+        for birth in unnamed.into_iter().rev() {
+            let parent = birth.deps().first();
+            let parent = parent.and_then(|hash| self.numbers.get(hash)).copied();
+            let operation = birth.decode().operations.into_iter().next();
+            if let Some(Key::Map(key)) = operation.map(|operation| operation.key) {
+                self.numbers.insert(birth.hash(), self.places.len());
+                self.key_bytes += key.len();
+                let key = key.to_string();
+                self.places.push(Place { parent, key });
+            }
+        }
+    }
+
+    fn truncate(&mut self, births: usize) {
+        self.places.truncate(births);
+    }
+
+    fn fit(&self) -> bool {
+        self.places.len() <= DELTA_BIRTHS_MAX && self.key_bytes <= DELTA_BIRTH_BYTES_MAX
+    }
+
+    /// About what they take in the delta; never less.
+    fn bytes(&self) -> usize {
+        self.key_bytes + self.places.len() * PART_BYTES
     }
 }
 
@@ -147,10 +259,10 @@ impl Document {
         have: &[ChangeHash],
         bytes_max: usize,
     ) -> Result<Part, DocumentError> {
-        contained(|| self.part(have, bytes_max))
+        contained(|| self.part(have, bytes_max, DELTA_OPS_MAX))
     }
 
-    fn part(&self, have: &[ChangeHash], bytes_max: usize) -> Part {
+    pub(super) fn part(&self, have: &[ChangeHash], bytes_max: usize, ops_max: u64) -> Part {
         let known: Vec<ChangeHash> = have.iter().filter(|hash| self.has(hash)).copied().collect();
         let (births, authored): (Vec<Change>, Vec<Change>) = self
             .automerge
@@ -159,49 +271,36 @@ impl Document {
             .partition(|change| is_birth(change.actor_id()));
         let births = births.into_iter().map(|birth| (birth.hash(), birth));
         let mut births: HashMap<ChangeHash, Change> = births.collect();
-        let (mut delta, mut bytes, mut taken) = (Delta::default(), 0, Vec::new());
-        let mut more = false;
+        let (mut named, mut chunks, mut taken) = (Named::default(), Vec::new(), Vec::new());
+        let (mut bytes, mut operations, mut more) = (0, 0, false);
         for mut change in authored {
+            let before = named.places.len();
             let needed = take_births(&mut births, &change);
-            let paths: Vec<Path> = needed.iter().map(|birth| self.birth_path(birth)).collect();
+            for birth in &needed {
+                named.add(birth, |hash| self.automerge.get_change_by_hash(hash));
+            }
             let chunk = change.bytes().into_owned();
-            bytes += chunk.len() + paths.iter().map(path_bytes).sum::<usize>() + PART_BYTES;
-            let fits = bytes <= bytes_max
-                && delta.changes.len() < DELTA_CHANGES_MAX
-                && delta.births.len() + paths.len() <= DELTA_BIRTHS_MAX;
-            if !fits && !delta.changes.is_empty() {
+            bytes += chunk.len() + PART_BYTES;
+            // One that breaks the bound counts as if it met it; whoever gets it refuses it.
+            operations += chunk::check(&chunk).unwrap_or(CHANGE_OPS_MAX);
+            let fits = bytes + named.bytes() <= bytes_max
+                && operations <= ops_max
+                && chunks.len() < DELTA_CHANGES_MAX
+                && named.fit();
+            if !fits && !chunks.is_empty() {
+                named.truncate(before);
                 more = true;
                 break;
             }
-            delta.births.extend(paths);
-            delta.changes.push(chunk);
+            chunks.push(chunk);
             taken.extend(needed);
             taken.push(change);
         }
-        delta.births.sort_unstable();
-        let more_after = more.then(|| heads_after(known, &taken));
-        Part { delta, more_after }
-    }
-
-    fn birth_path(&self, birth: &Change) -> Path {
-        let mut path = Path::new();
-        let mut at = Some(birth.clone());
-        while let Some(birth) = at {
-            for operation in birth.decode().operations {
-                if let automerge::legacy::Key::Map(key) = operation.key {
-                    path.push(key.to_string());
-                }
-            }
-            let parent = birth.deps().first();
-            at = parent.and_then(|hash| self.automerge.get_change_by_hash(hash));
+        Part {
+            delta: Delta::of(named, chunks),
+            more_after: more.then(|| heads_after(known, &taken)),
         }
-        path.reverse();
-        path
     }
-}
-
-fn path_bytes(path: &Path) -> usize {
-    path.iter().map(|key| key.len() + PART_BYTES).sum()
 }
 
 /// Takes out of `births` those that a change builds on.
@@ -229,3 +328,9 @@ pub(super) fn heads_after(heads: Vec<ChangeHash>, changes: &[Change]) -> Vec<Cha
 
 // A birth is recognised by the length of its actor id alone.
 const _: () = assert!(BIRTH_ACTOR_BYTES != DEVICE_ACTOR_BYTES);
+
+// The delta of a single change can always be carried.
+const _: () = assert!(
+    CHUNK_BYTES_MAX + DELTA_BIRTH_BYTES_MAX + (DELTA_BIRTHS_MAX + 1) * PART_BYTES
+        <= DELTA_BYTES_MAX
+);

@@ -5,13 +5,13 @@
 //! and what *that* loads as is the document. A record that would not load again, or could not be sent on, never comes
 //! to be.
 
-use super::birth::{Births, Path};
-use super::delta::{DEVICE_ACTOR_BYTES, heads_after};
-use super::{Delta, DeltaError, Document, DocumentError, chunk, contained};
+use super::birth::{Birth, Births};
+use super::delta::{DEVICE_ACTOR_BYTES, Named, heads_after};
+use super::{Delta, DeltaError, Document, DocumentError, contained};
 use crate::id::DocumentId;
 use crate::value::Value;
 use automerge::{Change, ChangeHash};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 /// What became of a delta.
 pub struct Ingested {
@@ -44,7 +44,7 @@ impl Document {
 
 fn ingest(
     record: &[u8],
-    named: &BTreeMap<Path, Change>,
+    named: &[Change],
     id: &DocumentId,
     delta: &Delta,
 ) -> Result<Ingested, DeltaError> {
@@ -54,15 +54,16 @@ fn ingest(
     let ready = in_order(&document, authored, named);
     let incomplete = ready.len() < total;
     let births = needed(named, &ready);
+    let mut births_for_others = Named::default();
+    for birth in &births {
+        births_for_others.add(birth, |_| None); // those above it come before it
+    }
     let chunks = ready
         .iter()
         .map(|change| change.clone().bytes().into_owned());
-    let delta = Delta {
-        births: births.iter().map(|(path, _)| (*path).clone()).collect(),
-        changes: chunks.collect(),
-    };
-    let births = births.into_iter().map(|(_, birth)| birth.clone());
+    let delta = Delta::of(births_for_others, chunks.collect());
     let changes: Vec<Change> = births
+        .into_iter()
         .filter(|birth| !document.has(&birth.hash()))
         .chain(ready)
         .collect();
@@ -104,10 +105,10 @@ fn load_with(
 
 /// The delta's authored changes that are not here yet, measured and decoded.
 fn unknown(document: &Document, delta: &Delta) -> Result<Vec<Change>, DeltaError> {
+    delta.check_changes()?;
     let mut unknown = Vec::new();
     let mut hashes = HashSet::new();
     for bytes in &delta.changes {
-        chunk::check(bytes)?;
         let change = Change::from_bytes(bytes.clone())
             .map_err(|error| DeltaError::Change(error.to_string()))?;
         // `from_bytes` doesn't look at the checksum, but a record that holds a wrong one never loads again.
@@ -125,22 +126,21 @@ fn unknown(document: &Document, delta: &Delta) -> Result<Vec<Change>, DeltaError
     Ok(unknown)
 }
 
-/// The births that the delta names, their parents included; parents sort first.
-fn named_births(collection: &str, id: &DocumentId, delta: &Delta) -> BTreeMap<Path, Change> {
-    let mut births = Births::of(collection, id);
-    for path in &delta.births {
-        births.at(path);
+/// The births that the delta names, parents first.
+fn named_births(collection: &str, id: &DocumentId, delta: &Delta) -> Vec<Change> {
+    let births = Births::of(collection, id);
+    let mut named: Vec<Birth> = Vec::with_capacity(delta.births.len());
+    for place in &delta.births {
+        let parent = place.parent.and_then(|number| named.get(number));
+        named.push(births.under(parent, &place.key));
     }
-    births.all()
+    named.into_iter().map(|birth| birth.change).collect()
 }
 
-/// The named births in the ancestry of these changes; no other is ever applied.
-fn needed<'a>(
-    named: &'a BTreeMap<Path, Change>,
-    changes: &[Change],
-) -> Vec<(&'a Path, &'a Change)> {
+/// The named births in the ancestry of these changes, each once; no other is ever applied.
+fn needed(named: &[Change], changes: &[Change]) -> Vec<Change> {
     let by_hash: HashMap<ChangeHash, &Change> =
-        named.values().map(|birth| (birth.hash(), birth)).collect();
+        named.iter().map(|birth| (birth.hash(), birth)).collect();
     let mut needed = HashSet::new();
     let mut open: Vec<ChangeHash> = changes
         .iter()
@@ -153,19 +153,13 @@ fn needed<'a>(
             open.extend(birth.deps());
         }
     }
-    let births = named.iter();
-    births
-        .filter(|(_, birth)| needed.contains(&birth.hash()))
-        .collect()
+    let births = named.iter().filter(|birth| needed.remove(&birth.hash()));
+    births.cloned().collect()
 }
 
 /// The changes whose dependencies are all here, births, or before them, in such an order.
-fn in_order(
-    document: &Document,
-    changes: Vec<Change>,
-    births: &BTreeMap<Path, Change>,
-) -> Vec<Change> {
-    let mut known: HashSet<ChangeHash> = births.values().map(Change::hash).collect();
+fn in_order(document: &Document, changes: Vec<Change>, births: &[Change]) -> Vec<Change> {
+    let mut known: HashSet<ChangeHash> = births.iter().map(Change::hash).collect();
     let mut waiting: HashMap<ChangeHash, Vec<Change>> = HashMap::new();
     let mut ready = Vec::with_capacity(changes.len());
     for change in changes {

@@ -8,8 +8,8 @@
 mod plan;
 mod writer;
 
-use super::birth::{Path, is_birth};
-use super::{Document, DocumentError, TOMBSTONE};
+use super::birth::is_birth;
+use super::{Delta, Document, DocumentError, TOMBSTONE};
 use crate::id::DocumentId;
 use crate::query::Edit;
 use crate::value::Value;
@@ -29,10 +29,12 @@ pub(crate) struct Author {
 
 /// One local write.
 pub(crate) struct Written {
-    /// The births it needed, parents first.
-    pub(crate) births: Vec<(Path, Change)>,
+    /// The births that are new with it, parents first.
+    pub(crate) births: Vec<Change>,
     /// The authored change; it depends on the births.
     pub(crate) change: Change,
+    /// The same as a delta for others.
+    pub(crate) delta: Delta,
 }
 
 /// The first change of a new document with these fields (without `_id`).
@@ -48,9 +50,9 @@ pub(crate) fn create(
     let parents: BTreeSet<ChangeHash> = plan
         .new
         .iter()
-        .flat_map(|(_, birth)| birth.deps().to_vec())
+        .flat_map(|birth| birth.deps().to_vec())
         .collect();
-    let hashes = plan.new.iter().map(|(_, birth)| birth.hash());
+    let hashes = plan.new.iter().map(Change::hash);
     let deps = hashes.filter(|hash| !parents.contains(hash)).collect();
     plan.write(None, author, deps, &edits)
 }
@@ -96,9 +98,8 @@ impl Document {
         edits: &[Edit],
     ) -> Result<Option<Written>, DocumentError> {
         let plan = Plan::new(collection, id, Some(self), edits);
-        let births: Vec<Change> = plan.new.iter().map(|(_, birth)| birth.clone()).collect();
-        if !births.is_empty() {
-            self.apply(births)?;
+        if !plan.new.is_empty() {
+            self.apply(plan.new.clone())?;
         }
         let written = plan.write(Some(&self.automerge), author, self.heads(), edits)?;
         if written.change.is_empty() {

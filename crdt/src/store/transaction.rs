@@ -12,10 +12,10 @@ use super::schema::{
 };
 use super::{Inner, Writer};
 use crate::document::{
-    Author, Delta, Document, DocumentError, RESERVED_KEY_PREFIX, Written, check_chunk, create,
+    Author, Delta, Document, DocumentError, RESERVED_KEY_PREFIX, Written, create,
 };
 use crate::id::DocumentId;
-use crate::limits::{DOCUMENT_BYTES_MAX, DOCUMENT_BYTES_WARN};
+use crate::limits::{DOCUMENT_BYTES_MAX, DOCUMENT_BYTES_WARN, FIELD_NAME_BYTES_MAX};
 use crate::query::Edit;
 use crate::value::{DEPTH_MAX, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -102,9 +102,9 @@ impl Transaction<'_> {
         }
         let written = create(collection, id, self.author(&entry.state), &fields)?;
         fields.insert("_id".to_owned(), id.to_value());
-        check_change(&written)?;
+        check_delta(&written.delta)?;
         let heads = vec![written.change.hash()];
-        let grown = grown(&entry.state, &written, heads, Some(Value::Map(fields)));
+        let grown = grown(&entry.state, written, heads, Some(Value::Map(fields)));
         self.check_size(&key.id, grown.visible.as_ref())?;
         self.grow(key, entry, grown, None);
         Ok(true)
@@ -298,9 +298,9 @@ impl Transaction<'_> {
         let Some(written) = write(&mut document, self.author(&entry.state))? else {
             return Ok(false);
         };
-        check_change(&written)?;
+        check_delta(&written.delta)?;
         let visible = document.value(&key.id);
-        let grown = grown(&entry.state, &written, document.heads(), visible);
+        let grown = grown(&entry.state, written, document.heads(), visible);
         self.check_size(&key.id, grown.visible.as_ref())?;
         self.grow(key, entry, grown, Some(&document));
         Ok(true)
@@ -347,12 +347,11 @@ fn load(id: &DocumentId, entry: &Entry) -> Result<Document, StoreError> {
 
 fn grown(
     state: &DocumentState,
-    written: &Written,
+    written: Written,
     heads: Vec<automerge::ChangeHash>,
     visible: Option<Value>,
 ) -> Grown {
-    let births = written.births.iter().map(|(_, birth)| birth);
-    let changes = births.chain([&written.change]);
+    let changes = written.births.iter().chain([&written.change]);
     Grown {
         visible,
         state: DocumentState {
@@ -361,13 +360,14 @@ fn grown(
             ..state.clone()
         },
         chunks: changes.map(|change| change.raw_bytes().to_vec()).collect(),
-        delta: Delta::from(written),
+        delta: written.delta,
     }
 }
 
 /// What no other store would take must not be acknowledged here.
-fn check_change(written: &Written) -> Result<(), StoreError> {
-    check_chunk(&written.change.clone().bytes())
+fn check_delta(delta: &Delta) -> Result<(), StoreError> {
+    delta
+        .check()
         .map_err(|error| StoreError::Document(format!("{error}; write it in several steps")))
 }
 
@@ -376,6 +376,12 @@ fn check_key(key: &str) -> Result<(), StoreError> {
         return Err(StoreError::Document(
             "a field name begins with U+0000, which is kept for the store itself".to_owned(),
         ));
+    }
+    if key.len() > FIELD_NAME_BYTES_MAX {
+        return Err(StoreError::Document(format!(
+            "a field name has {} bytes; at most {FIELD_NAME_BYTES_MAX} are allowed",
+            key.len()
+        )));
     }
     Ok(())
 }

@@ -1,13 +1,13 @@
 //! From edits to the operations of one change.
 
+use super::plan::Born;
 use crate::document::EMPTY_MAP;
-use crate::document::birth::{Birth, Path};
 use crate::document::visible::{by_reference, is_born, value_of};
 use crate::query::Edit;
 use crate::value::{Value, without_sign_of_zero};
 use automerge::legacy::{ElementId, Key, ObjectId, Op, OpId, OpType};
 use automerge::{ActorId, Automerge, ObjId, ObjType, ROOT, ReadDoc, ScalarValue};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// A map that is written into.
 #[derive(Clone)]
@@ -15,7 +15,6 @@ struct Map {
     object: ObjectId,
     /// The same object in the loaded document; `None` for one that this change makes.
     loaded: Option<ObjId>,
-    path: Path,
 }
 
 /// What a loaded document holds under one key.
@@ -51,19 +50,19 @@ fn op_id(id: &ObjId) -> Option<OpId> {
 
 pub(super) struct Writer<'a> {
     document: Option<&'a Automerge>,
-    born: &'a BTreeMap<Path, Birth>,
+    born: &'a Born,
     actor: ActorId,
     start_op: u64,
     pub(super) operations: Vec<Op>,
     /// The maps that edits have led into: one that this change makes is in no loaded document, and what stands beside a
     /// map is deleted once.
-    entered: BTreeMap<Path, Map>,
+    entered: HashMap<(ObjectId, String), Map>,
 }
 
 impl<'a> Writer<'a> {
     pub(super) fn new(
         document: Option<&'a Automerge>,
-        born: &'a BTreeMap<Path, Birth>,
+        born: &'a Born,
         actor: ActorId,
         start_op: u64,
     ) -> Self {
@@ -73,7 +72,7 @@ impl<'a> Writer<'a> {
             actor,
             start_op,
             operations: Vec::new(),
-            entered: BTreeMap::new(),
+            entered: HashMap::new(),
         }
     }
 
@@ -81,7 +80,6 @@ impl<'a> Writer<'a> {
         let mut map = Map {
             object: ObjectId::Root,
             loaded: self.document.map(|_| ROOT),
-            path: Vec::new(),
         };
         let Some((key, parents)) = edit.path.split_last() else {
             return;
@@ -103,7 +101,7 @@ impl<'a> Writer<'a> {
         }
         let seen = self.seen(map, key);
         if let Some(born) = &seen.born {
-            let child = self.loaded_map(map, key, born);
+            let child = loaded_map(born);
             self.clear(&child);
         }
         match value {
@@ -143,16 +141,16 @@ impl<'a> Writer<'a> {
 
     /// The map under `key`: the born one, else an ordinary one, made if need be. Anything else there is deleted.
     fn enter(&mut self, map: &Map, key: &str) -> Map {
-        let path = joined(&map.path, key);
-        if let Some(entered) = self.entered.get(&path) {
+        let place = (map.object.clone(), key.to_owned());
+        if let Some(entered) = self.entered.get(&place) {
             return entered.clone();
         }
         let mut seen = self.seen(map, key);
-        let birth = self.born.get(&path);
-        let child = match (seen.born.take(), birth) {
-            (Some(born), _) => Some(self.loaded_map(map, key, &born)),
-            (None, Some(birth)) => Some(new_map(birth.object(), path.clone())),
-            (None, None) => seen.take_map().map(|id| self.loaded_map(map, key, &id)),
+        let born = self.born.get(&place);
+        let child = match (seen.born.take(), born) {
+            (Some(born), _) => Some(loaded_map(&born)),
+            (None, Some(object)) => Some(new_map(object.clone())),
+            (None, None) => seen.take_map().map(|id| loaded_map(&id)),
         };
         let child = match child {
             Some(child) => {
@@ -165,24 +163,16 @@ impl<'a> Writer<'a> {
                 let key = Key::from(key.to_owned());
                 let make = OpType::Make(ObjType::Map);
                 let object = self.push(make, map.object.clone(), key, seen.predecessors(), false);
-                new_map(ObjectId::Id(object), path.clone())
+                new_map(ObjectId::Id(object))
             }
         };
-        self.entered.insert(path, child.clone());
+        self.entered.insert(place, child.clone());
         child
     }
 
     fn has_map(&self, map: &Map, key: &str) -> bool {
         let mut seen = self.seen(map, key);
         seen.born.is_some() || seen.take_map().is_some()
-    }
-
-    fn loaded_map(&self, parent: &Map, key: &str, id: &ObjId) -> Map {
-        Map {
-            object: op_id(id).map_or(ObjectId::Root, ObjectId::Id),
-            loaded: Some(id.clone()),
-            path: joined(&parent.path, key),
-        }
     }
 
     fn seen(&self, map: &Map, key: &str) -> Seen {
@@ -269,19 +259,20 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// A map that the loaded document doesn't have.
-fn new_map(object: ObjectId, path: Path) -> Map {
+/// A map that the loaded document has.
+fn loaded_map(id: &ObjId) -> Map {
     Map {
-        object,
-        loaded: None,
-        path,
+        object: op_id(id).map_or(ObjectId::Root, ObjectId::Id),
+        loaded: Some(id.clone()),
     }
 }
 
-fn joined(path: &[String], key: &str) -> Path {
-    let mut joined = path.to_vec();
-    joined.push(key.to_owned());
-    joined
+/// A map that the loaded document doesn't have.
+fn new_map(object: ObjectId) -> Map {
+    Map {
+        object,
+        loaded: None,
+    }
 }
 
 fn action(value: &Value) -> OpType {

@@ -10,7 +10,7 @@ use super::{
     net::Net,
 };
 use crate::{
-    limits::{FRAME_BYTES_MAX, PAGE_ENTRIES_MAX},
+    limits::{DELTA_BYTES_MAX, FRAME_BYTES_MAX, PAGE_ENTRIES_MAX},
     proto::Message,
     replica::{DocumentKey, Interest, Replica},
 };
@@ -246,7 +246,7 @@ fn large_documents_arrive() {
         FRAME_BYTES_MAX,
         3 << 20,
         3 << 20,
-        15 << 20,
+        DELTA_BYTES_MAX - 100,
         100,
     ];
     for (id, size) in (0..).zip(sizes) {
@@ -260,6 +260,21 @@ fn large_documents_arrive() {
     assert!(net.converged());
     assert_eq!(net.nodes[2].replica.contents().len(), sizes.len());
     assert_honest(&net, 3);
+}
+
+/// A document that no delta can carry is passed over; what was written after it arrives.
+#[test]
+fn a_document_that_cannot_be_carried_holds_up_nobody() {
+    let mut net = Net::everything(3, 2);
+    net.line();
+    for (id, size) in (0..).zip([1, DELTA_BYTES_MAX + 1, 1]) {
+        let content = Bytes::from(vec![id as u8; size]);
+        net.write(10, 0, vec![(document("cars", id), content)]);
+    }
+    net.run_until(5_000);
+    let arrived = net.nodes[1].replica.contents();
+    let carried = [document("cars", 0), document("cars", 2)];
+    assert!(arrived.keys().eq(&carried), "{arrived:?}");
 }
 
 /// A live edit reaches the end of a line by gossip, and the delayed offers find nothing missing.
