@@ -58,6 +58,11 @@ pub const TAIL_CHUNKS_MAX: usize = 32;
 /// Commits that a subscriber may lag behind before it misses some; the feed tells it what they changed.
 pub const COMMITS_QUEUED_MAX: usize = 1_024;
 
+/// Memory that the changed documents of one transaction take, in bytes, as estimated: their values before and after,
+/// records and changes. A single document is always taken, and so is what comes from other stores, which bounds its
+/// messages itself.
+pub const TRANSACTION_BYTES_MAX: usize = 64 << 20;
+
 /// Longest that a statement works, in seconds: one that takes longer is a mistake, and holds up others on a Pi.
 pub const STATEMENT_SECONDS_MAX: u64 = 30;
 

@@ -487,6 +487,32 @@ fn a_call_ends_with_its_deadline() {
     assert_eq!((store.collections(), store.transaction_id()), before);
 }
 
+/// Goal: a write that would hold too much in memory is refused as a whole, and can be done in parts.
+#[test]
+fn a_transaction_is_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1);
+    let text = "x".repeat(200 << 10);
+    for n in 0..500 {
+        let document = format!(r#"{{"_id":"{n:05}","text":"{text}"}}"#);
+        let imported = store.import("texts", &[parse_json(&document).unwrap()]);
+        assert!(matches!(imported.unwrap()[..], [Imported::Written]));
+    }
+    let (none, before) = (Params::new(), store.collections());
+    for statement in ["UPDATE texts SET n = 0", "DELETE FROM texts"] {
+        let refused = store.execute(statement, &none);
+        assert!(
+            matches!(refused, Err(StoreError::TransactionTooLarge)),
+            "{statement}"
+        );
+        assert_eq!(store.collections(), before);
+    }
+    for part in ["_id < '00100'", "_id >= '00400'"] {
+        let deleted = store.execute(&format!("DELETE FROM texts WHERE {part}"), &none);
+        assert_eq!(deleted.unwrap().mutated.len(), 100);
+    }
+}
+
 /// Goal: what is no document is refused in words that read well.
 #[test]
 fn what_is_no_document_is_named_by_its_type() {

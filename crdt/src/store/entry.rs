@@ -71,6 +71,16 @@ impl Entry {
         Document::load(&self.record)
     }
 
+    /// About how much memory it takes, in bytes.
+    pub(super) fn held_bytes(&self) -> usize {
+        let values = [&self.before, &self.visible].into_iter().flatten();
+        size_of::<Self>()
+            + values.map(Value::held_bytes).sum::<usize>()
+            + size_of_val(self.state.heads.as_slice())
+            + self.record.len()
+            + self.delta.bytes()
+    }
+
     pub(super) fn grow(&mut self, grown: Grown) {
         self.visible = grown.visible;
         self.state = grown.state;

@@ -2,7 +2,7 @@
 
 use crate::document::{DeltaError, DocumentError};
 use crate::id::{DocumentId, IdError};
-use crate::limits::{OBSERVED_BYTES_MAX, OBSERVERS_MAX};
+use crate::limits::{OBSERVED_BYTES_MAX, OBSERVERS_MAX, TRANSACTION_BYTES_MAX};
 use crate::query::QueryError;
 use crate::random::RandomError;
 use std::path::PathBuf;
@@ -60,6 +60,13 @@ pub enum StoreError {
         /// How long it may take.
         limit: Duration,
     },
+    /// A transaction changes more than is held in memory at once.
+    #[error(
+        "the changed documents take more than {} MiB of memory, nothing was changed; do the work in parts: of an UPDATE \
+         or DELETE by ranges of _id in WHERE, of an INSERT or import with fewer documents at a time",
+        TRANSACTION_BYTES_MAX >> 20
+    )]
+    TransactionTooLarge,
     /// Nobody waits for the call's answer any more.
     #[error("stopped because nobody waits for the answer any more; nothing was changed")]
     Cancelled,

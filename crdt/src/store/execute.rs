@@ -7,10 +7,7 @@ use super::transaction::Transaction;
 use super::{Inner, Store};
 use crate::id::DocumentId;
 use crate::query::limits::PAGE_ROWS_MAX;
-use crate::query::{
-    Delete, Filter, Insert, OnConflict, Params, QueryError, Select, Statement, StatementKind,
-    Update,
-};
+use crate::query::{Filter, OnConflict, Params, QueryError, Select, Statement, StatementKind};
 use crate::value::Value;
 
 /// What a statement gave or did.
@@ -76,15 +73,34 @@ impl Store {
                     warnings: page.has_more.then(more_rows).into_iter().collect(),
                 })
             }
-            Statement::Insert(insert) => self.write(kind, deadline, |transaction| {
-                transaction.insert(&insert, deadline)
-            }),
-            Statement::Update(update) => self.write(kind, deadline, |transaction| {
-                transaction.update(&update, deadline)
-            }),
-            Statement::Delete(delete) => self.write(kind, deadline, |transaction| {
-                transaction.delete_where(&delete, deadline)
-            }),
+            Statement::Insert(insert) => {
+                let documents = insert.documents()?;
+                let (collection, on_conflict) = (insert.collection(), insert.on_conflict());
+                self.write(kind, deadline, documents, |transaction, document| {
+                    transaction.insert(collection, document, on_conflict)
+                })
+            }
+            Statement::Update(update) => {
+                let (collection, filter) = (update.collection(), update.filter());
+                let ids = self.0.matching(collection, filter, deadline)?;
+                self.write(kind, deadline, ids, |transaction, id| {
+                    let Some(document) = transaction.selected(collection, &id, filter)? else {
+                        return Ok(None);
+                    };
+                    let edits = update.edits(&document)?;
+                    Ok(transaction.edit(collection, &id, &edits)?.then_some(id))
+                })
+            }
+            Statement::Delete(delete) => {
+                let (collection, filter) = (delete.collection(), delete.filter());
+                let ids = self.0.matching(collection, filter, deadline)?;
+                self.write(kind, deadline, ids, |transaction, id| {
+                    if transaction.selected(collection, &id, filter)?.is_none() {
+                        return Ok(None);
+                    }
+                    Ok(transaction.delete(collection, &id)?.then_some(id))
+                })
+            }
         }
     }
 
@@ -92,8 +108,8 @@ impl Store {
     /// that can't be stored does not hold up the others. Durable on return.
     ///
     /// # Errors
-    /// The collection can't be written, it takes longer than a statement may, or the database fails: then nothing was
-    /// imported.
+    /// The collection can't be written, it takes longer than a statement may or more memory than a transaction may, or
+    /// the database fails: then nothing was imported.
     pub fn import(
         &self,
         collection: &str,
@@ -121,7 +137,9 @@ impl Store {
             answers.push(match put {
                 Ok(true) => Imported::Written,
                 Ok(false) => Imported::Unchanged,
-                Err(StoreError::Database(error)) => return Err(error.into()),
+                Err(error @ (StoreError::Database(_) | StoreError::TransactionTooLarge)) => {
+                    return Err(error);
+                }
                 Err(error) => Imported::Rejected(error),
             });
         }
@@ -140,14 +158,20 @@ impl Store {
         self.0.documents(collection)
     }
 
-    fn write(
+    /// Changes one document for each item, which says whose id if it did, in one transaction.
+    fn write<T>(
         &self,
         kind: StatementKind,
         deadline: &Deadline,
-        work: impl FnOnce(&mut Transaction<'_>) -> Result<Vec<DocumentId>, StoreError>,
+        items: Vec<T>,
+        mut change: impl FnMut(&mut Transaction<'_>, T) -> Result<Option<DocumentId>, StoreError>,
     ) -> Result<Outcome, StoreError> {
         let mut transaction = self.0.transaction();
-        let mutated = work(&mut transaction)?;
+        let mut mutated = Vec::new();
+        for item in items {
+            deadline.check()?;
+            mutated.extend(change(&mut transaction, item)?);
+        }
         deadline.check()?;
         let warnings = std::mem::take(&mut transaction.warnings);
         Ok(Outcome {
@@ -221,86 +245,54 @@ impl Inner {
         }
     }
 
-    /// The documents that a write's filter selects.
+    /// The ids of the documents that a write's filter selects. The writer is not held meanwhile, so each has to be
+    /// tested again under it.
     fn matching(
         &self,
         collection: &str,
         filter: &Filter,
         deadline: &Deadline,
-    ) -> Result<Vec<Value>, StoreError> {
+    ) -> Result<Vec<DocumentId>, StoreError> {
+        let number = self.number(collection)?;
         if let Some(id) = filter.document_id() {
-            let found = self.document(collection, id)?.into_iter();
-            let matched = |document: Value| Ok(filter.matches(&document)?.then_some(document));
-            return found
-                .filter_map(|document| matched(document).transpose())
-                .collect();
+            return Ok(DocumentId::new(id).into_iter().collect());
         }
-        self.scan(collection, filter, deadline)?.collect()
+        let documents = self.database.scan(number, deadline.over(filter))?;
+        documents
+            .map(|document| document.map(|(id, _)| id))
+            .collect()
     }
 }
 
 impl Transaction<'_> {
     fn insert(
         &mut self,
-        insert: &Insert,
-        deadline: &Deadline,
-    ) -> Result<Vec<DocumentId>, StoreError> {
-        let collection = insert.collection();
-        let mut mutated = Vec::new();
-        for document in insert.documents()? {
-            deadline.check()?;
-            let id = id_of(&document)?;
-            let exists = self.value(collection, &id)?.is_some();
-            match insert.on_conflict() {
-                OnConflict::Fail if exists => return Err(StoreError::Exists(id.to_string())),
-                OnConflict::Nothing if exists => continue,
-                OnConflict::Fail | OnConflict::Nothing | OnConflict::Update => {}
-            }
-            if self.put(collection, &id, &document)? {
-                mutated.push(id);
-            }
+        collection: &str,
+        document: Value,
+        on_conflict: OnConflict,
+    ) -> Result<Option<DocumentId>, StoreError> {
+        let id = id_of(&document)?;
+        let exists = self.value(collection, &id)?.is_some();
+        match on_conflict {
+            OnConflict::Fail if exists => return Err(StoreError::Exists(id.to_string())),
+            OnConflict::Nothing if exists => return Ok(None),
+            OnConflict::Fail | OnConflict::Nothing | OnConflict::Update => {}
         }
-        Ok(mutated)
+        Ok(self.put(collection, &id, &document)?.then_some(id))
     }
 
-    fn update(
+    /// The document, if it is there and the filter selects it.
+    fn selected(
         &mut self,
-        update: &Update,
-        deadline: &Deadline,
-    ) -> Result<Vec<DocumentId>, StoreError> {
-        let collection = update.collection();
-        let mut mutated = Vec::new();
-        for document in self
-            .store()
-            .matching(collection, update.filter(), deadline)?
-        {
-            deadline.check()?;
-            let id = id_of(&document)?;
-            if self.edit(collection, &id, &update.edits(&document)?)? {
-                mutated.push(id);
-            }
-        }
-        Ok(mutated)
-    }
-
-    fn delete_where(
-        &mut self,
-        delete: &Delete,
-        deadline: &Deadline,
-    ) -> Result<Vec<DocumentId>, StoreError> {
-        let collection = delete.collection();
-        let mut mutated = Vec::new();
-        for document in self
-            .store()
-            .matching(collection, delete.filter(), deadline)?
-        {
-            deadline.check()?;
-            let id = id_of(&document)?;
-            if self.delete(collection, &id)? {
-                mutated.push(id);
-            }
-        }
-        Ok(mutated)
+        collection: &str,
+        id: &DocumentId,
+        filter: &Filter,
+    ) -> Result<Option<Value>, StoreError> {
+        let document = self.value(collection, id)?;
+        Ok(match document {
+            Some(document) if filter.matches(&document)? => Some(document),
+            _ => None,
+        })
     }
 }
 

@@ -15,7 +15,9 @@ use crate::document::{
     Author, Delta, Document, DocumentError, RESERVED_KEY_PREFIX, Written, create,
 };
 use crate::id::DocumentId;
-use crate::limits::{DOCUMENT_BYTES_MAX, DOCUMENT_BYTES_WARN, FIELD_NAME_BYTES_MAX};
+use crate::limits::{
+    DOCUMENT_BYTES_MAX, DOCUMENT_BYTES_WARN, FIELD_NAME_BYTES_MAX, TRANSACTION_BYTES_MAX,
+};
 use crate::query::Edit;
 use crate::value::{DEPTH_MAX, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +31,8 @@ pub(super) struct Transaction<'a> {
     staged: BTreeMap<DocumentKey, Entry>,
     /// The staged documents in the order in which they were first changed: feed order.
     order: Vec<DocumentKey>,
+    /// Memory that the staged documents take.
+    staged_bytes: usize,
     /// The time of this transaction's changes, in milliseconds since 1970.
     time_ms: i64,
     pub(super) warnings: Vec<String>,
@@ -52,6 +56,7 @@ impl Inner {
             catalog: Catalog::clone(&self.catalog()),
             staged: BTreeMap::new(),
             order: Vec::new(),
+            staged_bytes: 0,
             time_ms: now_ms().max(writer.time_ms),
             warnings: Vec::new(),
             writer,
@@ -60,10 +65,6 @@ impl Inner {
 }
 
 impl Transaction<'_> {
-    pub(super) fn store(&self) -> &Inner {
-        self.store
-    }
-
     /// The visible value as this transaction sees it.
     pub(super) fn value(
         &mut self,
@@ -107,7 +108,7 @@ impl Transaction<'_> {
         let grown = grown(&entry.state, written, heads, Some(Value::Map(fields)));
         self.check_size(&key.id, grown.visible.as_ref())?;
         self.grow(key, entry, grown, None);
-        Ok(true)
+        self.check_room().map(|()| true)
     }
 
     /// Carries out edits on a document; `false` when they change nothing.
@@ -303,7 +304,7 @@ impl Transaction<'_> {
         let grown = grown(&entry.state, written, document.heads(), visible);
         self.check_size(&key.id, grown.visible.as_ref())?;
         self.grow(key, entry, grown, Some(&document));
-        Ok(true)
+        self.check_room().map(|()| true)
     }
 
     fn grow(
@@ -317,8 +318,17 @@ impl Transaction<'_> {
         if let Some(document) = document {
             entry.compact_if_due(&key.id, document);
         }
-        if self.staged.insert(key.clone(), entry).is_none() {
-            self.order.push(key);
+        self.staged_bytes += entry.held_bytes();
+        match self.staged.insert(key.clone(), entry) {
+            Some(earlier) => self.staged_bytes -= earlier.held_bytes(),
+            None => self.order.push(key),
+        }
+    }
+
+    fn check_room(&self) -> Result<(), StoreError> {
+        match self.staged_bytes {
+            TRANSACTION_BYTES_MAX.. if self.order.len() > 1 => Err(StoreError::TransactionTooLarge),
+            _ => Ok(()),
         }
     }
 

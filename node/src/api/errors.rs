@@ -41,7 +41,8 @@ fn status_of(error: &StoreError) -> StatusCode {
         | StoreError::NotObservable
         | StoreError::CollectionName(_)
         | StoreError::Id(_)
-        | StoreError::Document(_) => StatusCode::BAD_REQUEST,
+        | StoreError::Document(_)
+        | StoreError::TransactionTooLarge => StatusCode::BAD_REQUEST,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
