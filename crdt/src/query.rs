@@ -26,6 +26,7 @@ mod names;
 mod parser;
 mod select;
 mod statement;
+mod work;
 mod write;
 
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub(crate) use names::SYSTEM_PREFIX;
 pub use names::check_collection_name;
 pub use select::{Page, Select};
 pub use statement::{Statement, StatementKind};
+pub use work::{Patience, Work};
 pub use write::{Delete, Edit, Insert, OnConflict, Update};
 
 /// The values of a statement's parameters, by name without the colon.

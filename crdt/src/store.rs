@@ -24,10 +24,11 @@ use automerge::ActorId;
 use catalog::Catalog;
 use database::Database;
 use observe::Observers;
+use parking_lot::Mutex;
 use sedge_identity::{AppId, PublicKey};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::broadcast;
 
 pub use catalog::{CollectionStatus, Digest};
@@ -49,6 +50,7 @@ struct Inner {
     actor: ActorId,
     feed: [u8; 16],
     catalog: RwLock<Arc<Catalog>>,
+    /// A writer that panicked leaves nothing behind: batches are atomic.
     writer: Mutex<Writer>,
     /// The newest committed sequence, for readers.
     sequence: AtomicU64,
@@ -129,11 +131,6 @@ impl Inner {
         if self.commits.send(Arc::new(commit)).is_err() {
             tracing::trace!("nobody subscribes to commits");
         }
-    }
-
-    /// Waits for the other writer. A writer that panicked left nothing behind: batches are atomic.
-    fn writer(&self) -> MutexGuard<'_, Writer> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -12,7 +12,7 @@ use sedge_crdt::{
 };
 use sedge_identity::{AppId, DeviceKey};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn open(path: &Path, device: u8) -> Store {
     try_open(path, "demo", device).unwrap()
@@ -485,6 +485,68 @@ fn a_call_ends_with_its_deadline() {
     assert!(matches!(ended, Err(StoreError::Cancelled)), "{ended:?}");
     cancelled.join().unwrap();
     assert_eq!((store.collections(), store.transaction_id()), before);
+}
+
+/// Goal: LIKE over large documents ends with the deadline, and meanwhile others write.
+#[test]
+fn a_hard_pattern_ends_with_its_deadline_and_holds_up_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1);
+    let document = format!(r#"{{"_id":"large","t":"{}"}}"#, "a".repeat(4 << 20));
+    store
+        .import("texts", &[parse_json(&document).unwrap()])
+        .unwrap();
+    let statement = format!(
+        "UPDATE texts SET n = 1 WHERE t LIKE '%{}b'",
+        "a".repeat(3_000)
+    );
+    let deadline = Deadline::after(Duration::from_secs(2));
+    let writing = store.clone();
+    let written = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(200));
+        let begun = Instant::now();
+        insert(&writing, r#"{"_id":"a"}"#);
+        begun.elapsed()
+    });
+    let begun = Instant::now();
+    let ended = store.execute_within(&deadline, &statement, &Params::new());
+    assert!(
+        matches!(ended, Err(StoreError::TimedOut { .. })),
+        "{ended:?}"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    assert!(written.join().unwrap() < Duration::from_millis(1_500));
+}
+
+/// Goal: a call that waits for another writer ends with its own deadline.
+#[test]
+fn waiting_for_the_writer_ends_with_the_deadline() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1);
+    let document = format!(r#"{{"_id":"large","t":"{}"}}"#, "a".repeat(4 << 20));
+    store
+        .import("texts", &[parse_json(&document).unwrap()])
+        .unwrap();
+    // A filter on the id is tested under the writer.
+    let pattern = "a".repeat(3_000);
+    let statement = format!("DELETE FROM texts WHERE _id = 'large' AND t LIKE '%{pattern}b'");
+    let writing = store.clone();
+    let other = std::thread::spawn(move || {
+        let deadline = Deadline::after(Duration::from_secs(4));
+        writing.execute_within(&deadline, &statement, &Params::new())
+    });
+    std::thread::sleep(Duration::from_millis(500));
+    let (begun, deadline) = (Instant::now(), Deadline::after(Duration::from_millis(300)));
+    let ended = store.import_within(&deadline, "cars", &many(1));
+    assert!(
+        matches!(ended, Err(StoreError::TimedOut { .. })),
+        "{ended:?}"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(2));
+    assert!(matches!(
+        other.join().unwrap(),
+        Err(StoreError::TimedOut { .. })
+    ));
 }
 
 /// Goal: a write that would hold too much in memory is refused as a whole, and can be done in parts.

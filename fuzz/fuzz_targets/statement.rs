@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use sedge_crdt::Value;
-use sedge_crdt::query::{Params, QueryError, Statement};
+use sedge_crdt::query::{Params, QueryError, Statement, Work};
 use sedge_fuzz::{Guarded, fixtures, guarded};
 use std::collections::BTreeMap;
 
@@ -30,21 +30,22 @@ fn run(text: &str) -> Result<(), QueryError> {
     assert!(!statement.collection().is_empty());
     let statement = statement.bind(&parameters(text))?;
     let documents = fixtures::documents();
+    let work = Work::default();
     match statement {
         Statement::Select(select) => {
-            let rows = select.rows(documents.clone())?;
+            let rows = select.rows(documents.clone(), &work)?;
             if select.is_incremental() {
                 let mut expected = Vec::new();
                 for document in &documents {
-                    if select.filter().matches(document)? {
-                        expected.push(select.project(document)?);
+                    if select.filter().matches(document, &work)? {
+                        expected.push(select.project(document, &work)?);
                     }
                 }
                 assert!(rows == expected, "{rows:?} but one by one {expected:?}");
             }
         }
         Statement::Insert(insert) => {
-            for document in insert.documents()? {
+            for document in insert.documents(&work)? {
                 assert!(matches!(document, Value::Map(_)));
                 let bytes = document.encode();
                 assert!(Value::decode(&bytes) == Ok(document), "a document is lost");
@@ -52,8 +53,8 @@ fn run(text: &str) -> Result<(), QueryError> {
         }
         Statement::Update(update) => {
             for document in &documents {
-                if update.filter().matches(document)? {
-                    for edit in update.edits(document)? {
+                if update.filter().matches(document, &work)? {
+                    for edit in update.edits(document, &work)? {
                         assert!(edit.path.first().is_some_and(|name| name != "_id"));
                     }
                 }
@@ -61,7 +62,7 @@ fn run(text: &str) -> Result<(), QueryError> {
         }
         Statement::Delete(delete) => {
             for document in &documents {
-                delete.filter().matches(document)?;
+                delete.filter().matches(document, &work)?;
             }
         }
     }

@@ -9,6 +9,7 @@ use super::compare;
 use super::error::{Position, QueryError};
 use super::functions::{self, Function};
 use super::like;
+use super::work::Work;
 use crate::value::{DecodeError, Encoded, Value};
 use std::borrow::Cow;
 
@@ -26,6 +27,7 @@ pub(super) struct Scope<'a> {
     document: Source<'a>,
     keys: &'a [Option<Value>],
     aggregates: &'a [Value],
+    work: &'a Work<'a>,
 }
 
 /// A document, decoded or as the store keeps it.
@@ -37,35 +39,41 @@ enum Source<'a> {
 
 impl<'a> Scope<'a> {
     /// One document.
-    pub(super) fn document(document: &'a Value) -> Self {
-        Scope::of(Source::Value(document))
+    pub(super) fn document(document: &'a Value, work: &'a Work<'a>) -> Self {
+        Scope::of(Source::Value(document), work)
     }
 
     /// One document in binary form, of which only what is looked at gets decoded.
-    pub(super) fn encoded(document: Encoded<'a>) -> Self {
-        Scope::of(Source::Encoded(document))
+    pub(super) fn encoded(document: Encoded<'a>, work: &'a Work<'a>) -> Self {
+        Scope::of(Source::Encoded(document), work)
     }
 
-    fn of(document: Source<'a>) -> Self {
+    fn of(document: Source<'a>, work: &'a Work<'a>) -> Self {
+        work.begin();
         Scope {
             document,
             keys: &[],
             aggregates: &[],
+            work,
         }
     }
 
     /// One group, by its GROUP BY values and the results of its aggregates.
-    pub(super) fn group(keys: &'a [Option<Value>], aggregates: &'a [Value]) -> Self {
+    pub(super) fn group(
+        keys: &'a [Option<Value>],
+        aggregates: &'a [Value],
+        work: &'a Work<'a>,
+    ) -> Self {
         Scope {
             keys,
             aggregates,
-            ..Scope::nothing()
+            ..Scope::nothing(work)
         }
     }
 
     /// No document at all, as for the values of an INSERT.
-    pub(super) fn nothing() -> Self {
-        Scope::document(&NULL)
+    pub(super) fn nothing(work: &'a Work<'a>) -> Self {
+        Scope::document(&NULL, work)
     }
 }
 
@@ -132,10 +140,12 @@ impl Expr {
                 &*right.or_null(scope)?,
                 self.at,
             )?)),
-            ExprKind::Concat(left, right) => Some(Cow::Owned(concat(
-                &*left.or_null(scope)?,
-                &*right.or_null(scope)?,
-            ))),
+            ExprKind::Concat(left, right) => {
+                let (left, right) = (left.or_null(scope)?, right.or_null(scope)?);
+                let bytes = left.held_bytes() + right.held_bytes();
+                scope.work.build(bytes, self.at)?;
+                Some(Cow::Owned(concat(&left, &right)))
+            }
             ExprKind::Case {
                 operand,
                 branches,
@@ -147,15 +157,15 @@ impl Expr {
             ExprKind::List(items) => Some(Cow::Owned(Value::List(
                 items
                     .iter()
-                    .map(|item| Ok(item.or_null(scope)?.into_owned()))
+                    .map(|item| Ok(item.built(scope)?.unwrap_or(Value::Null)))
                     .collect::<Result<_, QueryError>>()?,
             ))),
             ExprKind::Map(members) => Some(Cow::Owned(Value::Map(
                 members
                     .iter()
-                    .filter_map(|(name, member)| match member.value(scope) {
-                        Ok(value) => value.map(|value| Ok((name.clone(), value.into_owned()))),
-                        Err(error) => Some(Err(error)),
+                    .filter_map(|(name, member)| {
+                        let value = member.built(scope).transpose()?;
+                        Some(value.map(|value| (name.clone(), value)))
                     })
                     .collect::<Result<_, QueryError>>()?,
             ))),
@@ -225,7 +235,8 @@ impl Expr {
                 negated,
             } => match (&*operand.or_null(scope)?, &*pattern.or_null(scope)?) {
                 (Value::String(text), Value::String(wanted)) => {
-                    Some(like::matches(text, wanted, *escape, pattern.at)? != *negated)
+                    let found = like::matches(text, wanted, *escape, pattern.at, scope.work)?;
+                    Some(found != *negated)
                 }
                 (_, Value::String(_)) => None,
                 (_, other) => fixed(pattern, "LIKE takes a string", other)?,
@@ -235,6 +246,14 @@ impl Expr {
                 _ => None,
             },
         })
+    }
+
+    /// The value as a part of something that is built; `None` for MISSING.
+    pub(super) fn built(&self, scope: Scope<'_>) -> Result<Option<Value>, QueryError> {
+        let value = self.value(scope)?;
+        let bytes = value.as_deref().map_or(0, Value::held_bytes);
+        scope.work.build(bytes, self.at)?;
+        Ok(value.map(Cow::into_owned))
     }
 
     /// The value, with null in the place of MISSING: what operators work on.
@@ -262,7 +281,9 @@ impl Expr {
             .map(|argument| argument.or_null(scope))
             .collect::<Result<Vec<_>, _>>()?;
         let values: Vec<&Value> = values.iter().map(|value| &**value).collect();
-        functions::call(function, &values, self.at).map(|value| Some(Cow::Owned(value)))
+        let value = functions::call(function, &values, self.at)?;
+        scope.work.build(value.held_bytes(), self.at)?;
+        Ok(Some(Cow::Owned(value)))
     }
 }
 

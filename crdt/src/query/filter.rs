@@ -3,6 +3,7 @@
 use super::ast::{Comparison, Expr, ExprKind, Segment};
 use super::error::QueryError;
 use super::eval::Scope;
+use super::work::Work;
 use crate::value::{Encoded, Value};
 
 /// A WHERE clause, or its absence, which every document satisfies.
@@ -19,14 +20,18 @@ impl Filter {
     /// Whether the document satisfies the condition. Unknown is not satisfied.
     ///
     /// # Errors
-    /// Evaluation failed, for instance in an integer overflow.
-    pub fn matches(&self, document: &Value) -> Result<bool, QueryError> {
-        self.holds(Scope::document(document))
+    /// Evaluation failed, for instance in an integer overflow, or the work has to end.
+    pub fn matches(&self, document: &Value, work: &Work<'_>) -> Result<bool, QueryError> {
+        self.holds(Scope::document(document, work))
     }
 
     /// As [`matches`](Self::matches), of a document in binary form: most documents of a scan are never decoded.
-    pub(crate) fn matches_encoded(&self, document: Encoded<'_>) -> Result<bool, QueryError> {
-        self.holds(Scope::encoded(document))
+    pub(crate) fn matches_encoded(
+        &self,
+        document: Encoded<'_>,
+        work: &Work<'_>,
+    ) -> Result<bool, QueryError> {
+        self.holds(Scope::encoded(document, work))
     }
 
     pub(super) fn holds(&self, scope: Scope<'_>) -> Result<bool, QueryError> {

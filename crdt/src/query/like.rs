@@ -2,6 +2,7 @@
 
 use super::error::{Position, QueryError};
 use super::limits::LIKE_PATTERN_BYTES_MAX;
+use super::work::Work;
 
 #[derive(Clone, Copy)]
 enum Part {
@@ -13,12 +14,13 @@ enum Part {
 /// Whether `text` matches `pattern`.
 ///
 /// # Errors
-/// A pattern that is too long, or where `escape` stands before something that needs none.
+/// A pattern that is too long, or where `escape` stands before something that needs none; or the work has to end.
 pub(super) fn matches(
     text: &str,
     pattern: &str,
     escape: Option<char>,
     at: Position,
+    work: &Work<'_>,
 ) -> Result<bool, QueryError> {
     let parts = compile(pattern, escape, at)?;
     let mut rest = text.chars();
@@ -26,6 +28,7 @@ pub(super) fn matches(
     // Where to resume if what follows the latest `%` does not fit: that part, and the text it has not swallowed yet.
     let mut resume: Option<(usize, std::str::Chars<'_>)> = None;
     loop {
+        work.step(at)?;
         let before = rest.clone();
         let fits = match (parts.get(next), rest.next()) {
             (Some(Part::Run), _) => {
@@ -93,7 +96,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn like(text: &str, pattern: &str) -> bool {
-        matches(text, pattern, Some('!'), Position::START).unwrap()
+        matches(text, pattern, Some('!'), Position::START, &Work::default()).unwrap()
     }
 
     #[test]
@@ -120,8 +123,29 @@ mod tests {
             assert_eq!(like(text, pattern), expected, "{text} LIKE {pattern}");
         }
         for pattern in ["a!", "!a"] {
-            assert!(matches("a", pattern, Some('!'), Position::START).is_err());
+            let work = Work::default();
+            assert!(matches("a", pattern, Some('!'), Position::START, &work).is_err());
         }
+    }
+
+    struct Patient(std::cell::Cell<u32>);
+
+    impl super::super::Patience for Patient {
+        fn lasts(&self) -> bool {
+            self.0.set(self.0.get() - 1);
+            self.0.get() > 0
+        }
+    }
+
+    /// Goal: a pattern that takes billions of steps ends with the patience, not with the text.
+    #[test]
+    fn a_hard_pattern_is_stopped() {
+        let (text, pattern) = ("a".repeat(1 << 20), format!("%{}b", "a".repeat(4_000)));
+        let patient = Patient(3.into());
+        let work = Work::within(&patient);
+        let stopped = matches(&text, &pattern, None, Position::START, &work);
+        assert!(stopped.unwrap_err().message.contains("stopped"));
+        assert_eq!(patient.0.get(), 0);
     }
 
     /// The textbook definition, exponential but plain.

@@ -16,6 +16,13 @@ pub const AGGREGATES_MAX: usize = 64;
 /// `Value::held_bytes`: a Pi runs several statements at once.
 pub const HELD_BYTES_MAX: usize = 64 << 20;
 
+/// Memory that the lists, maps and strings take which a statement builds of one document, in bytes, as estimated by
+/// `Value::held_bytes`. An INSERT builds all its documents of none.
+pub const BUILT_BYTES_MAX: usize = 64 << 20;
+
+/// Small steps, as those of LIKE, between two looks at the clock: some 10 ms.
+pub const STEPS_UNCHECKED_MAX: u32 = 1 << 20;
+
 /// Rows of one answer. More are asked for in pages, or exported.
 pub const PAGE_ROWS_MAX: usize = 10_000;
 

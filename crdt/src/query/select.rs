@@ -9,6 +9,7 @@ use super::eval::Scope;
 use super::filter::Filter;
 use super::held::{Held, held_bytes};
 use super::limits::PAGE_ROWS_MAX;
+use super::work::Work;
 use crate::value::Value;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -97,8 +98,8 @@ impl Select {
     /// The row a document makes, without testing the filter. A column whose value is missing is left out.
     ///
     /// # Errors
-    /// Evaluation failed, or the rows of this statement are made of groups of documents.
-    pub fn project(&self, document: &Value) -> Result<Value, QueryError> {
+    /// Evaluation failed or has to end, or the rows of this statement are made of groups of documents.
+    pub fn project(&self, document: &Value, work: &Work<'_>) -> Result<Value, QueryError> {
         if self.grouping.is_some() {
             return Err(QueryError::without_place(
                 "a row of this statement is made of many documents, not of one",
@@ -106,7 +107,7 @@ impl Select {
         }
         match &self.columns {
             Columns::Everything => Ok(document.clone()),
-            Columns::Named(columns) => row(columns, Scope::document(document)),
+            Columns::Named(columns) => row(columns, Scope::document(document, work)),
         }
     }
 
@@ -117,13 +118,14 @@ impl Select {
     /// rows are held. Without ORDER BY, rows come in the order of the documents, groups in the order of their keys.
     ///
     /// # Errors
-    /// Evaluation failed, a parameter has no value, or more would have to be held than
+    /// Evaluation failed or has to end, a parameter has no value, or more would have to be held than
     /// [`HELD_BYTES_MAX`](crate::query::limits::HELD_BYTES_MAX).
     pub fn rows(
         &self,
         documents: impl IntoIterator<Item = Value>,
+        work: &Work<'_>,
     ) -> Result<Vec<Value>, QueryError> {
-        self.collect(documents, usize::MAX)
+        self.collect(documents, usize::MAX, work)
     }
 
     /// The first [`PAGE_ROWS_MAX`] of the [`rows`](Self::rows), and whether there are more. No more than these are held
@@ -131,9 +133,13 @@ impl Select {
     ///
     /// # Errors
     /// As [`rows`](Self::rows).
-    pub fn page(&self, documents: impl IntoIterator<Item = Value>) -> Result<Page, QueryError> {
+    pub fn page(
+        &self,
+        documents: impl IntoIterator<Item = Value>,
+        work: &Work<'_>,
+    ) -> Result<Page, QueryError> {
         // One row more than the page holds tells whether there are more.
-        let mut rows = self.collect(documents, PAGE_ROWS_MAX + 1)?;
+        let mut rows = self.collect(documents, PAGE_ROWS_MAX + 1, work)?;
         let has_more = rows.len() > PAGE_ROWS_MAX;
         rows.truncate(PAGE_ROWS_MAX);
         Ok(Page { rows, has_more })
@@ -143,6 +149,7 @@ impl Select {
         &self,
         documents: impl IntoIterator<Item = Value>,
         rows_max: usize,
+        work: &Work<'_>,
     ) -> Result<Vec<Value>, QueryError> {
         let held = Held::default();
         let limit = count(self.limit.as_ref())?.unwrap_or(usize::MAX);
@@ -156,7 +163,7 @@ impl Select {
         let mut documents = documents.into_iter();
         if let Some(grouping) = &self.grouping {
             if !answer.is_full() {
-                self.group(grouping, documents, &held, &mut answer)?;
+                self.group(grouping, documents, work, &held, &mut answer)?;
             }
             return Ok(answer.finish());
         }
@@ -164,7 +171,7 @@ impl Select {
             let Some(document) = documents.next() else {
                 break;
             };
-            let scope = Scope::document(&document);
+            let scope = Scope::document(&document, work);
             if !self.filter.holds(scope)? {
                 continue;
             }
@@ -187,6 +194,7 @@ impl Select {
         &self,
         grouping: &Grouping,
         documents: impl Iterator<Item = Value>,
+        work: &Work<'_>,
         held: &Held,
         answer: &mut Collector<'_>,
     ) -> Result<(), QueryError> {
@@ -196,7 +204,7 @@ impl Select {
             groups.insert(Vec::new(), fresh());
         }
         for document in documents {
-            let scope = Scope::document(&document);
+            let scope = Scope::document(&document, work);
             if !self.filter.holds(scope)? {
                 continue;
             }
@@ -226,7 +234,7 @@ impl Select {
                 .into_iter()
                 .map(Accumulator::finish)
                 .collect::<Result<Vec<_>, _>>()?;
-            let scope = Scope::group(&keys, &aggregates);
+            let scope = Scope::group(&keys, &aggregates, work);
             if answer.is_full() || !grouping.having.holds(scope)? {
                 continue;
             }
@@ -299,8 +307,8 @@ impl Select {
 fn row(columns: &[Column], scope: Scope<'_>) -> Result<Value, QueryError> {
     let mut members = BTreeMap::new();
     for column in columns {
-        if let Some(value) = column.expr.value(scope)? {
-            members.insert(column.name.clone(), value.into_owned());
+        if let Some(value) = column.expr.built(scope)? {
+            members.insert(column.name.clone(), value);
         }
     }
     Ok(Value::Map(members))
@@ -309,7 +317,7 @@ fn row(columns: &[Column], scope: Scope<'_>) -> Result<Value, QueryError> {
 /// The number that LIMIT or OFFSET gives.
 fn count(bound: Option<&Expr>) -> Result<Option<usize>, QueryError> {
     let Some(bound) = bound else { return Ok(None) };
-    match bound.value(Scope::nothing())?.as_deref() {
+    match bound.value(Scope::nothing(&Work::default()))?.as_deref() {
         Some(Value::Int(number)) if *number >= 0 => {
             Ok(Some(usize::try_from(*number).unwrap_or(usize::MAX)))
         }

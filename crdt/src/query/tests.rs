@@ -6,7 +6,7 @@ mod expressions;
 mod select;
 mod writes;
 
-use super::{Params, QueryError, Select, Statement};
+use super::{Params, QueryError, Select, Statement, Work};
 use crate::value::{Value, parse_json};
 
 fn json(text: &str) -> Value {
@@ -37,11 +37,12 @@ fn rows(text: &str, documents: &str) -> Result<String, QueryError> {
     let Value::List(documents) = json(documents) else {
         panic!("documents are a list: {documents}");
     };
-    Ok(Value::List(select(text).rows(documents)?).to_string())
+    Ok(Value::List(select(text).rows(documents, &Work::default())?).to_string())
 }
 
 /// The value of an expression for one document; `None` if it is missing.
 fn value(expr: &str, document: &str) -> Result<Option<Value>, QueryError> {
-    let row = select(&format!("SELECT {expr} AS v FROM c")).project(&json(document))?;
+    let row =
+        select(&format!("SELECT {expr} AS v FROM c")).project(&json(document), &Work::default())?;
     Ok(row.get("v").cloned())
 }

@@ -4,6 +4,7 @@ use super::ast::{Expr, Segment};
 use super::error::{Position, QueryError};
 use super::eval::Scope;
 use super::filter::Filter;
+use super::work::Work;
 use crate::value::{DEPTH_MAX, Value};
 
 /// What INSERT does about a document whose `_id` exists.
@@ -67,14 +68,12 @@ impl Insert {
     /// The documents, all of them maps. A list of maps stands for its items.
     ///
     /// # Errors
-    /// An expression failed, gives something else than a map, or nests too deep to be stored.
-    pub fn documents(&self) -> Result<Vec<Value>, QueryError> {
+    /// An expression failed or the work has to end; one gives something else than a map, or nests too deep to be stored.
+    pub fn documents(&self, work: &Work<'_>) -> Result<Vec<Value>, QueryError> {
+        let scope = Scope::nothing(work);
         let mut documents = Vec::with_capacity(self.documents.len());
         for expr in &self.documents {
-            match expr
-                .value(Scope::nothing())?
-                .map(|value| value.into_owned())
-            {
+            match expr.built(scope)? {
                 Some(Value::List(items)) => {
                     for item in items {
                         documents.push(check_document(item, expr.at)?);
@@ -135,13 +134,14 @@ impl Update {
     /// that is missing there removes its field. Paths do not overlap.
     ///
     /// # Errors
-    /// An expression failed, or a path leads through a list.
-    pub fn edits(&self, document: &Value) -> Result<Vec<Edit>, QueryError> {
+    /// An expression failed, the work has to end, or a path leads through a list.
+    pub fn edits(&self, document: &Value, work: &Work<'_>) -> Result<Vec<Edit>, QueryError> {
+        let scope = Scope::document(document, work);
         let mut edits = Vec::with_capacity(self.assignments.len());
         for assignment in &self.assignments {
             let exists = assignment.exists_in(document)?;
             let value = match &assignment.expr {
-                Some(expr) => expr.value(Scope::document(document))?,
+                Some(expr) => expr.built(scope)?,
                 None => None,
             };
             if let Some(value) = &value {
@@ -151,7 +151,7 @@ impl Update {
             if value.is_some() || exists {
                 edits.push(Edit {
                     path: assignment.path.clone(),
-                    value: value.map(|value| value.into_owned()),
+                    value,
                 });
             }
         }

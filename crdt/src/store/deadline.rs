@@ -2,7 +2,7 @@
 
 use super::error::StoreError;
 use crate::limits::STATEMENT_SECONDS_MAX;
-use crate::query::Filter;
+use crate::query::{Filter, Patience, QueryError, Work};
 use crate::value::Encoded;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,9 +49,24 @@ impl Deadline {
             return Err(StoreError::Cancelled);
         }
         match self.remaining() {
-            Duration::ZERO => Err(StoreError::TimedOut { limit: self.limit }),
+            Duration::ZERO => Err(self.timed_out()),
             _ => Ok(()),
         }
+    }
+
+    /// The error of a call whose time is over.
+    pub(super) fn timed_out(&self) -> StoreError {
+        StoreError::TimedOut { limit: self.limit }
+    }
+
+    /// Evaluates something, as long as the call may go on.
+    pub(super) fn evaluate<T>(
+        &self,
+        evaluation: impl FnOnce(&Work<'_>) -> Result<T, QueryError>,
+    ) -> Result<T, StoreError> {
+        let evaluated = evaluation(&Work::within(self));
+        // That the call has to give up is the better reason.
+        evaluated.or_else(|error| self.check().and(Err(error.into())))
     }
 
     /// The test of a scan: whether the filter selects a document, while the call may go on.
@@ -66,8 +81,14 @@ impl Deadline {
                 self.check()?;
             }
             tested = tested.wrapping_add(1);
-            Ok(filter.matches_encoded(document)?)
+            self.evaluate(|work| filter.matches_encoded(document, work))
         }
+    }
+}
+
+impl Patience for Deadline {
+    fn lasts(&self) -> bool {
+        self.check().is_ok()
     }
 }
 

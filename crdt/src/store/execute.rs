@@ -7,7 +7,9 @@ use super::transaction::Transaction;
 use super::{Inner, Store};
 use crate::id::DocumentId;
 use crate::query::limits::PAGE_ROWS_MAX;
-use crate::query::{Filter, OnConflict, Params, QueryError, Select, Statement, StatementKind};
+use crate::query::{
+    Filter, OnConflict, Params, QueryError, Select, Statement, StatementKind, Work,
+};
 use crate::value::Value;
 
 /// What a statement gave or did.
@@ -24,6 +26,9 @@ pub struct Outcome {
     /// What the caller should know though it worked.
     pub warnings: Vec<String>,
 }
+
+/// The documents that a SELECT walks.
+type Documents<'a> = &'a mut dyn Iterator<Item = Value>;
 
 /// What became of one imported document.
 #[derive(Debug)]
@@ -62,9 +67,11 @@ impl Store {
         match statement {
             Statement::Select(select) => {
                 let transaction_id = self.transaction_id();
-                let page = self.0.select(&select, deadline, |select, documents| {
-                    select.page(documents)
-                })?;
+                let page = self
+                    .0
+                    .select(&select, deadline, |select, documents, work| {
+                        select.page(documents, work)
+                    })?;
                 Ok(Outcome {
                     transaction_id,
                     kind,
@@ -74,7 +81,7 @@ impl Store {
                 })
             }
             Statement::Insert(insert) => {
-                let documents = insert.documents()?;
+                let documents = deadline.evaluate(|work| insert.documents(work))?;
                 let (collection, on_conflict) = (insert.collection(), insert.on_conflict());
                 self.write(kind, deadline, documents, |transaction, document| {
                     transaction.insert(collection, document, on_conflict)
@@ -84,10 +91,11 @@ impl Store {
                 let (collection, filter) = (update.collection(), update.filter());
                 let ids = self.0.matching(collection, filter, deadline)?;
                 self.write(kind, deadline, ids, |transaction, id| {
-                    let Some(document) = transaction.selected(collection, &id, filter)? else {
+                    let Some(document) = transaction.selected(collection, &id, filter, deadline)?
+                    else {
                         return Ok(None);
                     };
-                    let edits = update.edits(&document)?;
+                    let edits = deadline.evaluate(|work| update.edits(&document, work))?;
                     Ok(transaction.edit(collection, &id, &edits)?.then_some(id))
                 })
             }
@@ -95,7 +103,8 @@ impl Store {
                 let (collection, filter) = (delete.collection(), delete.filter());
                 let ids = self.0.matching(collection, filter, deadline)?;
                 self.write(kind, deadline, ids, |transaction, id| {
-                    if transaction.selected(collection, &id, filter)?.is_none() {
+                    let document = transaction.selected(collection, &id, filter, deadline)?;
+                    if document.is_none() {
                         return Ok(None);
                     }
                     Ok(transaction.delete(collection, &id)?.then_some(id))
@@ -129,7 +138,7 @@ impl Store {
         documents: &[Value],
     ) -> Result<Vec<Imported>, StoreError> {
         crate::query::check_collection_name(collection).map_err(StoreError::CollectionName)?;
-        let mut transaction = self.0.transaction();
+        let mut transaction = self.0.transaction_within(deadline)?;
         let mut answers = Vec::with_capacity(documents.len());
         for document in documents {
             deadline.check()?;
@@ -166,7 +175,7 @@ impl Store {
         items: Vec<T>,
         mut change: impl FnMut(&mut Transaction<'_>, T) -> Result<Option<DocumentId>, StoreError>,
     ) -> Result<Outcome, StoreError> {
-        let mut transaction = self.0.transaction();
+        let mut transaction = self.0.transaction_within(deadline)?;
         let mut mutated = Vec::new();
         for item in items {
             deadline.check()?;
@@ -190,22 +199,20 @@ impl Inner {
         &self,
         select: &Select,
         deadline: &Deadline,
-        answer: impl FnOnce(&Select, &mut dyn Iterator<Item = Value>) -> Result<T, QueryError>,
+        answer: impl FnOnce(&Select, Documents<'_>, &Work<'_>) -> Result<T, QueryError>,
     ) -> Result<T, StoreError> {
         if let Some(id) = select.filter().document_id() {
             let found = self.document(select.collection(), id)?;
-            return Ok(answer(select, &mut found.into_iter())?);
+            return deadline.evaluate(|work| answer(select, &mut found.into_iter(), work));
         }
         let mut failed = None;
         let documents = self.scan(select.collection(), select.filter(), deadline)?;
-        let answer = answer(
-            select,
-            &mut documents
-                .map_while(|document| document.map_err(|error| failed = Some(error)).ok()),
-        );
+        let mut documents =
+            documents.map_while(|document| document.map_err(|error| failed = Some(error)).ok());
+        let answer = deadline.evaluate(|work| answer(select, &mut documents, work));
         match failed {
             Some(error) => Err(error),
-            None => Ok(answer?),
+            None => answer,
         }
     }
 
@@ -287,10 +294,12 @@ impl Transaction<'_> {
         collection: &str,
         id: &DocumentId,
         filter: &Filter,
+        deadline: &Deadline,
     ) -> Result<Option<Value>, StoreError> {
         let document = self.value(collection, id)?;
+        let matches = |document: &Value| deadline.evaluate(|work| filter.matches(document, work));
         Ok(match document {
-            Some(document) if filter.matches(&document)? => Some(document),
+            Some(document) if matches(&document)? => Some(document),
             _ => None,
         })
     }

@@ -5,6 +5,7 @@
 
 use super::catalog::Catalog;
 use super::commit::{Commit, Committed, Origin};
+use super::deadline::Deadline;
 use super::entry::{Entry, Grown, RecordWrite};
 use super::error::StoreError;
 use super::schema::{
@@ -20,8 +21,9 @@ use crate::limits::{
 };
 use crate::query::Edit;
 use crate::value::{DEPTH_MAX, Value};
+use parking_lot::MutexGuard;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) struct Transaction<'a> {
@@ -50,7 +52,21 @@ pub(super) struct Taken {
 impl Inner {
     /// Waits until no other transaction writes.
     pub(super) fn transaction(&self) -> Transaction<'_> {
-        let writer = self.writer();
+        self.begin(self.writer.lock())
+    }
+
+    /// As [`transaction`](Self::transaction), as long as the call may wait.
+    pub(super) fn transaction_within(
+        &self,
+        deadline: &Deadline,
+    ) -> Result<Transaction<'_>, StoreError> {
+        let writer = self.writer.try_lock_for(deadline.remaining());
+        deadline.check()?;
+        let writer = writer.ok_or_else(|| deadline.timed_out())?;
+        Ok(self.begin(writer))
+    }
+
+    fn begin<'a>(&'a self, writer: MutexGuard<'a, Writer>) -> Transaction<'a> {
         Transaction {
             store: self,
             catalog: Catalog::clone(&self.catalog()),
@@ -92,6 +108,7 @@ impl Transaction<'_> {
             )));
         };
         check_value(value, 0)?;
+        check_wanted(id, [value])?;
         let mut fields = fields.clone();
         fields.remove("_id");
         let key = self.key(collection, id)?;
@@ -124,6 +141,7 @@ impl Transaction<'_> {
                 check_value(value, edit.path.len())?;
             }
         }
+        check_wanted(id, edits.iter().filter_map(|edit| edit.value.as_ref()))?;
         let key = self.key(collection, id)?;
         let entry = self.entry(&key)?;
         self.modify(key, entry, |document, author| {
@@ -334,13 +352,7 @@ impl Transaction<'_> {
 
     /// Bounds what this device writes; what merging makes of it elsewhere is never refused.
     fn check_size(&mut self, id: &DocumentId, value: Option<&Value>) -> Result<(), StoreError> {
-        let bytes = value.map_or(0, |value| value.encode().len());
-        if bytes > DOCUMENT_BYTES_MAX {
-            return Err(StoreError::Document(format!(
-                "{id} would have {bytes} bytes; at most {DOCUMENT_BYTES_MAX} are allowed. Split it, or keep large \
-                 parts elsewhere"
-            )));
-        }
+        let bytes = check_wanted(id, value)?;
         if bytes > DOCUMENT_BYTES_WARN {
             self.warnings.push(format!(
                 "document {id} has {bytes} bytes; above {DOCUMENT_BYTES_WARN} every edit and merge gets slow"
@@ -348,6 +360,22 @@ impl Transaction<'_> {
         }
         Ok(())
     }
+}
+
+/// The bytes of values that a document is to consist of, or some of them. Values too large are refused before a change
+/// is made of them.
+fn check_wanted<'a>(
+    id: &DocumentId,
+    values: impl IntoIterator<Item = &'a Value>,
+) -> Result<usize, StoreError> {
+    let bytes = values.into_iter().map(|value| value.encode().len()).sum();
+    if bytes > DOCUMENT_BYTES_MAX {
+        return Err(StoreError::Document(format!(
+            "{id} would have {bytes} bytes; at most {DOCUMENT_BYTES_MAX} are allowed. Split it, or keep large parts \
+             elsewhere"
+        )));
+    }
+    Ok(bytes)
 }
 
 fn load(id: &DocumentId, entry: &Entry) -> Result<Document, StoreError> {

@@ -1,6 +1,6 @@
 //! Queries over real data; the expected numbers were counted with another program.
 
-use super::{json, select};
+use super::{Work, json, select};
 use crate::value::Value;
 
 fn airports() -> Vec<Value> {
@@ -28,7 +28,7 @@ fn counts_agree() {
         let query = select(&format!(
             "SELECT COUNT(*) AS n FROM airports WHERE {condition}"
         ));
-        let rows = query.rows(airports.clone()).unwrap();
+        let rows = query.rows(airports.clone(), &Work::default()).unwrap();
         assert_eq!(
             rows,
             [json(&format!(r#"{{"n":{expected}}}"#))],
@@ -61,7 +61,7 @@ fn rows_agree() {
             r#"[{"mean":40.036524,"south":7.367222,"states":57}]"#,
         ),
     ] {
-        let rows = select(text).rows(airports()).unwrap();
+        let rows = select(text).rows(airports(), &Work::default()).unwrap();
         assert_eq!(Value::List(rows).to_string(), expected, "{text}");
     }
 }

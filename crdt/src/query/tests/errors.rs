@@ -1,6 +1,7 @@
 //! Misspelt, unfinished and foreign statements: each is an error at its place that says what to do.
 
-use super::Statement;
+use super::{Statement, Work, select};
+use crate::value::Value;
 use proptest::prelude::*;
 
 #[test]
@@ -333,11 +334,50 @@ proptest! {
         let Ok(statement) = Statement::parse(&text) else { return Ok(()) };
         let document = super::json(r#"{"_id":"x","a":[9223372036854775807]}"#);
         match statement.bind(&super::params("{}")) {
-            Ok(Statement::Select(select)) => drop(select.rows([document])),
-            Ok(Statement::Update(update)) => drop(update.edits(&document)),
-            Ok(Statement::Insert(insert)) => drop(insert.documents()),
-            Ok(Statement::Delete(delete)) => drop(delete.filter().matches(&document)),
+            Ok(Statement::Select(select)) => drop(select.rows([document], &Work::default())),
+            Ok(Statement::Update(update)) => drop(update.edits(&document, &Work::default())),
+            Ok(Statement::Insert(insert)) => drop(insert.documents(&Work::default())),
+            Ok(Statement::Delete(delete)) => drop(delete.filter().matches(&document, &Work::default())),
             Err(_) => {}
         }
     }
+}
+
+/// Goal: what a statement builds of one document is bounded while it is built, wherever that is; and what it built of
+/// another one doesn't count.
+#[test]
+fn what_a_statement_builds_is_bounded() {
+    let document = Value::Map([("t".to_owned(), "x".repeat(4 << 20).into())].into());
+    let many = |each: &str, between: &str| vec![each; 300].join(between);
+    for text in [
+        format!("SELECT LENGTH([{}]) AS n FROM c", many("t", ",")),
+        format!("SELECT * FROM c WHERE [{}] IS NULL", many("[t]", ",")),
+        format!("SELECT LENGTH({}) AS n FROM c", vec!["t"; 60].join("||")),
+        format!("SELECT COUNT([{}]) AS n FROM c", many("LOWER(t)", ",")),
+        format!(
+            "SELECT {} FROM c",
+            (0..300)
+                .map(|n| format!("t AS t{n}"))
+                .collect::<Vec<_>>()
+                .join(",")
+        ),
+    ] {
+        let answered = select(&text).rows([document.clone()], &Work::default());
+        assert!(answered.unwrap_err().message.contains("64 MiB"), "{text}");
+    }
+    let text = format!(
+        "UPDATE c SET {}",
+        (0..300)
+            .map(|n| format!("t{n} = t"))
+            .collect::<Vec<_>>()
+            .join(",")
+    );
+    let Ok(Statement::Update(update)) = Statement::parse(&text) else {
+        panic!("{text}");
+    };
+    let edits = update.edits(&document, &Work::default());
+    assert!(edits.unwrap_err().message.contains("64 MiB"));
+    let lengths = select("SELECT LENGTH([t, t || t]) AS n FROM c");
+    let rows = lengths.rows(vec![document; 20], &Work::default());
+    assert_eq!(rows.unwrap().len(), 20);
 }

@@ -1,6 +1,6 @@
 //! SELECT: each clause over a few documents.
 
-use super::{bound, json, params, rows, select};
+use super::{Work, bound, json, params, rows, select};
 use crate::query::Statement;
 use crate::query::compare::equal;
 use crate::query::limits::PAGE_ROWS_MAX;
@@ -171,7 +171,10 @@ fn a_full_answer_stops_the_reading() {
         ("SELECT * FROM c ORDER BY n LIMIT 5", 5, 1_000),
     ] {
         assert_eq!(
-            select(text).rows(documents()).unwrap().len(),
+            select(text)
+                .rows(documents(), &Work::default())
+                .unwrap()
+                .len(),
             rows,
             "{text}"
         );
@@ -186,10 +189,10 @@ fn the_best_rows_are_those_of_a_full_sort() {
         .map(|n| json(&format!(r#"{{"n":{n},"key":{}}}"#, n * 7919 % 101)))
         .collect();
     let all = select("SELECT n FROM c ORDER BY key DESC")
-        .rows(documents.clone())
+        .rows(documents.clone(), &Work::default())
         .unwrap();
     let best = select("SELECT n FROM c ORDER BY key DESC LIMIT 30 OFFSET 150")
-        .rows(documents)
+        .rows(documents, &Work::default())
         .unwrap();
     assert_eq!(best, all[150..180]);
 }
@@ -205,7 +208,7 @@ fn parameters_are_bound_completely() {
         panic!("a list")
     };
     assert_eq!(
-        Value::List(query.rows(cars).unwrap()).to_string(),
+        Value::List(query.rows(cars, &Work::default()).unwrap()).to_string(),
         r#"[{"_id":"1"}]"#
     );
     for (text, values, message) in [
@@ -241,7 +244,11 @@ fn parameters_are_bound_completely() {
             "{text}"
         );
     }
-    assert!(select("SELECT * FROM c LIMIT :n").rows([]).is_err());
+    assert!(
+        select("SELECT * FROM c LIMIT :n")
+            .rows([], &Work::default())
+            .is_err()
+    );
     assert!(
         Statement::parse("SELECT * FROM c")
             .unwrap()
@@ -267,7 +274,7 @@ fn incremental_statements_are_those_without_relations_between_rows() {
     }
     assert!(
         select("SELECT COUNT(*) FROM c")
-            .project(&json("{}"))
+            .project(&json("{}"), &Work::default())
             .is_err()
     );
 }
@@ -343,11 +350,13 @@ fn a_page_holds_so_many_rows_and_tells_of_more() {
             false,
         ),
     ] {
-        let page = select(text).page(documents(count)).unwrap();
+        let page = select(text)
+            .page(documents(count), &Work::default())
+            .unwrap();
         assert_eq!((page.rows.len(), page.has_more), (rows, has_more), "{text}");
     }
     let page = select("SELECT * FROM c ORDER BY n DESC")
-        .page(documents(30_000))
+        .page(documents(30_000), &Work::default())
         .unwrap();
     assert_eq!(page.rows[0].to_string(), r#"{"n":29999}"#);
 }
@@ -376,7 +385,10 @@ fn what_a_statement_holds_is_bounded() {
         "SELECT n, MAX(text) FROM c GROUP BY n",
         "SELECT COUNT(DISTINCT text) FROM c",
     ] {
-        let error = select(text).page(documents()).unwrap_err().to_string();
+        let error = select(text)
+            .page(documents(), &Work::default())
+            .unwrap_err()
+            .to_string();
         assert!(
             error.contains("more than 64 MiB of memory"),
             "{text}: {error}"
@@ -389,7 +401,11 @@ fn what_a_statement_holds_is_bounded() {
         ("SELECT text FROM c WHERE n = 7", 1),
     ] {
         assert_eq!(
-            select(text).page(documents()).unwrap().rows.len(),
+            select(text)
+                .page(documents(), &Work::default())
+                .unwrap()
+                .rows
+                .len(),
             rows,
             "{text}"
         );
@@ -400,7 +416,7 @@ fn what_a_statement_holds_is_bounded() {
         Value::Map([("text".to_owned(), Value::String(text))].into())
     });
     let top = select("SELECT text FROM c ORDER BY text DESC LIMIT 3 OFFSET 2")
-        .page(many)
+        .page(many, &Work::default())
         .unwrap();
     assert!(top.rows[0].to_string().contains("01997x"));
 }
@@ -434,7 +450,7 @@ proptest! {
             let Ok(Statement::Select(query)) = Statement::parse(&text).and_then(|query| query.bind(&params)) else {
                 panic!("the statement binds");
             };
-            let row = query.project(&document).unwrap();
+            let row = query.project(&document, &Work::default()).unwrap();
             prop_assert_eq!(row.get("found"), Some(&truth(found)));
             prop_assert_eq!(row.get("other"), Some(&truth(found.map(|found| !found))));
         }

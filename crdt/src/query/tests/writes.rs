@@ -1,13 +1,13 @@
 //! INSERT, UPDATE and DELETE: what they mean to change.
 
-use super::{bound, json};
+use super::{Work, bound, json};
 use crate::query::{Edit, OnConflict, Statement, check_collection_name};
 use crate::value::{DEPTH_MAX, Value};
 
 fn documents(text: &str, values: &str) -> Result<String, String> {
     match bound(text, values) {
         Ok(Statement::Insert(insert)) => insert
-            .documents()
+            .documents(&Work::default())
             .map(|documents| Value::List(documents).to_string())
             .map_err(|error| error.to_string()),
         Ok(other) => panic!("{other:?}"),
@@ -25,7 +25,7 @@ fn edits(text: &str, document: &str) -> Result<Vec<String>, String> {
         None => format!("-{}", edit.path.join("/")),
     };
     update
-        .edits(&json(document))
+        .edits(&json(document), &Work::default())
         .map(|edits| edits.into_iter().map(show).collect())
         .map_err(|error| error.to_string())
 }
@@ -148,8 +148,18 @@ fn writes_have_filters_too() {
     let Ok(Statement::Delete(delete)) = Statement::parse("DELETE FROM c WHERE a > 1") else {
         panic!("DELETE parses");
     };
-    assert_eq!(delete.filter().matches(&json(r#"{"a":2}"#)), Ok(true));
-    assert_eq!(delete.filter().matches(&json(r#"{"a":null}"#)), Ok(false));
+    assert_eq!(
+        delete
+            .filter()
+            .matches(&json(r#"{"a":2}"#), &Work::default()),
+        Ok(true)
+    );
+    assert_eq!(
+        delete
+            .filter()
+            .matches(&json(r#"{"a":null}"#), &Work::default()),
+        Ok(false)
+    );
     let Ok(Statement::Update(update)) = Statement::parse("UPDATE c SET a = 1 WHERE _id = 'x'")
     else {
         panic!("UPDATE parses");

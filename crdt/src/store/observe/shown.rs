@@ -113,7 +113,8 @@ impl Documents {
         let newer = documents.filter(|(_, change)| change.sequence > self.sequence);
         let rows = newer.map(|(id, change)| {
             deadline.check()?;
-            let row = change.value.map(|value| row(select, &value)).transpose()?;
+            let row = change.value.map(|value| row(select, &value, deadline));
+            let row = row.transpose()?;
             Ok((id, row.flatten()))
         });
         rows.collect()
@@ -177,7 +178,7 @@ fn current(
     let mut bytes = 0;
     for document in snapshot.scan(collection, deadline.over(select.filter()))? {
         let (id, document) = document?;
-        if let Some(row) = row(select, &document)? {
+        if let Some(row) = row(select, &document, deadline)? {
             bytes += row_bytes(&id, &row);
             if bytes > OBSERVED_BYTES_MAX {
                 return Err(StoreError::ObservedTooLarge);
@@ -190,7 +191,9 @@ fn current(
 
 /// The rows of any other SELECT now.
 fn run(store: &Inner, select: &Select, deadline: &Deadline) -> Result<Vec<Row>, StoreError> {
-    let rows = store.select(select, deadline, |select, documents| select.rows(documents));
+    let rows = store.select(select, deadline, |select, documents, work| {
+        select.rows(documents, work)
+    });
     let rows = match rows {
         Err(StoreError::UnknownCollection { .. }) => return Ok(Vec::new()),
         rows => rows?,
@@ -208,9 +211,11 @@ fn run(store: &Inner, select: &Select, deadline: &Deadline) -> Result<Vec<Row>, 
 }
 
 /// The row that a document makes, if it matches.
-fn row(select: &Select, document: &Value) -> Result<Option<Row>, StoreError> {
-    let matches = select.filter().matches(document)?;
-    let row = matches.then(|| select.project(document)).transpose()?;
+fn row(select: &Select, document: &Value, deadline: &Deadline) -> Result<Option<Row>, StoreError> {
+    let row = deadline.evaluate(|work| {
+        let matches = select.filter().matches(document, work)?;
+        matches.then(|| select.project(document, work)).transpose()
+    })?;
     Ok(row.map(|row| row.encode().into()))
 }
 
