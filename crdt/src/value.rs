@@ -61,6 +61,15 @@ impl Value {
         }
     }
 
+    /// Whether no more than `levels` of lists and maps nest in it.
+    pub(crate) fn fits(&self, levels: usize) -> bool {
+        match self {
+            Value::List(items) => levels > 0 && items.iter().all(|item| item.fits(levels - 1)),
+            Value::Map(map) => levels > 0 && map.values().all(|member| member.fits(levels - 1)),
+            _ => true,
+        }
+    }
+
     /// About how much memory the value takes, in bytes: itself, and what it points to.
     pub(crate) fn held_bytes(&self) -> usize {
         let below = match self {

@@ -102,21 +102,12 @@ fn check_document(value: Value, at: Position) -> Result<Value, QueryError> {
 }
 
 fn check_depth(value: &Value, levels: usize, at: Position) -> Result<(), QueryError> {
-    if fits(value, levels) {
+    if value.fits(levels) {
         return Ok(());
     }
     Err(at.error(format!(
         "the document would nest deeper than {DEPTH_MAX} levels"
     )))
-}
-
-/// Whether no more than `levels` of lists and maps nest in a value.
-fn fits(value: &Value, levels: usize) -> bool {
-    match value {
-        Value::List(items) => levels > 0 && items.iter().all(|item| fits(item, levels - 1)),
-        Value::Map(members) => levels > 0 && members.values().all(|item| fits(item, levels - 1)),
-        _ => true,
-    }
 }
 
 impl Update {

@@ -424,19 +424,22 @@ fn check_key(key: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Checks a value that is to stand so many levels below its document's root.
 fn check_value(value: &Value, depth: usize) -> Result<(), StoreError> {
-    if depth > DEPTH_MAX {
+    if !value.fits(DEPTH_MAX.saturating_sub(depth)) {
         return Err(StoreError::Document(format!(
             "it nests deeper than {DEPTH_MAX} levels"
         )));
     }
+    check_keys(value)
+}
+
+fn check_keys(value: &Value) -> Result<(), StoreError> {
     match value {
-        Value::List(items) => items
-            .iter()
-            .try_for_each(|item| check_value(item, depth + 1)),
+        Value::List(items) => items.iter().try_for_each(check_keys),
         Value::Map(members) => members.iter().try_for_each(|(key, member)| {
             check_key(key)?;
-            check_value(member, depth + 1)
+            check_keys(member)
         }),
         _ => Ok(()),
     }

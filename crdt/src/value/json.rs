@@ -18,20 +18,12 @@ pub struct JsonError(#[from] serde_json::Error);
 /// Malformed JSON, duplicate keys, integers beyond 64 bits, nesting deeper than [`DEPTH_MAX`].
 pub fn parse_json(text: &str) -> Result<Value, JsonError> {
     let value: Value = serde_json::from_str(text)?;
-    if depth(&value) > DEPTH_MAX {
+    if !value.fits(DEPTH_MAX) {
         return Err(JsonError(serde_json::Error::custom(format!(
             "the value nests deeper than {DEPTH_MAX} levels"
         ))));
     }
     Ok(value)
-}
-
-fn depth(value: &Value) -> usize {
-    match value {
-        Value::List(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
-        Value::Map(map) => 1 + map.values().map(depth).max().unwrap_or(0),
-        _ => 0,
-    }
 }
 
 /// The value as compact JSON text, keys in ascending order.
