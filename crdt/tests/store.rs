@@ -624,8 +624,13 @@ fn a_collection_of_refused_documents_is_none() {
     assert_eq!(b.collections(), a.collections());
 }
 
-/// Writes over an entry of a closed store, as a failing disk would.
+/// Damages an entry of a closed store, as a failing disk would.
 fn damage(path: &Path, family: &str, of: &str) {
+    overwrite(path, family, of, b"damaged");
+}
+
+/// Writes over an entry of a closed store.
+fn overwrite(path: &Path, family: &str, of: &str, value: &[u8]) {
     let options = rocksdb::Options::default();
     let families = rocksdb::DB::list_cf(&options, path).unwrap();
     let database = rocksdb::DB::open_cf(&options, path, families).unwrap();
@@ -633,7 +638,7 @@ fn damage(path: &Path, family: &str, of: &str) {
     let entries = database.iterator_cf(family, rocksdb::IteratorMode::Start);
     let mut keys = entries.map(|entry| entry.unwrap().0);
     let key = keys.find(|key| key.ends_with(of.as_bytes())).unwrap();
-    database.put_cf(family, key, b"damaged").unwrap();
+    database.put_cf(family, key, value).unwrap();
 }
 
 /// Goal: a document that is damaged here is an error of this store, not of the sender, and others go on.
@@ -668,6 +673,49 @@ fn own_damage_is_nobody_elses_fault() {
         panic!("{arrived:?}");
     };
     assert!(reason.contains("restore a backup"), "{reason}");
+}
+
+/// Goal: however often a document changes it stands in the feed once, and a follower on its way still gets the newest.
+#[test]
+fn the_feed_keeps_a_documents_latest_entry() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1);
+    insert(&store, r#"{"_id":"a","n":0}"#);
+    insert(&store, r#"{"_id":"b"}"#);
+    let heads = |after, scan_max| {
+        let limits = FeedLimits {
+            wanted: &|_| true,
+            full: &mut |_| false,
+            scan_max,
+        };
+        let page = store.feed_page(after, limits).unwrap();
+        let entries = page
+            .entries
+            .into_iter()
+            .map(|entry| (entry.id, entry.heads));
+        (entries.collect::<Vec<_>>(), page.up_to)
+    };
+    for _ in 0..1_000 {
+        let edited = store.execute("UPDATE cars SET n = n + 1 WHERE _id = 'a'", &Params::new());
+        assert_eq!(edited.unwrap().mutated.len(), 1);
+    }
+    let last = store.feed().last;
+    assert_eq!(last, 1_002);
+    // Nothing but the two documents is walked.
+    let (entries, up_to) = heads(0, 2);
+    assert_eq!((entries.len(), up_to), (2, last));
+    assert_eq!(heads(500, 1), (entries[1..].to_vec(), last));
+    assert_eq!(heads(last, 1), (Vec::new(), last));
+}
+
+/// Goal: a store of an earlier format is refused in words that say what to do.
+#[test]
+fn an_earlier_format_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path(), 1));
+    overwrite(folder.path(), "meta", "format", &1_u32.to_le_bytes());
+    let refused = try_open(folder.path(), "demo", 1).err().unwrap();
+    assert!(matches!(refused, StoreError::Format { found: 1, .. }));
 }
 
 /// Goal: a document whose state can't be read does not hold up the feed.

@@ -7,7 +7,6 @@ use super::{Inner, Store};
 use crate::document::{Delta, Document};
 use crate::id::DocumentId;
 use automerge::ChangeHash;
-use std::collections::HashSet;
 use std::sync::Arc;
 
 /// The feed's identity and its newest sequence.
@@ -109,7 +108,6 @@ impl Store {
     /// The database fails.
     pub fn feed_page(&self, after: u64, limits: FeedLimits<'_>) -> Result<FeedPage, StoreError> {
         let catalog = self.0.catalog();
-        let mut seen = HashSet::new();
         let mut page = FeedPage {
             entries: Vec::new(),
             up_to: after,
@@ -131,7 +129,7 @@ impl Store {
             let Some(collection) = catalog.name(key.collection) else {
                 break;
             };
-            if (limits.wanted)(&collection) && !seen.contains(&*bytes) {
+            if (limits.wanted)(&collection) {
                 let state = match self.0.database.state(&key) {
                     // Named without heads. The damage is told when its changes are asked for; the others go on.
                     Err(StoreError::Damaged { .. }) => DocumentState::default(),
@@ -146,7 +144,6 @@ impl Store {
                     break;
                 }
                 page.entries.push(entry);
-                seen.insert(bytes);
             }
             page.up_to = sequence;
         }

@@ -6,8 +6,8 @@
 //! | `collections` | collection name | number (u32), documents (u64), sum (32 B) |
 //! | `documents` | collection number (u32), document id | Automerge chunks: a snapshot and changes, or changes only |
 //! | `values` | the same | the visible value in binary form; absent for a deleted document |
-//! | `states` | the same | own seq (u64), chunks behind the snapshot (u32), heads (32 B each) |
-//! | `feed` | sequence (u64) | collection number (u32), document id |
+//! | `states` | the same | own seq (u64), chunks behind the snapshot (u32), sequence in the feed (u64), heads (32 B each) |
+//! | `feed` | sequence (u64) | collection number (u32), document id; one entry for each document |
 //! | `cursors` | feed (16 B), scope (8 B) | sequence (u64) |
 //!
 //! Numbers in keys are big-endian so that they sort, in values little-endian.
@@ -16,7 +16,7 @@ use crate::id::DocumentId;
 use automerge::ChangeHash;
 
 /// The version of everything in this module. A store of another format is refused.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 pub(super) const META: &str = "meta";
 pub(super) const COLLECTIONS: &str = "collections";
@@ -67,6 +67,8 @@ pub(super) struct DocumentState {
     pub(super) own_seq: u64,
     /// How many chunks its record has gathered since it was last compacted.
     pub(super) tail_chunks: u32,
+    /// Where it stands in the feed; 0 while it is nowhere.
+    pub(super) sequence: u64,
     /// Its newest changes, ascending.
     pub(super) heads: Vec<ChangeHash>,
 }
@@ -75,6 +77,7 @@ impl DocumentState {
     pub(super) fn bytes(&self) -> Vec<u8> {
         let mut bytes = self.own_seq.to_le_bytes().to_vec();
         bytes.extend_from_slice(&self.tail_chunks.to_le_bytes());
+        bytes.extend_from_slice(&self.sequence.to_le_bytes());
         for head in &self.heads {
             bytes.extend_from_slice(&head.0);
         }
@@ -84,13 +87,15 @@ impl DocumentState {
     /// `None` when the bytes are no such record.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let (own_seq, rest) = bytes.split_first_chunk::<8>()?;
-        let (tail_chunks, heads) = rest.split_first_chunk::<4>()?;
+        let (tail_chunks, rest) = rest.split_first_chunk::<4>()?;
+        let (sequence, heads) = rest.split_first_chunk::<8>()?;
         let (heads, []) = heads.as_chunks::<32>() else {
             return None;
         };
         Some(Self {
             own_seq: u64::from_le_bytes(*own_seq),
             tail_chunks: u32::from_le_bytes(*tail_chunks),
+            sequence: u64::from_le_bytes(*sequence),
             heads: heads.iter().map(|head| ChangeHash(*head)).collect(),
         })
     }
@@ -107,8 +112,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn records_round_trip(own_seq in any::<u64>(), tail_chunks in any::<u32>(), heads in prop::collection::vec(any::<[u8; 32]>(), 0..4)) {
-            let state = DocumentState { own_seq, tail_chunks, heads: heads.into_iter().map(ChangeHash).collect() };
+        fn records_round_trip(own_seq in any::<u64>(), tail_chunks in any::<u32>(), sequence in any::<u64>(), heads in prop::collection::vec(any::<[u8; 32]>(), 0..4)) {
+            let state = DocumentState { own_seq, tail_chunks, sequence, heads: heads.into_iter().map(ChangeHash).collect() };
             let bytes = state.bytes();
             prop_assert_eq!(DocumentState::read(&bytes), Some(state));
             prop_assert_eq!(DocumentState::read(&bytes[..bytes.len() - 1]), None);

@@ -229,7 +229,7 @@ impl Transaction<'_> {
         let mut documents = Vec::with_capacity(self.order.len());
         let mut touched = BTreeSet::new();
         for key in std::mem::take(&mut self.order) {
-            let Some(entry) = self.staged.remove(&key) else {
+            let Some(mut entry) = self.staged.remove(&key) else {
                 continue;
             };
             sequence += 1;
@@ -241,6 +241,11 @@ impl Transaction<'_> {
             match &entry.visible {
                 Some(value) => batch.put(VALUES, &bytes, value.encode()),
                 None => batch.delete(VALUES, &bytes),
+            }
+            // The feed keeps a document's latest entry only: it leads to all that a follower lacks.
+            let earlier = std::mem::replace(&mut entry.state.sequence, sequence);
+            if earlier > 0 {
+                batch.delete(FEED, &earlier.to_be_bytes());
             }
             batch.put(STATES, &bytes, entry.state.bytes());
             batch.put(FEED, &sequence.to_be_bytes(), &bytes);
