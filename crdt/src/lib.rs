@@ -18,7 +18,7 @@ pub use random::{RandomError, random};
 #[cfg(feature = "rocksdb")]
 pub use store::{
     Arrival, Arrived, CollectionStatus, Commit, Committed, Deadline, DeltaPart, Digest, Feed,
-    FeedEntry, FeedLimits, FeedPage, Imported, Observation, Origin, Outcome, Store, StoreError,
-    Update,
+    FeedEntry, FeedLimits, FeedPage, Imported, Observation, Origin, Outcome, Row, Store,
+    StoreError, Update,
 };
 pub use value::{DEPTH_MAX, DecodeError, JsonError, Value, parse_json};

@@ -69,11 +69,24 @@ pub const STATEMENT_SECONDS_MAX: u64 = 30;
 /// Live queries of one store: each is told of every commit before the writer goes on.
 pub const OBSERVERS_MAX: usize = 256;
 
+/// Live queries that evaluate at the same time; more wait. A Pi has four cores, and writers need some too.
+pub const OBSERVERS_WORKING_MAX: usize = 2;
+
 /// Changed documents that wait for a slow observer, and the bytes of their values; with more it starts over from the
 /// current state.
-pub const OBSERVER_DOCUMENTS_MAX: usize = 1_024;
+pub const OBSERVER_DOCUMENTS_MAX: usize = 10_000;
 /// See [`OBSERVER_DOCUMENTS_MAX`].
 pub const OBSERVER_BYTES_MAX: usize = 4 << 20;
 
-/// Rows that a live query shows, in bytes of their binary form: it keeps them to tell what changes.
-pub const OBSERVED_BYTES_MAX: usize = 32 << 20;
+/// Changes that wait for all observers of a store, in bytes; those of one commit, which observers share, count once.
+pub const OBSERVER_BYTES_TOTAL_MAX: usize = 16 << 20;
+
+/// Rows that a live query shows, in bytes of their binary form with [`OBSERVED_ROW_BYTES`] each: it keeps them to tell
+/// what changes.
+pub const OBSERVED_BYTES_MAX: usize = 8 << 20;
+
+/// Rows that all live queries of a store show, in bytes as in [`OBSERVED_BYTES_MAX`].
+pub const OBSERVED_BYTES_TOTAL_MAX: usize = 48 << 20;
+
+/// About what a row takes beside its own bytes, in bytes: its place in a map, and two allocations.
+pub const OBSERVED_ROW_BYTES: usize = 96;

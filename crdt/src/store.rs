@@ -36,7 +36,7 @@ pub use commit::{Commit, Committed, Origin};
 pub use deadline::Deadline;
 pub use error::StoreError;
 pub use execute::{Imported, Outcome};
-pub use observe::{Observation, Update};
+pub use observe::{Observation, Row, Update};
 pub use replication::{Arrival, Arrived, DeltaPart, Feed, FeedEntry, FeedLimits, FeedPage};
 
 const ACTOR_DOMAIN: &[u8] = b"sedge actor 1";

@@ -2,7 +2,9 @@
 
 use crate::document::{DeltaError, DocumentError};
 use crate::id::{DocumentId, IdError};
-use crate::limits::{OBSERVED_BYTES_MAX, OBSERVERS_MAX, TRANSACTION_BYTES_MAX};
+use crate::limits::{
+    OBSERVED_BYTES_MAX, OBSERVED_BYTES_TOTAL_MAX, OBSERVERS_MAX, TRANSACTION_BYTES_MAX,
+};
 use crate::query::QueryError;
 use crate::random::RandomError;
 use std::path::PathBuf;
@@ -84,6 +86,13 @@ pub enum StoreError {
         OBSERVED_BYTES_MAX >> 20
     )]
     ObservedTooLarge,
+    /// The rows of all live queries are too large to be kept.
+    #[error(
+        "the live queries' rows would take more than {} MiB together; end another one, narrow this one with WHERE, or \
+         select fewer columns",
+        OBSERVED_BYTES_TOTAL_MAX >> 20
+    )]
+    ObservedTooLargeTogether,
     /// The collection isn't there.
     #[error("there is no collection {name:?}{}", known_collections(.known))]
     UnknownCollection {

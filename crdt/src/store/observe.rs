@@ -1,10 +1,11 @@
 //! Live queries: the first result, then what changes it.
 //!
-//! Each commit puts what concerns an observer into its `inbox`, which takes the changes of a document together and is
-//! bounded: an observer that lags too far starts over from the current state. What it has `shown` so far tells the
-//! difference. A plain SELECT (no ORDER BY, LIMIT, DISTINCT or aggregate) is kept up to date from the changed documents
+//! Each commit puts what concerns an observer into its `inbox`, which is bounded: an observer that lags too far starts over
+//! from the current state. What it has `shown` so far tells the difference. What all of them keep is within a `budget`,
+//! and only some evaluate at the same time. A plain SELECT (no ORDER BY, LIMIT, DISTINCT or aggregate) is kept up to date from the changed documents
 //! alone; any other is run again when its collection changes.
 
+mod budget;
 mod inbox;
 mod shown;
 
@@ -19,22 +20,48 @@ use crate::value::Value;
 use inbox::{Inbox, InboxLimits, Waiting};
 use shown::Shown;
 use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 pub(super) use inbox::Observers;
+pub use shown::Row;
 
 /// What changed in a live query's result.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Update {
+#[derive(Clone, Debug, PartialEq)]
+pub struct Update<R = Value> {
     /// The whole result now: with the first update, which has nothing else, and with every one if
     /// [asked for](Observation::with_items).
-    pub items: Option<Vec<Value>>,
+    pub items: Option<Vec<R>>,
     /// Rows that were not there before.
-    pub inserted: Vec<Value>,
+    pub inserted: Vec<R>,
     /// Rows of documents that showed another row before.
-    pub updated: Vec<Value>,
+    pub updated: Vec<R>,
     /// Rows that are gone.
-    pub deleted: Vec<Value>,
+    pub deleted: Vec<R>,
+}
+
+/// Nothing.
+impl<R> Default for Update<R> {
+    fn default() -> Self {
+        Self {
+            items: None,
+            inserted: Vec::new(),
+            updated: Vec::new(),
+            deleted: Vec::new(),
+        }
+    }
+}
+
+impl Update<Row> {
+    fn decode(self) -> Result<Update, StoreError> {
+        let values = |rows: Vec<Row>| rows.iter().map(Row::value).collect::<Result<_, _>>();
+        Ok(Update {
+            items: self.items.map(values).transpose()?,
+            inserted: values(self.inserted)?,
+            updated: values(self.updated)?,
+            deleted: values(self.deleted)?,
+        })
+    }
 }
 
 /// A running live query; it ends when this is dropped.
@@ -52,7 +79,7 @@ pub struct Observation {
 }
 
 /// What work gives back.
-type Caught = (Shown, Result<Option<Update>, StoreError>);
+type Caught = (Shown, Result<Option<Update<Row>>, StoreError>);
 
 impl Store {
     /// Starts a live query. The collection need not exist yet.
@@ -78,7 +105,7 @@ impl Store {
             store: self.clone(),
             inbox,
             with_items: false,
-            shown: Shown::new(select),
+            shown: Shown::new(select, &self.0.observers.shown),
             work: None,
             deadline: Deadline::default(),
             failed: false,
@@ -99,18 +126,30 @@ impl Observation {
     /// are taken together. The future may be dropped and asked for again without missing anything.
     ///
     /// # Errors
-    /// The query fails on a document, its rows get too large or it takes longer than a statement may, or the database
-    /// fails. The next call waits for the next change of the collection and tells what differs from what was told last.
+    /// The query fails on a document, its rows or those of all live queries get too large, it takes longer than a
+    /// statement may, or the database fails. The next call waits for the next change of the collection and tells what
+    /// differs from what was told last.
     pub async fn next(&mut self) -> Result<Update, StoreError> {
+        self.next_rows().await?.decode()
+    }
+
+    /// As [`next`](Self::next), with rows in their binary form. They take no memory beside the live query's own, where
+    /// values take several times as much.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub async fn next_rows(&mut self) -> Result<Update<Row>, StoreError> {
         loop {
             let work = match &mut self.work {
                 Some(work) => work,
                 None => {
-                    let mut waiting = self.inbox.take().await;
+                    self.inbox.arrival().await;
+                    let turn = self.store.0.observers.turn().await;
+                    let mut waiting = self.inbox.take();
                     if std::mem::take(&mut self.failed) {
                         waiting = Waiting::Everything;
                     }
-                    let work = self.catch_up(waiting);
+                    let work = self.catch_up(waiting, turn);
                     self.work.insert(work)
                 }
             };
@@ -130,11 +169,16 @@ impl Observation {
     }
 
     /// Begins to take in what waits, off the async threads.
-    fn catch_up(&mut self, waiting: Waiting) -> JoinHandle<Caught> {
+    fn catch_up(
+        &mut self,
+        waiting: Waiting,
+        turn: Option<OwnedSemaphorePermit>,
+    ) -> JoinHandle<Caught> {
         self.deadline = Deadline::default();
         let (store, deadline) = (self.store.clone(), self.deadline.clone());
         let (mut shown, with_items) = (self.shown.take(), self.with_items);
         tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             let caught = shown.catch_up(&store.0, waiting, with_items, &deadline);
             (shown, caught)
         })

@@ -1,23 +1,44 @@
-//! What waits for an observer: the newest value of each document that changed, or the word that so much changed that it
-//! has to start over.
+//! What waits for an observer: the changed documents of each commit, or the word that so much changed that it has to
+//! start over.
 
+use super::budget::{Budget, Held};
 use crate::id::DocumentId;
-use crate::limits::{OBSERVER_BYTES_MAX, OBSERVER_DOCUMENTS_MAX, OBSERVERS_MAX};
+use crate::limits::{
+    OBSERVED_BYTES_TOTAL_MAX, OBSERVER_BYTES_MAX, OBSERVER_BYTES_TOTAL_MAX, OBSERVER_DOCUMENTS_MAX,
+    OBSERVERS_MAX, OBSERVERS_WORKING_MAX,
+};
 use crate::query::Select;
-use crate::store::commit::{Commit, Committed};
+use crate::store::commit::Commit;
 use crate::store::error::StoreError;
 use crate::value::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-/// The inboxes of a store's live queries.
-#[derive(Default)]
-pub(in crate::store) struct Observers(Mutex<Vec<Weak<Inbox>>>);
+/// The live queries of a store, and what they share.
+pub(in crate::store) struct Observers {
+    inboxes: Mutex<Vec<Weak<Inbox>>>,
+    /// For the rows that were told.
+    pub(super) shown: Arc<Budget>,
+    /// For the changes that wait.
+    pub(super) waiting: Arc<Budget>,
+    working: Arc<Semaphore>,
+}
+
+impl Default for Observers {
+    fn default() -> Self {
+        Self {
+            inboxes: Mutex::default(),
+            shown: Budget::new(OBSERVED_BYTES_TOTAL_MAX),
+            waiting: Budget::new(OBSERVER_BYTES_TOTAL_MAX),
+            working: Arc::new(Semaphore::new(OBSERVERS_WORKING_MAX)),
+        }
+    }
+}
 
 impl Observers {
     pub(super) fn register(&self, inbox: &Arc<Inbox>) -> Result<(), StoreError> {
-        let mut inboxes = lock(&self.0);
+        let mut inboxes = lock(&self.inboxes);
         inboxes.retain(|inbox| inbox.strong_count() > 0);
         if inboxes.len() >= OBSERVERS_MAX {
             return Err(StoreError::TooManyObservers);
@@ -26,10 +47,45 @@ impl Observers {
         Ok(())
     }
 
-    /// Tells every live query of a commit; they hear of commits in their order.
+    /// Waits until the live query may evaluate; it may for as long as it keeps what this returns.
+    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.working).acquire_owned().await.ok()
+    }
+
+    /// Tells every live query of a commit; they hear of commits in their order. The writer waits for this, so what a
+    /// commit changed is gathered once and shared.
     pub(in crate::store) fn tell(&self, commit: &Commit) {
-        for inbox in lock(&self.0).iter().filter_map(Weak::upgrade) {
-            inbox.put(commit);
+        let mut news: BTreeMap<Arc<str>, Waiting> = BTreeMap::new();
+        for inbox in lock(&self.inboxes).iter().filter_map(Weak::upgrade) {
+            let collection = Arc::clone(&inbox.collection);
+            let gather = || self.gather(commit, &inbox.collection);
+            inbox.put(news.entry(collection).or_insert_with(gather));
+        }
+    }
+
+    /// What a commit changed in a collection.
+    fn gather(&self, commit: &Commit, collection: &str) -> Waiting {
+        let mut batch = Batch {
+            sequence: commit.sequence,
+            documents: Vec::new(),
+            held: Held::nothing(&self.waiting),
+        };
+        let mut bytes = 0;
+        let own = commit.documents.iter();
+        for document in own.filter(|document| *document.collection == *collection) {
+            let (id, value) = (document.id.clone(), document.after.clone());
+            bytes += id.as_bytes().len() + value.as_ref().map_or(0, |value| value.held_bytes());
+            batch.documents.push((id, value));
+            if batch.documents.len() > OBSERVER_DOCUMENTS_MAX || bytes > OBSERVER_BYTES_MAX {
+                return Waiting::Everything;
+            }
+        }
+        if batch.documents.is_empty() {
+            return Waiting::default();
+        }
+        match batch.held.resize(bytes) {
+            true => Waiting::Changes(vec![Arc::new(batch)]),
+            false => Waiting::Everything,
         }
     }
 }
@@ -52,7 +108,7 @@ impl Default for InboxLimits {
 
 /// What waits for one observer.
 pub(super) struct Inbox {
-    collection: String,
+    collection: Arc<str>,
     /// Whether changed documents are kept; else every change means to start over.
     by_document: bool,
     limits: InboxLimits,
@@ -63,34 +119,26 @@ pub(super) struct Inbox {
 /// What the observer has to do.
 #[derive(Debug)]
 pub(super) enum Waiting {
-    /// Look at the documents that changed; none at all is nothing to do.
-    Changes(Changes),
+    /// Look at the documents that changed, oldest commit first; none at all is nothing to do.
+    Changes(Vec<Arc<Batch>>),
     /// Start over from the current state.
     Everything,
 }
 
-/// The documents that changed.
-#[derive(Debug, Default)]
-pub(super) struct Changes {
-    pub(super) documents: BTreeMap<DocumentId, Change>,
-    bytes: usize,
-}
-
-/// The newest value of a document.
+/// The documents of one collection that a commit changed.
 #[derive(Debug)]
-pub(super) struct Change {
-    /// Of the commit that made it.
+pub(super) struct Batch {
     pub(super) sequence: u64,
-    /// `None` when it is deleted.
-    pub(super) value: Option<Arc<Value>>,
-    bytes: usize,
+    /// Their values, `None` for those that are deleted.
+    pub(super) documents: Vec<(DocumentId, Option<Arc<Value>>)>,
+    held: Held,
 }
 
 impl Inbox {
     /// An inbox that says to start over, as the first result does.
     pub(super) fn new(select: &Select, limits: InboxLimits) -> Self {
         Self {
-            collection: select.collection().to_owned(),
+            collection: select.collection().into(),
             by_document: select.is_incremental(),
             limits,
             waiting: Mutex::new(Waiting::Everything),
@@ -98,15 +146,16 @@ impl Inbox {
         }
     }
 
-    /// Waits until there is something to do. What was taken has left the inbox only once this returns.
-    pub(super) async fn take(&self) -> Waiting {
-        loop {
-            let taken = std::mem::take(&mut *lock(&self.waiting));
-            if !taken.is_nothing() {
-                return taken;
-            }
+    /// Waits until there is something to do.
+    pub(super) async fn arrival(&self) {
+        while lock(&self.waiting).is_nothing() {
             self.arrived.notified().await;
         }
+    }
+
+    /// Takes what there is to do.
+    pub(super) fn take(&self) -> Waiting {
+        std::mem::take(&mut *lock(&self.waiting))
     }
 
     /// What waits, without taking it.
@@ -115,58 +164,41 @@ impl Inbox {
         lock(&self.waiting)
     }
 
-    fn put(&self, commit: &Commit) {
-        let own = |document: &&Committed| *document.collection == *self.collection;
-        let mut own = commit.documents.iter().filter(own).peekable();
-        if own.peek().is_none() {
+    fn put(&self, news: &Waiting) {
+        if news.is_nothing() {
             return;
         }
         let mut waiting = lock(&self.waiting);
-        for document in own {
-            let Waiting::Changes(changes) = &mut *waiting else {
-                break;
-            };
-            changes.put(commit.sequence, document);
-            if !self.by_document || changes.exceed(self.limits) {
-                *waiting = Waiting::Everything;
+        match (&mut *waiting, news) {
+            (Waiting::Changes(changes), Waiting::Changes(new)) if self.by_document => {
+                changes.extend(new.iter().cloned());
+                if self.exceeded_by(changes) {
+                    *waiting = Waiting::Everything;
+                }
             }
+            _ => *waiting = Waiting::Everything,
         }
         drop(waiting);
         self.arrived.notify_one();
     }
-}
 
-impl Changes {
-    fn put(&mut self, sequence: u64, document: &Committed) {
-        let value = document.after.clone();
-        let bytes =
-            document.id.as_bytes().len() + value.as_ref().map_or(0, |value| value.held_bytes());
-        let change = Change {
-            sequence,
-            value,
-            bytes,
-        };
-        self.bytes += bytes;
-        if let Some(before) = self.documents.insert(document.id.clone(), change) {
-            self.bytes -= before.bytes;
-        }
-    }
-
-    fn exceed(&self, limits: InboxLimits) -> bool {
-        self.documents.len() > limits.documents || self.bytes > limits.bytes
+    fn exceeded_by(&self, changes: &[Arc<Batch>]) -> bool {
+        let documents: usize = changes.iter().map(|batch| batch.documents.len()).sum();
+        let bytes: usize = changes.iter().map(|batch| batch.held.bytes()).sum();
+        documents > self.limits.documents || bytes > self.limits.bytes
     }
 }
 
 impl Waiting {
     fn is_nothing(&self) -> bool {
-        matches!(self, Waiting::Changes(changes) if changes.documents.is_empty())
+        matches!(self, Waiting::Changes(changes) if changes.is_empty())
     }
 }
 
 /// Nothing.
 impl Default for Waiting {
     fn default() -> Self {
-        Waiting::Changes(Changes::default())
+        Waiting::Changes(Vec::new())
     }
 }
 

@@ -1,9 +1,10 @@
 //! What a live query has shown so far, and how it differs from what there is now.
 
 use super::Update;
-use super::inbox::{Changes, Waiting};
+use super::budget::{Budget, Held};
+use super::inbox::{Batch, Waiting};
 use crate::id::DocumentId;
-use crate::limits::OBSERVED_BYTES_MAX;
+use crate::limits::{OBSERVED_BYTES_MAX, OBSERVED_ROW_BYTES};
 use crate::query::Select;
 use crate::store::Inner;
 use crate::store::deadline::Deadline;
@@ -16,12 +17,39 @@ use std::sync::Arc;
 pub(super) struct Shown {
     select: Arc<Select>,
     rows: Rows,
+    /// For the rows.
+    held: Held,
     /// Whether it was told at all.
     told: bool,
 }
 
-/// A row in its binary form, which is canonical and much smaller than a value in memory.
-type Row = Box<[u8]>;
+/// A row in its binary form, which is canonical and much smaller than a value in memory. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Row(Arc<[u8]>);
+
+impl Row {
+    /// The row as a value.
+    ///
+    /// # Errors
+    /// The row is damaged.
+    pub fn value(&self) -> Result<Value, StoreError> {
+        Value::decode(&self.0).map_err(|error| StoreError::Damaged {
+            what: "a row of the live query".to_owned(),
+            reason: error.to_string(),
+        })
+    }
+
+    /// The memory that it takes to keep it, in bytes.
+    fn kept_bytes(&self) -> usize {
+        OBSERVED_ROW_BYTES + self.0.len()
+    }
+}
+
+impl From<Value> for Row {
+    fn from(value: Value) -> Self {
+        Self(value.encode().into())
+    }
+}
 
 enum Rows {
     ByDocument(Documents),
@@ -33,28 +61,31 @@ enum Rows {
 #[derive(Default)]
 struct Documents {
     rows: BTreeMap<DocumentId, Row>,
-    /// Of ids and rows.
-    bytes: usize,
     /// The newest commit that is in the state they were read from.
     sequence: u64,
 }
 
 impl Shown {
-    pub(super) fn new(select: Select) -> Self {
+    pub(super) fn new(select: Select, budget: &Arc<Budget>) -> Self {
+        Self::untold(Arc::new(select), Held::nothing(budget))
+    }
+
+    fn untold(select: Arc<Select>, held: Held) -> Self {
         let rows = match select.is_incremental() {
             true => Rows::ByDocument(Documents::default()),
             false => Rows::Whole(Vec::new()),
         };
         Self {
-            select: Arc::new(select),
+            select,
             rows,
+            held,
             told: false,
         }
     }
 
     /// Takes it over; what stays behind has told nothing.
     pub(super) fn take(&mut self) -> Self {
-        let fresh = Self::new(Select::clone(&self.select));
+        let fresh = Self::untold(Arc::clone(&self.select), self.held.other());
         std::mem::replace(self, fresh)
     }
 
@@ -65,24 +96,25 @@ impl Shown {
         waiting: Waiting,
         with_items: bool,
         deadline: &Deadline,
-    ) -> Result<Option<Update>, StoreError> {
+    ) -> Result<Option<Update<Row>>, StoreError> {
         let (mut update, reordered) = match (&mut self.rows, waiting) {
             (Rows::ByDocument(documents), Waiting::Changes(changes)) => {
-                let rows = documents.changed(&self.select, changes, deadline)?;
-                (documents.replace(rows)?, false)
+                let rows = documents.changed(&self.select, &changes, deadline)?;
+                (documents.replace(rows, &mut self.held)?, false)
             }
             (Rows::ByDocument(documents), Waiting::Everything) => {
                 let (sequence, rows) = current(store, &self.select, deadline)?;
                 let gone = documents.rows.keys().filter(|id| !rows.contains_key(*id));
                 let gone: Vec<_> = gone.map(|id| (id.clone(), None)).collect();
                 let rows = rows.into_iter().map(|(id, row)| (id, Some(row)));
-                let update = documents.replace(rows.chain(gone).collect())?;
+                let update = documents.replace(rows.chain(gone).collect(), &mut self.held)?;
                 documents.sequence = sequence;
                 (update, false)
             }
             (Rows::Whole(before), _) => {
                 let after = run(store, &self.select, deadline)?;
-                let update = difference(before, &after)?;
+                hold(&mut self.held, after.iter().map(Row::kept_bytes).sum())?;
+                let update = difference(before, &after);
                 let reordered = *before != after;
                 *before = after;
                 (update, reordered)
@@ -95,7 +127,7 @@ impl Shown {
             return Ok(None);
         }
         if is_first || with_items {
-            update.items = Some(self.rows.values()?);
+            update.items = Some(self.rows.all());
         }
         Ok(Some(update))
     }
@@ -106,31 +138,35 @@ impl Documents {
     fn changed(
         &self,
         select: &Select,
-        changes: Changes,
+        changes: &[Arc<Batch>],
         deadline: &Deadline,
     ) -> Result<Vec<(DocumentId, Option<Row>)>, StoreError> {
-        let documents = changes.documents.into_iter();
-        let newer = documents.filter(|(_, change)| change.sequence > self.sequence);
-        let rows = newer.map(|(id, change)| {
+        let newer = changes
+            .iter()
+            .filter(|batch| batch.sequence > self.sequence);
+        let newest: BTreeMap<_, _> = newer
+            .flat_map(|batch| batch.documents.iter().map(|(id, value)| (id, value)))
+            .collect();
+        let rows = newest.into_iter().map(|(id, value)| {
             deadline.check()?;
-            let row = change.value.map(|value| row(select, &value, deadline));
-            let row = row.transpose()?;
-            Ok((id, row.flatten()))
+            let row = value.as_ref().map(|value| row(select, value, deadline));
+            Ok((id.clone(), row.transpose()?.flatten()))
         });
         rows.collect()
     }
 
     /// Puts rows in their places and tells what that changes; all of it or, when the rows get too large, nothing.
-    fn replace(&mut self, rows: Vec<(DocumentId, Option<Row>)>) -> Result<Update, StoreError> {
-        let mut bytes = self.bytes;
+    fn replace(
+        &mut self,
+        rows: Vec<(DocumentId, Option<Row>)>,
+        held: &mut Held,
+    ) -> Result<Update<Row>, StoreError> {
+        let mut bytes = held.bytes();
         for (id, row) in &rows {
             bytes += row.as_ref().map_or(0, |row| row_bytes(id, row));
             bytes -= self.rows.get(id).map_or(0, |row| row_bytes(id, row));
         }
-        if bytes > OBSERVED_BYTES_MAX {
-            return Err(StoreError::ObservedTooLarge);
-        }
-        self.bytes = bytes;
+        hold(held, bytes)?;
         let mut update = Update::default();
         for (id, row) in rows {
             let before = match &row {
@@ -138,9 +174,9 @@ impl Documents {
                 None => self.rows.remove(&id),
             };
             match (before, row) {
-                (None, Some(row)) => update.inserted.push(value(&row)?),
-                (Some(before), None) => update.deleted.push(value(&before)?),
-                (Some(before), Some(row)) if before != row => update.updated.push(value(&row)?),
+                (None, Some(row)) => update.inserted.push(row),
+                (Some(before), None) => update.deleted.push(before),
+                (Some(before), Some(row)) if before != row => update.updated.push(row),
                 _ => {}
             }
         }
@@ -149,17 +185,34 @@ impl Documents {
 }
 
 impl Rows {
-    fn values(&self) -> Result<Vec<Value>, StoreError> {
+    fn all(&self) -> Vec<Row> {
         match self {
-            Rows::ByDocument(documents) => documents.rows.values().map(value).collect(),
-            Rows::Whole(rows) => rows.iter().map(value).collect(),
+            Rows::ByDocument(documents) => documents.rows.values().cloned().collect(),
+            Rows::Whole(rows) => rows.clone(),
         }
     }
 }
 
-impl Update {
+impl<R> Update<R> {
     fn is_empty(&self) -> bool {
         self.inserted.is_empty() && self.updated.is_empty() && self.deleted.is_empty()
+    }
+}
+
+/// Makes room for so many bytes of rows.
+fn hold(held: &mut Held, bytes: usize) -> Result<(), StoreError> {
+    check_bytes(bytes)?;
+    match held.resize(bytes) {
+        true => Ok(()),
+        false => Err(StoreError::ObservedTooLargeTogether),
+    }
+}
+
+/// Checks what one live query shows.
+fn check_bytes(bytes: usize) -> Result<(), StoreError> {
+    match bytes {
+        ..=OBSERVED_BYTES_MAX => Ok(()),
+        _ => Err(StoreError::ObservedTooLarge),
     }
 }
 
@@ -180,9 +233,7 @@ fn current(
         let (id, document) = document?;
         if let Some(row) = row(select, &document, deadline)? {
             bytes += row_bytes(&id, &row);
-            if bytes > OBSERVED_BYTES_MAX {
-                return Err(StoreError::ObservedTooLarge);
-            }
+            check_bytes(bytes)?;
             rows.insert(id, row);
         }
     }
@@ -200,12 +251,9 @@ fn run(store: &Inner, select: &Select, deadline: &Deadline) -> Result<Vec<Row>, 
     };
     let mut bytes = 0;
     let encoded = rows.into_iter().map(|row| {
-        let row: Row = row.encode().into();
-        bytes += row.len();
-        match bytes {
-            ..=OBSERVED_BYTES_MAX => Ok(row),
-            _ => Err(StoreError::ObservedTooLarge),
-        }
+        let row = Row::from(row);
+        bytes += row.kept_bytes();
+        check_bytes(bytes).map(|()| row)
     });
     encoded.collect()
 }
@@ -216,41 +264,34 @@ fn row(select: &Select, document: &Value, deadline: &Deadline) -> Result<Option<
         let matches = select.filter().matches(document, work)?;
         matches.then(|| select.project(document, work)).transpose()
     })?;
-    Ok(row.map(|row| row.encode().into()))
+    Ok(row.map(Row::from))
 }
 
 fn row_bytes(id: &DocumentId, row: &Row) -> usize {
-    id.as_bytes().len() + row.len()
-}
-
-fn value(row: &Row) -> Result<Value, StoreError> {
-    Value::decode(row).map_err(|error| StoreError::Damaged {
-        what: "a row of the live query".to_owned(),
-        reason: error.to_string(),
-    })
+    id.as_bytes().len() + row.kept_bytes()
 }
 
 /// How rows that belong to no document differ.
-fn difference(before: &[Row], after: &[Row]) -> Result<Update, StoreError> {
-    Ok(Update {
-        inserted: without(after, before)?,
-        deleted: without(before, after)?,
+fn difference(before: &[Row], after: &[Row]) -> Update<Row> {
+    Update {
+        inserted: without(after, before),
+        deleted: without(before, after),
         ..Update::default()
-    })
+    }
 }
 
 /// The rows that are not among the others, counted as often as they occur.
-fn without(rows: &[Row], others: &[Row]) -> Result<Vec<Value>, StoreError> {
-    let mut counts: BTreeMap<&[u8], usize> = BTreeMap::new();
+fn without(rows: &[Row], others: &[Row]) -> Vec<Row> {
+    let mut counts: BTreeMap<&Row, usize> = BTreeMap::new();
     for row in others {
-        *counts.entry(&**row).or_default() += 1;
+        *counts.entry(row).or_default() += 1;
     }
-    let is_other = |row: &&Row| match counts.get_mut(&***row) {
+    let is_other = |row: &&Row| match counts.get_mut::<Row>(row) {
         Some(count) if *count > 0 => {
             *count -= 1;
             false
         }
         _ => true,
     };
-    rows.iter().filter(is_other).map(value).collect()
+    rows.iter().filter(is_other).cloned().collect()
 }

@@ -1,14 +1,18 @@
 //! Live queries against what a fresh SELECT says.
 
+use super::budget::Held;
 use super::inbox::{InboxLimits, Waiting};
 use super::{Observation, Update};
-use crate::limits::OBSERVERS_MAX;
+use crate::limits::{
+    OBSERVED_BYTES_TOTAL_MAX, OBSERVER_BYTES_TOTAL_MAX, OBSERVERS_MAX, OBSERVERS_WORKING_MAX,
+};
 use crate::query::Params;
 use crate::store::{Deadline, Store, StoreError};
 use crate::value::{Value, parse_json};
 use proptest::prelude::*;
 use sedge_identity::{AppId, DeviceKey};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -198,12 +202,15 @@ fn what_the_current_state_holds_is_not_taken_in_again() {
         let mut observation = observe(&store, "SELECT * FROM c", InboxLimits::default());
         next(&mut observation).await.unwrap();
         put(&store, 1, 1);
-        let waiting = observation.inbox.take().await;
+        let waiting = observation.inbox.take();
         put(&store, 1, 2);
         let (mut shown, deadline) = (observation.shown.take(), Deadline::default());
         let mut catch_up = |waiting| shown.catch_up(&store.0, waiting, false, &deadline).unwrap();
         let inserted = catch_up(Waiting::Everything).unwrap().inserted;
-        assert_eq!(inserted[0].to_string(), r#"{"_id":"d1","n":2}"#);
+        assert_eq!(
+            inserted[0].value().unwrap().to_string(),
+            r#"{"_id":"d1","n":2}"#
+        );
         assert_eq!(catch_up(waiting), None);
     });
 }
@@ -241,7 +248,7 @@ fn a_slow_observer_holds_little_and_misses_nothing() {
             let mut observation = observe(&store, "SELECT * FROM c", limits);
             next(&mut observation).await.unwrap();
             (0..2).for_each(|id| put(&store, id, 1));
-            assert!(matches!(&*observation.inbox.peek(), Waiting::Changes(changes) if changes.documents.len() == 2));
+            assert!(matches!(&*observation.inbox.peek(), Waiting::Changes(changes) if changes.len() == 2));
             (2..9).for_each(|id| put(&store, id, 1));
             delete(&store, 0);
             assert!(matches!(&*observation.inbox.peek(), Waiting::Everything));
@@ -311,4 +318,91 @@ fn live_queries_are_bounded() {
     assert!(matches!(refused, Err(StoreError::TooManyObservers)));
     observations.pop();
     assert!(store.observe("SELECT * FROM c", &params).is_ok());
+}
+
+/// Goal: the rows of one live query are bounded, and so are those of all together; what ends makes room.
+#[test]
+fn rows_shown_are_bounded() {
+    let (_folder, store) = store();
+    let text = "x".repeat(3 << 20);
+    for id in 0..3 {
+        let document = parse_json(&format!(r#"{{"_id":"d{id}","n":{id},"text":"{text}"}}"#));
+        store.import("c", &[document.unwrap()]).unwrap();
+    }
+    runtime().block_on(async {
+        let mut large = observe(&store, "SELECT * FROM c", InboxLimits::default());
+        let refused = large.next().await.unwrap_err();
+        assert!(matches!(refused, StoreError::ObservedTooLarge), "{refused}");
+        let mut others = Held::nothing(&store.0.observers.shown);
+        assert!(others.resize(OBSERVED_BYTES_TOTAL_MAX - (4 << 20)));
+        let two = "SELECT * FROM c WHERE n < 2";
+        let mut narrow = observe(&store, two, InboxLimits::default());
+        let refused = narrow.next().await.unwrap_err();
+        assert!(
+            matches!(refused, StoreError::ObservedTooLargeTogether),
+            "{refused}"
+        );
+        drop(others);
+        put(&store, 3, 3);
+        let update = next(&mut narrow).await.unwrap();
+        assert_eq!(update.items.unwrap().len(), 2);
+    });
+}
+
+/// Goal: a commit's changes wait once for all live queries, and only within what those of a store may hold.
+#[test]
+fn changes_that_wait_are_shared_and_bounded() {
+    let (_folder, store) = store();
+    put(&store, 0, 0);
+    runtime().block_on(async {
+        let mut observations = [
+            observe(&store, "SELECT * FROM c", InboxLimits::default()),
+            observe(&store, "SELECT n FROM c", InboxLimits::default()),
+        ];
+        for observation in &mut observations {
+            next(observation).await.unwrap();
+        }
+        put(&store, 0, 1);
+        let [one, other] = observations.each_ref().map(|observation| {
+            let waiting = observation.inbox.peek();
+            let Waiting::Changes(changes) = &*waiting else {
+                panic!("{waiting:?}");
+            };
+            Arc::clone(&changes[0])
+        });
+        assert!(Arc::ptr_eq(&one, &other));
+        let mut others = Held::nothing(&store.0.observers.waiting);
+        assert!(!others.resize(OBSERVER_BYTES_TOTAL_MAX));
+        assert!(others.resize(OBSERVER_BYTES_TOTAL_MAX - 500));
+        put(&store, 0, 2);
+        put(&store, 0, 3);
+        put(&store, 0, 4);
+        assert!(matches!(
+            &*observations[0].inbox.peek(),
+            Waiting::Everything
+        ));
+        for observation in &mut observations {
+            assert_eq!(next(observation).await.unwrap().updated.len(), 1);
+        }
+    });
+}
+
+/// Goal: only so many live queries evaluate at the same time; others wait for their turn.
+#[test]
+fn evaluations_take_turns() {
+    let (_folder, store) = store();
+    put(&store, 0, 0);
+    runtime().block_on(async {
+        let mut turns = Vec::new();
+        for _ in 0..OBSERVERS_WORKING_MAX {
+            turns.push(store.0.observers.turn().await);
+        }
+        let mut observation = observe(&store, "SELECT * FROM c", InboxLimits::default());
+        assert_eq!(next(&mut observation).await, None);
+        turns.pop();
+        assert_eq!(
+            next(&mut observation).await.unwrap().items.unwrap().len(),
+            1
+        );
+    });
 }
