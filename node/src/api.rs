@@ -1,9 +1,10 @@
 //! The HTTP Data API: stateless calls on a node's store, served over the daemon's Unix socket.
 //!
-//! `wire` holds the shapes, `server` answers, `client` asks.
+//! `wire` holds the shapes, `server` answers, `client` asks; `events` is the format of live queries on both sides.
 
 mod client;
 mod errors;
+mod events;
 mod routes;
 mod server;
 pub mod wire;

@@ -19,11 +19,26 @@ pub(crate) const REQUEST_SECONDS_MAX: u64 = 30;
 /// Connections that the API serves at once; more wait. Each live query keeps one, and the others must not lack any.
 pub(crate) const API_CONNECTIONS_MAX: usize = 2 * sedge_crdt::limits::OBSERVERS_MAX;
 
-/// Longest that a client waits for an answer of the daemon, in seconds; observers wait for ever.
+/// Longest that a client waits for a statement's or import's answer, or for the beginning of a stream, in seconds;
+/// observers wait for the rest for ever.
 pub(crate) const ANSWER_SECONDS_MAX: u64 = 120;
 
-/// Bytes of lines after which an export sends a piece.
-pub(crate) const EXPORT_PIECE_BYTES: usize = 64 << 10;
+/// Longest that a client waits for what the daemon answers from memory, in seconds.
+pub(crate) const STATUS_SECONDS_MAX: u64 = 10;
+
+/// Exports that run at once; more wait. They last as long as their readers like, and the store's other calls must not
+/// wait for that.
+pub(crate) const EXPORTS_MAX: usize = 4;
+
+/// Bytes of text after which an export or an event of a live query sends a piece.
+pub(crate) const PIECE_BYTES: usize = 64 << 10;
+
+/// Largest event that a client of a live query takes, in bytes: the whole result and as much again that changed, each
+/// byte of a row four times as long in text.
+pub(crate) const EVENT_BYTES_MAX: usize = 16 * sedge_crdt::limits::OBSERVED_BYTES_MAX;
+
+/// Silence after which a live query sends a comment, in seconds.
+pub(crate) const KEEP_ALIVE_SECONDS: u64 = 15;
 
 /// Pieces waiting between the store and a client that reads an export slowly.
 pub(crate) const EXPORT_PIECES_QUEUED_MAX: usize = 8;

@@ -1,7 +1,7 @@
 //! The store as async code sees it: calls that may touch the disk run on the blocking pool, a bounded number at once.
 
 use crate::error::NodeError;
-use crate::limits::{EXPORT_PIECE_BYTES, EXPORT_PIECES_QUEUED_MAX, STORE_CALLS_MAX};
+use crate::limits::{EXPORT_PIECES_QUEUED_MAX, EXPORTS_MAX, PIECE_BYTES, STORE_CALLS_MAX};
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 use sedge_crdt::query::Params;
@@ -20,6 +20,7 @@ use tokio_stream::wrappers::ReceiverStream;
 pub struct StoreHandle {
     store: Store,
     calls: Arc<Semaphore>,
+    exports: Arc<Semaphore>,
 }
 
 impl StoreHandle {
@@ -27,6 +28,7 @@ impl StoreHandle {
         Self {
             store,
             calls: Arc::new(Semaphore::new(STORE_CALLS_MAX)),
+            exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
         }
     }
 
@@ -105,8 +107,8 @@ impl StoreHandle {
         Ok(updates(self.store.observe(statement, params)?.with_items()))
     }
 
-    /// A collection as NDJSON in pieces of whole lines, by ascending id, as of now. It counts among the store's calls
-    /// while it lasts, and ends when the reader takes nothing for the time `stalled`.
+    /// A collection as NDJSON in pieces of whole lines, by ascending id, as of now. Only so many run at once. It
+    /// ends when the reader takes nothing for the time `stalled`.
     ///
     /// # Errors
     /// There is no such collection, or the database fails. A failure later is the stream's last item.
@@ -118,7 +120,7 @@ impl StoreHandle {
         let (pieces, receiver) = mpsc::channel(EXPORT_PIECES_QUEUED_MAX);
         let (opened, is_open) = oneshot::channel();
         let collection = collection.to_owned();
-        let permit = self.permit(&Deadline::default()).await?;
+        let permit = permit(&self.exports, &Deadline::default()).await?;
         let (store, runtime) = (self.store.clone(), Handle::current());
         let exporting = tokio::task::spawn_blocking(move || {
             let _permit = permit;
@@ -163,7 +165,7 @@ impl StoreHandle {
         work: impl FnOnce(&Store, &Deadline) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, NodeError> {
         let cancelling = CancelOnDrop(deadline);
-        let permit = self.permit(&cancelling.0).await?;
+        let permit = permit(&self.calls, &cancelling.0).await?;
         let (store, deadline) = (self.store.clone(), cancelling.0.clone());
         let done = tokio::task::spawn_blocking(move || {
             let _permit = permit;
@@ -172,14 +174,17 @@ impl StoreHandle {
         });
         Ok(done.await.map_err(|_| STOPPED)??)
     }
+}
 
-    /// Waits for a turn, no longer than the deadline allows.
-    async fn permit(&self, deadline: &Deadline) -> Result<OwnedSemaphorePermit, NodeError> {
-        let waiting = Arc::clone(&self.calls).acquire_owned();
-        match tokio::time::timeout(deadline.remaining(), waiting).await {
-            Ok(permit) => permit.map_err(|_| STOPPED),
-            Err(_) => Err(deadline.check().err().map_or(STOPPED, NodeError::from)),
-        }
+/// Waits for a turn, no longer than the deadline allows.
+async fn permit(
+    turns: &Arc<Semaphore>,
+    deadline: &Deadline,
+) -> Result<OwnedSemaphorePermit, NodeError> {
+    let waiting = Arc::clone(turns).acquire_owned();
+    match tokio::time::timeout(deadline.remaining(), waiting).await {
+        Ok(permit) => permit.map_err(|_| STOPPED),
+        Err(_) => Err(deadline.check().err().map_or(STOPPED, NodeError::from)),
     }
 }
 
@@ -211,7 +216,7 @@ fn send_lines(
     let mut piece = String::new();
     for document in documents {
         piece.push_str(&format!("{}\n", document?));
-        if piece.len() >= EXPORT_PIECE_BYTES {
+        if piece.len() >= PIECE_BYTES {
             send(std::mem::take(&mut piece).into())?;
         }
     }

@@ -1,10 +1,11 @@
 //! Asks a daemon over its Unix socket.
 
+use super::events::Reader;
 use super::wire::{
     ExecuteRequest, ExecuteResponse, ImportRequest, ImportResponse, ObserveEvent, Peer, Problem,
     StatusResponse,
 };
-use crate::limits::ANSWER_SECONDS_MAX;
+use crate::limits::{ANSWER_SECONDS_MAX, STATUS_SECONDS_MAX};
 use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode, Uri, header};
 use futures::StreamExt;
@@ -40,8 +41,14 @@ pub enum ClientError {
     #[error("the result can't be written: {0}")]
     Output(io::Error),
     /// No answer in time.
-    #[error("the daemon gave no answer within {ANSWER_SECONDS_MAX} seconds; see its log")]
-    TimedOut,
+    #[error("the daemon gave no answer within {} seconds; see whether it hangs, and its log", .0.as_secs())]
+    TimedOut(Duration),
+}
+
+impl ClientError {
+    pub(super) fn broken(error: impl std::fmt::Display) -> Self {
+        Self::Broken(error.to_string())
+    }
 }
 
 /// A daemon, by its socket. Each call is a connection of its own.
@@ -100,10 +107,11 @@ impl Client {
         mut piece: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<(), ClientError> {
         let path = with_query("/api/v1/store/export", "collection", collection);
-        let response = self.ask(Method::GET, &path, Body::empty()).await?;
+        let asked = self.ask(Method::GET, &path, Body::empty());
+        let response = within(ANSWER_SECONDS_MAX, asked).await?;
         let mut body = BodyStream::new(response.into_body());
         while let Some(frame) = body.next().await {
-            if let Ok(data) = frame.map_err(broken)?.into_data() {
+            if let Ok(data) = frame.map_err(ClientError::broken)?.into_data() {
                 piece(&data).map_err(ClientError::Output)?;
             }
         }
@@ -116,18 +124,17 @@ impl Client {
     /// [`ClientError`].
     pub async fn observe(&self, statement: &str) -> Result<Observed, ClientError> {
         let path = with_query("/api/v1/store/observe", "statement", statement);
-        let response = self.ask(Method::GET, &path, Body::empty()).await?;
+        let asked = self.ask(Method::GET, &path, Body::empty());
+        let response = within(ANSWER_SECONDS_MAX, asked).await?;
         Ok(Observed {
             body: BodyStream::new(response.into_body()),
-            pending: Vec::new(),
+            reader: Reader::default(),
         })
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         let asked = async { read(self.ask(Method::GET, path, Body::empty()).await?).await };
-        tokio::time::timeout(Duration::from_secs(ANSWER_SECONDS_MAX), asked)
-            .await
-            .map_err(|_| ClientError::TimedOut)?
+        within(STATUS_SECONDS_MAX, asked).await
     }
 
     async fn post<T: DeserializeOwned>(
@@ -135,11 +142,9 @@ impl Client {
         path: &str,
         request: &impl Serialize,
     ) -> Result<T, ClientError> {
-        let body = serde_json::to_vec(request).map_err(broken)?;
+        let body = serde_json::to_vec(request).map_err(ClientError::broken)?;
         let asked = async { read(self.ask(Method::POST, path, body.into()).await?).await };
-        tokio::time::timeout(Duration::from_secs(ANSWER_SECONDS_MAX), asked)
-            .await
-            .map_err(|_| ClientError::TimedOut)?
+        within(ANSWER_SECONDS_MAX, asked).await
     }
 
     async fn ask(
@@ -155,7 +160,7 @@ impl Client {
         let stream = UnixStream::connect(&self.socket).await.map_err(connect)?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
-            .map_err(broken)?;
+            .map_err(ClientError::broken)?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "the connection to the daemon ended");
@@ -163,12 +168,15 @@ impl Client {
         });
         let request = Request::builder()
             .method(method)
-            .uri(path.parse::<Uri>().map_err(broken)?)
+            .uri(path.parse::<Uri>().map_err(ClientError::broken)?)
             .header(header::HOST, "localhost")
             .header(header::CONTENT_TYPE, "application/json")
             .body(body)
-            .map_err(broken)?;
-        let response = sender.send_request(request).await.map_err(broken)?;
+            .map_err(ClientError::broken)?;
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(ClientError::broken)?;
         if response.status() == StatusCode::OK {
             return Ok(response);
         }
@@ -177,7 +185,7 @@ impl Client {
             .into_body()
             .collect()
             .await
-            .map_err(broken)?
+            .map_err(ClientError::broken)?
             .to_bytes();
         Err(match serde_json::from_slice::<Problem>(&bytes) {
             Ok(problem) => ClientError::Refused(problem.detail),
@@ -189,7 +197,7 @@ impl Client {
 /// The events of a live query.
 pub struct Observed {
     body: BodyStream<Incoming>,
-    pending: Vec<u8>,
+    reader: Reader,
 }
 
 impl Observed {
@@ -199,38 +207,28 @@ impl Observed {
     /// The query fails, or the connection breaks.
     pub async fn next(&mut self) -> Option<Result<ObserveEvent, ClientError>> {
         loop {
-            if let Some(event) = self.take_event() {
+            if let Some(event) = self.reader.event() {
                 return Some(event);
             }
-            match self.body.next().await? {
-                Ok(frame) => self.pending.extend(frame.into_data().unwrap_or_default()),
-                Err(error) => return Some(Err(broken(error))),
-            }
-        }
-    }
-
-    /// Events end with an empty line (HTML standard, "Server-sent events").
-    fn take_event(&mut self) -> Option<Result<ObserveEvent, ClientError>> {
-        loop {
-            let end = self.pending.windows(2).position(|pair| pair == b"\n\n")?;
-            let rest = self.pending.split_off(end + 2);
-            let event = std::mem::replace(&mut self.pending, rest);
-            let text = String::from_utf8_lossy(&event).into_owned();
-            let field = |name: &str| {
-                let mut lines = text.lines();
-                lines.find_map(|line| line.strip_prefix(name).map(str::trim_start))
+            let arrived = match self.body.next().await? {
+                Ok(frame) => self.reader.push(&frame.into_data().unwrap_or_default()),
+                Err(error) => Err(ClientError::broken(error)),
             };
-            match (field("event:"), field("data:")) {
-                (Some("update"), Some(data)) => {
-                    return Some(serde_json::from_str(data).map_err(broken));
-                }
-                (Some("error"), Some(data)) => {
-                    return Some(Err(ClientError::Refused(data.to_owned())));
-                }
-                _ => {} // a comment that keeps the connection alive
+            if let Err(error) = arrived {
+                return Some(Err(error));
             }
         }
     }
+}
+
+/// What is answered in time.
+async fn within<T>(
+    seconds: u64,
+    asked: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, ClientError> {
+    let limit = Duration::from_secs(seconds);
+    let answered = tokio::time::timeout(limit, asked).await;
+    answered.map_err(|_| ClientError::TimedOut(limit))?
 }
 
 async fn read<T: DeserializeOwned>(response: Response<Incoming>) -> Result<T, ClientError> {
@@ -238,9 +236,9 @@ async fn read<T: DeserializeOwned>(response: Response<Incoming>) -> Result<T, Cl
         .into_body()
         .collect()
         .await
-        .map_err(broken)?
+        .map_err(ClientError::broken)?
         .to_bytes();
-    serde_json::from_slice(&bytes).map_err(broken)
+    serde_json::from_slice(&bytes).map_err(ClientError::broken)
 }
 
 fn with_query(path: &str, name: &str, value: &str) -> String {
@@ -253,8 +251,4 @@ fn with_query(path: &str, name: &str, value: &str) -> String {
         }
     }
     encoded
-}
-
-fn broken(error: impl std::fmt::Display) -> ClientError {
-    ClientError::Broken(error.to_string())
 }

@@ -35,7 +35,10 @@ fn status_of(error: &StoreError) -> StatusCode {
     match error {
         StoreError::UnknownCollection { .. } => StatusCode::NOT_FOUND,
         StoreError::Exists(_) => StatusCode::CONFLICT,
-        StoreError::TooManyObservers => StatusCode::SERVICE_UNAVAILABLE,
+        StoreError::TooManyObservers | StoreError::ObservedTooLargeTogether => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        StoreError::ObservedTooLarge => StatusCode::UNPROCESSABLE_ENTITY,
         StoreError::TimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
         StoreError::Query(_)
         | StoreError::NotObservable

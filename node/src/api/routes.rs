@@ -1,9 +1,10 @@
 //! One function per call of the API.
 
 use super::errors::Failure;
+use super::events;
 use super::server::ApiLimits;
 use super::wire::{
-    ExecuteRequest, ExecuteResponse, ExportQuery, ImportRequest, ImportResponse, ObserveEvent,
+    ExecuteRequest, ExecuteResponse, ExportQuery, ImportRequest, ImportResponse, NoQuery,
     ObserveQuery, Peer, Rejected, StatusResponse,
 };
 use crate::error::NodeError;
@@ -13,17 +14,16 @@ use axum::body::Body;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, FromRequest, Query, Request, State};
 use axum::http::{StatusCode, header};
-use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use futures::{Stream, StreamExt};
 use sedge_crdt::query::Params;
-use sedge_crdt::{Deadline, Imported, Update};
+use sedge_crdt::{Deadline, Imported, Observation};
 use sedge_mesh::{Direction, PeerStatus};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
+use tokio_util::sync::CancellationToken;
 
 /// The calls, on this node.
 pub(super) fn router(api: Api) -> Router {
@@ -46,6 +46,8 @@ pub(super) fn router(api: Api) -> Router {
 pub(super) struct Api {
     pub(super) node: Arc<Node>,
     pub(super) limits: ApiLimits,
+    /// Ends the live queries.
+    pub(super) stop: CancellationToken,
 }
 
 /// A request's body as JSON, which has arrived in time.
@@ -123,46 +125,37 @@ async fn observe(
     query: Result<Query<ObserveQuery>, QueryRejection>,
 ) -> Result<Response, Failure> {
     let Query(query) = query?;
-    let (store, params) = (api.node.store(), Params::new());
-    Ok(match query.items {
-        true => events(store.observe_with_items(&query.statement, &params)?),
-        false => events(store.observe(&query.statement, &params)?),
-    })
-}
-
-fn events(updates: impl Stream<Item = Result<Update, NodeError>> + Send + 'static) -> Response {
-    let events = updates.map(|update| match update {
-        Ok(update) => Event::default().event("update").json_data(event(update)),
-        Err(error) => Ok(Event::default().event("error").data(error.to_string())),
-    });
-    Sse::new(events)
-        .keep_alive(KeepAlive::default())
-        .into_response()
-}
-
-fn event(update: Update) -> ObserveEvent {
-    ObserveEvent {
-        items: update.items,
-        inserted: update.inserted,
-        updated: update.updated,
-        deleted: update.deleted,
+    let store = api.node.store().inner();
+    let mut observation = store.observe(&query.statement, &Params::new());
+    if query.items {
+        observation = observation.map(Observation::with_items);
     }
+    let observation = observation.map_err(NodeError::from)?;
+    Ok(events::answer(observation, api.stop).await?)
 }
 
-async fn status(State(api): State<Api>) -> Json<StatusResponse> {
+async fn status(
+    State(api): State<Api>,
+    query: Result<Query<NoQuery>, QueryRejection>,
+) -> Answer<StatusResponse> {
+    query?;
     let node = &api.node;
     let listen = node.listen_addresses();
     let app = node.app().as_str();
-    Json(StatusResponse {
+    Ok(Json(StatusResponse {
         running: true,
         listen: listen.iter().map(ToString::to_string).collect(),
         peers: node.peers().len(),
         ..StatusResponse::resting(app, node.name(), node.peer_id(), node.store())
-    })
+    }))
 }
 
-async fn peers(State(api): State<Api>) -> Json<Vec<Peer>> {
-    Json(api.node.peers().iter().map(peer).collect())
+async fn peers(
+    State(api): State<Api>,
+    query: Result<Query<NoQuery>, QueryRejection>,
+) -> Answer<Vec<Peer>> {
+    query?;
+    Ok(Json(api.node.peers().iter().map(peer).collect()))
 }
 
 fn peer(status: &PeerStatus) -> Peer {

@@ -10,12 +10,13 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use sedge_identity::Repeats;
 use std::future::Future;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -75,11 +76,17 @@ impl Server {
         let Some(listener) = self.listener.take() else {
             return;
         };
+        let ending = CancellationToken::new();
+        let api = Api {
+            node,
+            limits,
+            stop: ending.clone(),
+        };
         let connections = Connections {
             free: Arc::new(Semaphore::new(limits.connections)),
             open: GracefulShutdown::new(),
             cut: CancellationToken::new(),
-            service: TowerToHyperService::new(router(Api { node, limits })),
+            service: TowerToHyperService::new(router(api)),
             header: limits.header,
         };
         tokio::select! {
@@ -87,8 +94,8 @@ impl Server {
             () = stop => {}
         }
         drop(listener);
+        ending.cancel(); // live queries never finish by themselves
         let drained = connections.open.shutdown();
-        // Observers never finish by themselves.
         let drain = Duration::from_secs(DRAIN_SECONDS_MAX);
         if tokio::time::timeout(drain, drained).await.is_err() {
             connections.cut.cancel();
@@ -129,12 +136,16 @@ struct Connections {
 impl Connections {
     /// Serves whoever connects; those beyond the limit wait in the listener's queue.
     async fn accept(&self, listener: &UnixListener) {
+        let (mut refusals, begun) = (Repeats::default(), Instant::now());
         while let Ok(permit) = Arc::clone(&self.free).acquire_owned().await {
             match listener.accept().await {
                 Ok((stream, _)) => self.serve(stream, permit),
                 // No file handle is free, for instance; one will be.
                 Err(error) => {
-                    tracing::warn!(%error, "a client could not be accepted");
+                    let now_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    if let Some(left_out) = refusals.admit(error.raw_os_error(), now_ms) {
+                        tracing::warn!(%error, left_out, "a client could not be accepted");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }

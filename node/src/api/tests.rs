@@ -1,7 +1,8 @@
 //! The server with short limits, against clients that dawdle or leave.
 
-use super::Server;
 use super::server::ApiLimits;
+use super::{Client, Server};
+use crate::limits::{DRAIN_SECONDS_MAX, STORE_CALLS_MAX};
 use crate::{Identity, Node, Params};
 use sedge_crdt::Value;
 use std::path::PathBuf;
@@ -9,7 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinHandle;
 
 /// Far longer than anything here may take, in seconds.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -27,6 +29,13 @@ struct Served {
 
 impl Served {
     async fn start(limits: ApiLimits) -> Self {
+        Self::start_until(limits, std::future::pending()).await.0
+    }
+
+    async fn start_until(
+        limits: ApiLimits,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> (Self, JoinHandle<()>) {
         let folder = tempfile::tempdir().unwrap();
         let node = Node::builder("shop")
             .identity(Identity::development("correct horse battery staple"))
@@ -36,9 +45,8 @@ impl Served {
         let node = Arc::new(node.start().await.unwrap());
         let served = Self { folder, node };
         let server = Server::bind(&served.socket()).unwrap();
-        let serving = server.serve_within(limits, Arc::clone(&served.node), std::future::pending());
-        tokio::spawn(serving);
-        served
+        let serving = server.serve_within(limits, Arc::clone(&served.node), stop);
+        (served, tokio::spawn(serving))
     }
 
     fn socket(&self) -> PathBuf {
@@ -161,7 +169,7 @@ async fn a_client_that_leaves_stops_its_statement() {
     served.fill().await;
     let request = execute(&format!("SELECT COUNT(*) FROM cars WHERE {}", slow()));
     let mut clients = Vec::new();
-    for _ in 0..crate::limits::STORE_CALLS_MAX {
+    for _ in 0..STORE_CALLS_MAX {
         clients.push(served.send(&request).await);
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -233,5 +241,118 @@ async fn an_export_is_whole() {
             .ask(&export("carz"))
             .await
             .starts_with("HTTP/1.0 404 ")
+    );
+}
+
+/// A request to observe a statement without spaces.
+fn observe(statement: &str) -> String {
+    format!(
+        "GET /api/v1/store/observe?statement={} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        statement.replace(' ', "%20")
+    )
+}
+
+/// Goal: a live query whose first result can't be is refused with a problem document that says what to do.
+#[tokio::test]
+async fn a_live_query_of_too_much_is_refused() {
+    let served = Served::start(LIMITS).await;
+    served.fill().await;
+    let answered = served.ask(&observe("SELECT * FROM cars")).await;
+    assert!(answered.starts_with("HTTP/1.1 422 "), "{answered}");
+    assert!(answered.contains("narrow it with WHERE"), "{answered}");
+}
+
+/// Goal: a stop ends live queries at once, and their answers are whole.
+#[tokio::test]
+async fn a_stop_ends_live_queries() {
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let (served, serving) = Served::start_until(LIMITS, async {
+        stopped.await.unwrap();
+    })
+    .await;
+    let mut stream = served.send(&observe("SELECT _id FROM cars")).await;
+    let mut head = [0; 15];
+    stream.read_exact(&mut head).await.unwrap();
+    assert_eq!(&head, b"HTTP/1.1 200 OK");
+    let begun = Instant::now();
+    stop.send(()).unwrap();
+    let rest = answer(stream).await;
+    assert!(
+        rest.contains("\ndata: {\"items\":[],\"inserted\":[]") && rest.ends_with("\r\n0\r\n\r\n")
+    );
+    serving.await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(DRAIN_SECONDS_MAX) / 2);
+}
+
+/// Goal: a large result arrives whole, though it is made piece by piece, and later changes follow it.
+#[tokio::test]
+async fn a_live_query_is_read_whole() {
+    let served = Served::start(LIMITS).await;
+    served.fill().await;
+    let client = Client::new(&served.socket());
+    let statement = "SELECT * FROM cars WHERE _id < '3'";
+    let mut observed = client.observe(statement).await.unwrap();
+    let first = observed.next().await.unwrap().unwrap();
+    let store = served.node.store();
+    let fresh = store.execute(statement, Params::new()).await.unwrap();
+    assert_eq!(first.items, Some(fresh.items));
+    let statement = "UPDATE cars SET text = 'b' WHERE _id = '1'";
+    store.execute(statement, Params::new()).await.unwrap();
+    let update = observed.next().await.unwrap().unwrap();
+    assert_eq!(update.updated[0].to_string(), r#"{"_id":"1","text":"b"}"#);
+    assert!(update.items.is_none() && update.inserted.is_empty() && update.deleted.is_empty());
+}
+
+/// Goal: calls that take no query parameters refuse them, as the others refuse unknown ones.
+#[tokio::test]
+async fn unknown_query_parameters_are_refused() {
+    let served = Served::start(LIMITS).await;
+    for call in ["status", "peers"] {
+        let request = |query: &str| {
+            format!("GET /api/v1/{call}{query} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        };
+        assert!(
+            served
+                .ask(&request(""))
+                .await
+                .starts_with("HTTP/1.1 200 OK")
+        );
+        let answered = served.ask(&request("?verbose=1")).await;
+        assert!(answered.starts_with("HTTP/1.1 400 "), "{answered}");
+        assert!(answered.contains("application/problem+json"), "{answered}");
+    }
+}
+
+/// Goal: exports that nobody reads hold up no statement.
+#[tokio::test]
+async fn slow_exports_hold_up_no_statement() {
+    let served = Served::start(ApiLimits {
+        request: DEADLINE,
+        ..LIMITS
+    })
+    .await;
+    served.fill().await;
+    let request = "GET /api/v1/store/export?collection=cars HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut readers = Vec::new();
+    for _ in 0..STORE_CALLS_MAX {
+        readers.push(served.send(request).await);
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let begun = Instant::now();
+    let answered = served.ask(&execute("SELECT _id FROM cars LIMIT 1")).await;
+    assert!(answered.starts_with("HTTP/1.1 200 OK"), "{answered}");
+    assert!(begun.elapsed() < DEADLINE / 2, "{:?}", begun.elapsed());
+}
+
+/// Goal: a daemon that hangs is told by one line in seconds, not waited for for minutes.
+#[tokio::test]
+async fn a_daemon_that_hangs_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("socket");
+    let _hanging = UnixListener::bind(&socket).unwrap();
+    let refused = Client::new(&socket).status().await.unwrap_err();
+    assert!(
+        refused.to_string().contains("no answer within 10 seconds"),
+        "{refused}"
     );
 }

@@ -113,6 +113,11 @@ pub struct ObserveEvent {
     pub deleted: Vec<Value>,
 }
 
+/// No query parameters at all, for calls that take none.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoQuery {}
+
 /// What a device is and holds: `GET /api/v1/status`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -88,7 +88,7 @@ impl CliError {
         matches!(
             self,
             Self::Client(
-                ClientError::Connect { .. } | ClientError::Broken(_) | ClientError::TimedOut
+                ClientError::Connect { .. } | ClientError::Broken(_) | ClientError::TimedOut(_)
             )
         )
     }

@@ -1,0 +1,213 @@
+//! The events of a live query as they travel (HTML standard, "Server-sent events"): made piece by piece as the client
+//! takes them, and read again.
+
+use super::client::ClientError;
+use super::wire::ObserveEvent;
+use crate::error::NodeError;
+use crate::limits::{EVENT_BYTES_MAX, KEEP_ALIVE_SECONDS, PIECE_BYTES};
+use axum::body::Body;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use sedge_crdt::{Observation, Row, StoreError, Update};
+use std::iter;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Separates events.
+const END: &[u8] = b"\n\n";
+/// A comment, for those between client and server who close what is silent.
+const KEEP_ALIVE: &str = ":\n\n";
+
+type Pieces = Box<dyn Iterator<Item = Result<Bytes, StoreError>> + Send>;
+
+/// Answers with what a live query tells until `stop`, once its first result is there.
+///
+/// # Errors
+/// The query fails on its first result.
+pub(super) async fn answer(
+    mut observation: Observation,
+    stop: CancellationToken,
+) -> Result<Response, NodeError> {
+    let first = stop.run_until_cancelled(observation.next_rows()).await;
+    let first = first.ok_or(NodeError::Stopped("the daemon"))??;
+    let later = stream::unfold(observation, |mut observation| async move {
+        Some((next(&mut observation).await, observation))
+    });
+    let pieces = stream::iter(event(first))
+        .chain(later.flat_map(stream::iter))
+        .take_until(stop.cancelled_owned());
+    let head = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    Ok((head, Body::from_stream(pieces)).into_response())
+}
+
+async fn next(observation: &mut Observation) -> Pieces {
+    let patience = Duration::from_secs(KEEP_ALIVE_SECONDS);
+    match tokio::time::timeout(patience, observation.next_rows()).await {
+        Ok(Ok(update)) => Box::new(event(update)),
+        Ok(Err(error)) => Box::new(iter::once(Ok(failure(&error.to_string()).into()))),
+        Err(_) => Box::new(iter::once(Ok(Bytes::from_static(KEEP_ALIVE.as_bytes())))),
+    }
+}
+
+fn failure(reason: &str) -> String {
+    let lines: String = reason
+        .lines()
+        .map(|line| format!("data: {line}\n"))
+        .collect();
+    format!("event: error\n{lines}\n")
+}
+
+/// An update in pieces: a row becomes text only when its piece is asked for, and is given up with it.
+fn event(update: Update<Row>) -> impl Iterator<Item = Result<Bytes, StoreError>> + Send {
+    let mut parts = parts(update);
+    iter::from_fn(move || {
+        let mut piece = String::new();
+        while piece.len() < PIECE_BYTES {
+            match parts.next() {
+                Some(Ok(part)) => piece.push_str(&part),
+                Some(Err(error)) => return Some(Err(error)),
+                None => break,
+            }
+        }
+        (!piece.is_empty()).then(|| Ok(piece.into()))
+    })
+}
+
+/// The text of an [`ObserveEvent`], row by row.
+fn parts(update: Update<Row>) -> impl Iterator<Item = Result<String, StoreError>> + Send {
+    let lists = [
+        ("items", update.items),
+        ("inserted", Some(update.inserted)),
+        ("updated", Some(update.updated)),
+        ("deleted", Some(update.deleted)),
+    ];
+    let lists = lists
+        .into_iter()
+        .filter_map(|(name, rows)| Some((name, rows?)));
+    let lists = lists.enumerate().flat_map(|(index, (name, rows))| {
+        let rows = rows.into_iter().enumerate();
+        let rows = rows.map(|(index, row)| Ok(format!("{}{}", comma(index), row.value()?)));
+        let begin = format!("{}\"{name}\":[", comma(index));
+        iter::once(Ok(begin))
+            .chain(rows)
+            .chain(iter::once(Ok("]".to_owned())))
+    });
+    iter::once(Ok("event: update\ndata: {".to_owned()))
+        .chain(lists)
+        .chain(iter::once(Ok("}\n\n".to_owned())))
+}
+
+fn comma(index: usize) -> &'static str {
+    match index {
+        0 => "",
+        _ => ",",
+    }
+}
+
+/// Puts events together from the pieces that arrive.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    pending: Vec<u8>,
+    /// How much of `pending` has been searched for an event's end.
+    searched: usize,
+}
+
+impl Reader {
+    /// Takes in what has arrived.
+    ///
+    /// # Errors
+    /// An event is larger than any that a daemon sends.
+    pub(super) fn push(&mut self, piece: &[u8]) -> Result<(), ClientError> {
+        if self.pending.len() + piece.len() > EVENT_BYTES_MAX {
+            let reason = format!("an event has more than {} MiB", EVENT_BYTES_MAX >> 20);
+            return Err(ClientError::Broken(reason));
+        }
+        self.pending.extend_from_slice(piece);
+        Ok(())
+    }
+
+    /// The next event that has arrived whole.
+    pub(super) fn event(&mut self) -> Option<Result<ObserveEvent, ClientError>> {
+        loop {
+            let unseen = self.searched.saturating_sub(END.len() - 1);
+            let mut pairs = self.pending[unseen..].windows(END.len());
+            let Some(end) = pairs.position(|pair| pair == END) else {
+                self.searched = self.pending.len();
+                return None;
+            };
+            self.searched = 0;
+            let event: Vec<u8> = self.pending.drain(..unseen + end + END.len()).collect();
+            if let Some(event) = read(&String::from_utf8_lossy(&event)) {
+                return Some(event);
+            }
+        }
+    }
+}
+
+/// What an event says; `None` for a comment.
+fn read(event: &str) -> Option<Result<ObserveEvent, ClientError>> {
+    let fields = |name: &'static str| {
+        let values = event.lines().filter_map(move |line| {
+            let value = line.strip_prefix(name)?.strip_prefix(':')?;
+            Some(value.strip_prefix(' ').unwrap_or(value))
+        });
+        values.collect::<Vec<_>>()
+    };
+    let data = fields("data").join("\n");
+    match fields("event").last() {
+        Some(&"update") => Some(serde_json::from_str(&data).map_err(ClientError::broken)),
+        Some(&"error") => Some(Err(ClientError::Refused(data))),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: events are read however they are cut into pieces, a reason of several lines whole; comments are passed over.
+    #[test]
+    fn events_are_read_in_any_pieces() {
+        let update = "event: update\ndata: {\"inserted\":[{\"_id\":\"a\"}],\ndata: \"updated\":[],\"deleted\":[]}\n\n";
+        let text = format!("{KEEP_ALIVE}{update}{}{update}", failure("first\nsecond"));
+        for bytes in 1..text.len() {
+            let mut reader = Reader::default();
+            let mut told = Vec::new();
+            for piece in text.as_bytes().chunks(bytes) {
+                reader.push(piece).unwrap();
+                told.extend(iter::from_fn(|| reader.event()));
+            }
+            let [Ok(one), Err(ClientError::Refused(reason)), Ok(other)] = &told[..] else {
+                panic!("{told:?}");
+            };
+            assert_eq!((reason.as_str(), one), ("first\nsecond", other));
+            assert_eq!(one.inserted[0].to_string(), r#"{"_id":"a"}"#);
+        }
+    }
+
+    /// Goal: a large event costs one look at each of its bytes, not one for each piece that arrives.
+    #[test]
+    fn a_large_event_is_searched_once() {
+        let mut reader = Reader::default();
+        for _ in 0..100_000 {
+            reader.push(&[b'x'; 160]).unwrap();
+            assert!(reader.event().is_none());
+        }
+        assert_eq!(reader.searched, 16_000_000);
+    }
+
+    /// Goal: what never ends is not gathered without end.
+    #[test]
+    fn an_endless_event_is_an_error() {
+        let mut reader = Reader::default();
+        let piece = vec![b'x'; 1 << 20];
+        let pushed = (0..=EVENT_BYTES_MAX >> 20).try_for_each(|_| reader.push(&piece));
+        assert!(matches!(pushed, Err(ClientError::Broken(_))));
+        assert!(reader.pending.len() <= EVENT_BYTES_MAX);
+    }
+}
