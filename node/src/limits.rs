@@ -26,6 +26,13 @@ pub(crate) const ANSWER_SECONDS_MAX: u64 = 120;
 /// Longest that a client waits for what the daemon answers from memory, in seconds.
 pub(crate) const STATUS_SECONDS_MAX: u64 = 10;
 
+/// Documents of one import request: each takes far more memory than the two bytes that are enough to send one.
+pub(crate) const IMPORT_DOCUMENTS_MAX: usize = 10_000;
+
+/// Documents that can't be stored which the answer to an import names; more are counted. A client that hands in no more
+/// at once, as `sedge import` does, learns of each.
+pub(crate) const IMPORT_REJECTED_MAX: usize = 1_000;
+
 /// Exports that run at once; more wait. They last as long as their readers like, and the store's other calls must not
 /// wait for that.
 pub(crate) const EXPORTS_MAX: usize = 4;

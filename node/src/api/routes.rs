@@ -8,7 +8,7 @@ use super::wire::{
     ObserveQuery, Peer, Rejected, StatusResponse,
 };
 use crate::error::NodeError;
-use crate::limits::{BODY_BYTES_MAX, IMPORT_BODY_BYTES_MAX};
+use crate::limits::{BODY_BYTES_MAX, IMPORT_BODY_BYTES_MAX, IMPORT_REJECTED_MAX};
 use crate::node::Node;
 use axum::body::Body;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
@@ -100,10 +100,13 @@ pub(crate) fn imported_response(imported: Vec<Imported>) -> ImportResponse {
         match imported {
             Imported::Written => response.written += 1,
             Imported::Unchanged => response.unchanged += 1,
-            Imported::Rejected(error) => response.rejected.push(Rejected {
-                index,
-                reason: error.to_string(),
-            }),
+            Imported::Rejected(error) => {
+                response.rejected_count += 1;
+                if response.rejected.len() < IMPORT_REJECTED_MAX {
+                    let reason = error.to_string();
+                    response.rejected.push(Rejected { index, reason });
+                }
+            }
         }
     }
     response

@@ -2,7 +2,9 @@
 
 use super::server::ApiLimits;
 use super::{Client, Server};
-use crate::limits::{DRAIN_SECONDS_MAX, STORE_CALLS_MAX};
+use crate::limits::{
+    DRAIN_SECONDS_MAX, IMPORT_DOCUMENTS_MAX, IMPORT_REJECTED_MAX, STORE_CALLS_MAX,
+};
 use crate::{Identity, Node, Params};
 use sedge_crdt::Value;
 use std::path::PathBuf;
@@ -301,6 +303,39 @@ async fn a_live_query_is_read_whole() {
     let update = observed.next().await.unwrap().unwrap();
     assert_eq!(update.updated[0].to_string(), r#"{"_id":"1","text":"b"}"#);
     assert!(update.items.is_none() && update.inserted.is_empty() && update.deleted.is_empty());
+}
+
+fn import(documents: &str) -> String {
+    let body = format!("{{\"collection\":\"cars\",\"documents\":[{documents}]}}");
+    format!(
+        "POST /api/v1/store/import HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// Goal: an import of too many documents is refused before they are all read, and nothing of it is written; an answer
+/// names only the first documents that can't be stored, and counts all.
+#[tokio::test]
+async fn imports_are_bounded() {
+    let served = Served::start(ApiLimits {
+        request: DEADLINE,
+        ..LIMITS
+    })
+    .await;
+    let too_many = ["{}"; IMPORT_DOCUMENTS_MAX + 1].join(",");
+    for documents in [&too_many, &format!("{too_many},never read")] {
+        let answered = served.ask(&import(documents)).await;
+        assert!(answered.starts_with("HTTP/1.1 422 "), "{answered}");
+        assert!(answered.contains("hand them in in several"), "{answered}");
+    }
+    assert!(served.node.store().collections().is_empty());
+    let answered = served
+        .ask(&import(&["5"; IMPORT_DOCUMENTS_MAX].join(",")))
+        .await;
+    assert_eq!(answered.matches("\"index\":").count(), IMPORT_REJECTED_MAX);
+    let counted = format!("\"rejectedCount\":{IMPORT_DOCUMENTS_MAX}");
+    assert!(answered.contains(&counted), "{answered}");
 }
 
 /// Goal: calls that take no query parameters refuse them, as the others refuse unknown ones.

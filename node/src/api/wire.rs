@@ -1,10 +1,13 @@
 //! What travels in the API's requests and answers.
 
+use crate::limits::IMPORT_DOCUMENTS_MAX;
 use crate::store::StoreHandle;
 use libp2p::PeerId;
 use sedge_crdt::{CollectionStatus as StoreCollection, Outcome, Value};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// Asks to run a statement: `POST /api/v1/store/execute`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -55,8 +58,35 @@ impl From<Outcome> for ExecuteResponse {
 pub struct ImportRequest {
     /// The collection they belong to.
     pub collection: String,
-    /// The documents.
+    /// The documents, at most 10,000.
+    #[serde(deserialize_with = "read_documents")]
     pub documents: Vec<Value>,
+}
+
+/// Reads no more documents than a request may hand in: a list is refused before it is read whole.
+fn read_documents<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Value>, D::Error> {
+    struct Documents;
+    impl<'de> Visitor<'de> for Documents {
+        type Value = Vec<Value>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of documents")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<Value>, A::Error> {
+            let mut documents = Vec::new();
+            while let Some(document) = list.next_element()? {
+                if documents.len() == IMPORT_DOCUMENTS_MAX {
+                    return Err(A::Error::custom(format_args!(
+                        "more than {IMPORT_DOCUMENTS_MAX} documents in one request; hand them in in several"
+                    )));
+                }
+                documents.push(document);
+            }
+            Ok(documents)
+        }
+    }
+    deserializer.deserialize_seq(Documents)
 }
 
 /// What became of imported documents.
@@ -67,8 +97,10 @@ pub struct ImportResponse {
     pub written: u64,
     /// Documents that had this value already.
     pub unchanged: u64,
-    /// Documents that can't be stored.
+    /// Documents that can't be stored, the first 1,000 of them.
     pub rejected: Vec<Rejected>,
+    /// How many can't be stored.
+    pub rejected_count: u64,
 }
 
 /// One document that can't be stored.
