@@ -27,7 +27,7 @@ pub use certificate::{
     Certificate, CertificateKind, CertificateName, Extension, Serial, SignedCertificate,
 };
 pub use envelope::{Envelope, EnvelopeError};
-pub use hex::hex;
+pub use hex::{hex, parse_hex};
 pub use issuer::{CertificateRequest, IssueError, Issuer, Validity};
 pub use key::{DeviceKey, KeyError, KeyId, PublicKey};
 pub use limits::*;

@@ -14,7 +14,7 @@ mod settings;
 use crate::error::NodeError;
 use crate::limits::SOCKET_PATH_BYTES_MAX;
 use sedge_crdt::{RandomError, Store, StoreError, random};
-use sedge_identity::{AppId, DeviceKey, PublicKey, SharedSecret, hex};
+use sedge_identity::{AppId, DeviceKey, PublicKey, SharedSecret, hex, parse_hex};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -104,42 +104,74 @@ impl StateFolder {
         &self.0
     }
 
-    /// Makes a device: folder, key, store, secret and settings.
+    /// Makes a device: folder, key, store, secret and settings. What an init that was cut short has left is completed.
+    /// Without a `secret` the app gets a new one; gives back the app's secret.
     ///
     /// # Errors
-    /// There is one already, the app id or the name can't be one, or the folder can't be written.
-    pub fn init(&self, settings: &Settings, secret: &SharedSecret) -> Result<(), NodeError> {
+    /// There is one already, the app id or the name can't be one, the folder belongs to another app or secret, or it
+    /// can't be written.
+    pub fn init(
+        &self,
+        settings: &Settings,
+        secret: Option<&SharedSecret>,
+    ) -> Result<SharedSecret, NodeError> {
         let app = AppId::new(&settings.app)?;
         check_device_name(&settings.name).map_err(StateError::Name)?;
-        self.check_vacant()?;
+        self.check_uninitialised()?;
         self.create()?;
         let _lock = self.lock()?;
+        // Again, because another init may have made a device here in the meantime.
+        self.check_uninitialised()?;
         let device = self.key()?.public();
         drop(self.open_store(&app, &device)?);
-        write_private(&self.secret_path(), format!("{}\n", secret.expose()))?;
+        let secret = self.settle_secret(secret)?;
         // Last, because a folder with settings counts as initialised.
-        Ok(write_private(&self.settings_path(), settings.to_toml())?)
+        write_private(&self.settings_path(), settings.to_toml())?;
+        Ok(secret)
     }
 
     /// A device is never replaced, also not a damaged one.
-    fn check_vacant(&self) -> Result<(), StateError> {
-        let settings = self.settings_path();
-        let taken = [&settings, &self.secret_path(), &self.key_path()];
-        let Some(found) = taken.into_iter().find(|path| path.exists()) else {
+    fn check_uninitialised(&self) -> Result<(), StateError> {
+        let path = self.settings_path();
+        if !path.exists() {
             return Ok(());
-        };
-        match Settings::load(&settings) {
+        }
+        match Settings::load(&path) {
             Ok(settings) => Err(StateError::Initialised {
                 path: self.0.clone(),
                 app: settings.app,
             }),
             Err(_) => Err(StateError::Content {
-                path: found.clone(),
+                path,
                 reason:
                     "belongs to a device; repair that one, or choose another folder with --state"
                         .to_owned(),
             }),
         }
+    }
+
+    /// The secret of an init that was cut short, else the given one, else a new one; it is in its file afterwards. A
+    /// secret that is there is never replaced.
+    fn settle_secret(&self, given: Option<&SharedSecret>) -> Result<SharedSecret, StateError> {
+        let path = self.secret_path();
+        if path.exists() {
+            let found = self.secret()?;
+            if given.is_some_and(|given| *given != found) {
+                return Err(StateError::Content {
+                    path,
+                    reason: "holds another secret; run init without --secret-file to keep it, or choose another folder \
+                             with --state"
+                        .to_owned(),
+                });
+            }
+            return Ok(found);
+        }
+        let secret = match given {
+            Some(given) => given.clone(),
+            None => SharedSecret::generate(random()?),
+        };
+        write_private(&path, format!("{}\n", secret.expose()))?;
+        Ok(secret)
     }
 
     /// The settings: file, then environment.
@@ -301,7 +333,7 @@ fn runtime_folder() -> Result<PathBuf, StateError> {
     Ok(folder)
 }
 
-/// Writes a file for its owner only, whole or not at all.
+/// Writes a file for its owner only, whole or not at all, and durably: what is written next finds it there.
 fn write_private(path: &Path, text: String) -> Result<(), StateError> {
     let draft = path.with_extension("new");
     let write = || {
@@ -314,7 +346,9 @@ fn write_private(path: &Path, text: String) -> Result<(), StateError> {
             .open(&draft)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        fs::rename(&draft, path)
+        fs::rename(&draft, path)?;
+        path.parent()
+            .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
     };
     write().map_err(|source| io_error(path, source))
 }
@@ -328,21 +362,6 @@ fn io_error(path: &Path, source: io::Error) -> StateError {
         path: path.to_owned(),
         source,
     }
-}
-
-fn parse_hex(text: &str) -> Option<[u8; 32]> {
-    let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
-        return None;
-    };
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let mut bytes = [0; 32];
-    if pairs.len() != bytes.len() {
-        return None;
-    }
-    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-        *byte = (digit(*high)? * 16 + digit(*low)?) as u8;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]
@@ -359,7 +378,9 @@ mod tests {
     fn init_makes_a_private_device_once() {
         let base = tempfile::tempdir().unwrap();
         let state = StateFolder::new(base.path().join("device"));
-        state.init(&Settings::of("demo", "pi"), &secret()).unwrap();
+        state
+            .init(&Settings::of("demo", "pi"), Some(&secret()))
+            .unwrap();
         let key = state.key().unwrap();
         for name in ["device.key", "secret", "sedge.toml"] {
             let mode = fs::metadata(state.path().join(name))
@@ -368,13 +389,93 @@ mod tests {
                 .mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");
         }
-        let again = state.init(&Settings::of("other", "pi"), &secret());
+        let again = state.init(&Settings::of("other", "pi"), None);
         let Err(NodeError::State(StateError::Initialised { app, .. })) = again else {
             panic!("{again:?}");
         };
         assert_eq!(app, "demo");
         assert_eq!(state.key().unwrap().public(), key.public());
         assert_eq!(state.secret().unwrap().expose(), secret().expose());
+    }
+
+    /// Goal: an init that ended at any moment is completed by the next one, with the key and the secret it had made.
+    #[test]
+    fn an_init_that_was_cut_short_is_completed() {
+        let base = tempfile::tempdir().unwrap();
+        let settings = Settings::of("demo", "pi");
+        for made in [
+            ["device.key"].as_slice(),
+            &["device.key", "store", "secret"],
+        ] {
+            let whole = StateFolder::new(base.path().join(format!("whole-{}", made.len())));
+            whole.init(&settings, Some(&secret())).unwrap();
+            let cut = StateFolder::new(base.path().join(format!("cut-{}", made.len())));
+            fs::create_dir(cut.path()).unwrap();
+            for name in made {
+                fs::rename(whole.path().join(name), cut.path().join(name)).unwrap();
+            }
+            let key = fs::read(cut.key_path()).unwrap();
+            let found = cut.init(&settings, None).unwrap();
+            assert_eq!(fs::read(cut.key_path()).unwrap(), key);
+            assert_eq!(cut.secret().unwrap().expose(), found.expose());
+            assert_eq!(cut.settings().unwrap().app, "demo");
+            let kept = found.expose() == secret().expose();
+            assert_eq!(kept, made.contains(&"secret"), "{made:?}");
+        }
+    }
+
+    /// Goal: completing a folder takes nothing over from another app, and replaces no secret.
+    #[test]
+    fn a_folder_of_another_app_or_secret_is_not_completed() {
+        let base = tempfile::tempdir().unwrap();
+        let state = StateFolder::new(base.path());
+        let settings = Settings::of("demo", "pi");
+        state.init(&settings, Some(&secret())).unwrap();
+        fs::remove_file(state.settings_path()).unwrap();
+        let foreign = state.init(&Settings::of("other", "pi"), None);
+        assert!(
+            matches!(
+                foreign,
+                Err(NodeError::Store(StoreError::Foreign { what: "app", .. }))
+            ),
+            "{foreign:?}"
+        );
+        let other = SharedSecret::generate([8; 20]);
+        let refused = state.init(&settings, Some(&other)).unwrap_err().to_string();
+        assert!(refused.contains("holds another secret"), "{refused}");
+        assert_eq!(state.secret().unwrap().expose(), secret().expose());
+    }
+
+    /// Goal: of two inits at once the later one does not replace the earlier one's secret. The lock is a pipe here, so
+    /// that the later one stops between its first look at the folder and its turn.
+    #[test]
+    fn the_later_of_two_inits_changes_nothing() {
+        let base = tempfile::tempdir().unwrap();
+        let state = StateFolder::new(base.path());
+        let pipe = base.path().join("lock");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        let later = std::thread::spawn({
+            let state = state.clone();
+            move || state.init(&Settings::of("demo", "later"), None)
+        });
+        while !state.store_path().exists() {
+            std::thread::yield_now();
+        }
+        state.settle_secret(Some(&secret())).unwrap();
+        let settings = Settings::of("demo", "earlier").to_toml();
+        write_private(&state.settings_path(), settings).unwrap();
+        let _reader = File::open(&pipe).unwrap();
+        let refused = later.join().unwrap();
+        assert!(
+            matches!(
+                refused,
+                Err(NodeError::State(StateError::Initialised { .. }))
+            ),
+            "{refused:?}"
+        );
+        assert_eq!(state.secret().unwrap().expose(), secret().expose());
+        assert_eq!(state.settings().unwrap().name, "earlier");
     }
 
     #[test]

@@ -2,8 +2,7 @@
 
 use super::args::InitArguments;
 use super::{CliError, Done, output};
-use sedge::{Settings, SharedSecret, StateError, StateFolder};
-use sedge_crdt::random;
+use sedge::{Settings, SharedSecret, StateFolder};
 use serde_json::json;
 use std::io::{self, Read};
 use std::path::Path;
@@ -18,11 +17,11 @@ pub(super) fn run(
 ) -> Result<Done, CliError> {
     let app = arguments.app;
     let secret = match &arguments.secret_file {
-        Some(path) => SharedSecret::parse(read_secret(path)?.trim())?,
-        None => SharedSecret::generate(random().map_err(StateError::from)?),
+        Some(path) => Some(SharedSecret::parse(read_secret(path)?.trim())?),
+        None => None,
     };
     let name = arguments.name.unwrap_or_else(host_name);
-    state.init(&Settings::of(app.as_str(), &name), &secret)?;
+    let secret = state.init(&Settings::of(app.as_str(), &name), secret.as_ref())?;
     let folder = state.path().display().to_string();
     let join = format!(
         "printf %s {} | sedge init --app {app} --secret-file -",

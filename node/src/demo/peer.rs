@@ -50,7 +50,7 @@ pub(super) async fn start_line(
     let mut before: Option<String> = None;
     for name in names(count) {
         let state = StateFolder::new(folder.join(&name));
-        state.init(&Settings::of(APP, &name), &secret)?;
+        state.init(&Settings::of(APP, &name), Some(&secret))?;
         peers.push(DemoPeer::spawn(name, &state, before.as_deref())?);
         if let Some(peer) = peers.last_mut() {
             before = Some(peer.started().await?);

@@ -94,7 +94,7 @@ impl Daemon {
         let state = StateFolder::new(workplace.fresh("state"));
         let secret = SharedSecret::generate([7; 20]);
         state
-            .init(&Settings::of(APP, "bench"), &secret)
+            .init(&Settings::of(APP, "bench"), Some(&secret))
             .map_err(CliError::from)?;
         let runtime = Handle::current();
         runtime.block_on(import(&state, workplace.documents))?;
