@@ -4,9 +4,7 @@ use std::{ops::Deref, sync::Arc};
 
 use crate::{
     app::AppId,
-    certificate::{
-        self, Certificate, CertificateKind, CertificateName, SignedCertificate, Unacceptable,
-    },
+    certificate::{self, Certificate, CertificateKind, SignedCertificate, Unacceptable},
     envelope::Envelope,
     key::PublicKey,
     limits::{CERTIFICATE_BYTES_MAX, ROOTS_MAX},
@@ -25,7 +23,6 @@ pub struct Trust {
 pub struct Verified<T> {
     value: T,
     signed: SignedCertificate,
-    root: PublicKey,
 }
 
 /// Why a list of issuers can't be trusted.
@@ -64,12 +61,6 @@ impl Trust {
         &self.app
     }
 
-    /// The trusted issuers.
-    #[must_use]
-    pub fn roots(&self) -> &[PublicKey] {
-        &self.roots
-    }
-
     /// Believes the certificate in `envelope` if a trusted issuer signed it for this app and for `subject` (the key that
     /// the other side has proven to hold) and it is valid at `now_ms`.
     ///
@@ -93,11 +84,7 @@ impl Trust {
         check_holder(&value, subject)?;
         check_time(&value, now_ms)?;
         let signed = SignedCertificate::from_bytes(envelope)?;
-        Ok(Verified {
-            value,
-            signed,
-            root: opened.signer(),
-        })
+        Ok(Verified { value, signed })
     }
 
     /// One level: the signer is itself a root. A chain of issuing certificates would be walked here.
@@ -147,25 +134,11 @@ fn check_time(found: &Certificate, now_ms: u64) -> Result<(), CertificateError> 
     Ok(())
 }
 
-impl<T> Verified<T> {
-    /// The issuer whose trust made it believed.
-    #[must_use]
-    pub fn root(&self) -> PublicKey {
-        self.root
-    }
-}
-
 impl Verified<Certificate> {
     /// The exact bytes that were verified.
     #[must_use]
     pub fn signed(&self) -> &SignedCertificate {
         &self.signed
-    }
-
-    /// The name by which others refer to the certificate (named apart from the device's `name`).
-    #[must_use]
-    pub fn certificate_name(&self) -> CertificateName {
-        self.signed.name()
     }
 }
 
