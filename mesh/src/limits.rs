@@ -79,6 +79,9 @@ pub const COMMITS_QUEUED_MAX: usize = 256;
 /// Frames from all peers that wait for the core.
 pub const FRAMES_QUEUED_MAX: usize = 16;
 
+/// Streams that opened, or failed to, and wait for the main task.
+pub const OPENED_QUEUED_MAX: usize = 64;
+
 /// Messages that wait to be written to one peer. A session's own flow control stays far below; a peer
 /// that lets more pile up is disconnected.
 pub const MESSAGES_QUEUED_MAX: usize = 512;

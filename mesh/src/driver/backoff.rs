@@ -12,6 +12,9 @@ use crate::limits::{
 /// Time for the close code to reach a peer before its connections are cut.
 const FAREWELL: Duration = Duration::from_millis(500);
 
+/// A connection or stream that lasts this long is a success; one that ends sooner counts as a failed attempt.
+pub(super) const LASTING: Duration = Duration::from_secs(10);
+
 /// The pause after a number of failures in a row: doubling, and spread by ± 25 % so that peers that lost
 /// each other at one moment do not all come back at one moment. The spread comes from a hash of `salt`.
 pub(super) fn redial_pause(failures: u32, salt: &[u8]) -> Duration {

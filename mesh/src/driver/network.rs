@@ -14,10 +14,10 @@ use tokio::time::Instant;
 
 use super::{
     Direction,
-    backoff::{Step, redial_pause},
+    backoff::{LASTING, Step, redial_pause},
     behaviour::BehaviourEvent,
     names::{chain, short},
-    run::{Driver, Neighbour},
+    run::{Driver, Neighbour, Opened},
     stream::{FromStream, SYNC_PROTOCOL, StreamHandle, StreamId},
 };
 use crate::{
@@ -25,9 +25,6 @@ use crate::{
     proto::{Event, FloodId},
     replica::PeerKey,
 };
-
-/// A stream that lasts this long is a success; one that ends sooner makes the next pause longer.
-const LASTING: Duration = Duration::from_secs(10);
 
 impl<B> Driver<B>
 where
@@ -163,7 +160,7 @@ where
                 connections: Vec::new(),
                 since: wall_clock(),
                 stream: None,
-                opening: false,
+                opening: None,
                 open_at: opens.then_some(now),
                 failures: 0,
                 opened_at: None,
@@ -240,10 +237,12 @@ where
             return;
         };
         neighbour.open_at = None;
-        if neighbour.opening || neighbour.stream.is_some() {
+        if neighbour.opening.is_some() || neighbour.stream.is_some() {
             return;
         }
-        neighbour.opening = true;
+        let attempt = self.next_opening;
+        self.next_opening += 1;
+        neighbour.opening = Some(attempt);
         let (mut control, opened) = (self.control.clone(), self.opened_in.clone());
         tokio::spawn(async move {
             let limit = Duration::from_millis(STREAM_OPEN_TIMEOUT_MS);
@@ -258,16 +257,24 @@ where
                 Err(_) => None,
             };
             // When the main task has ended, nobody needs the stream.
-            opened.send((peer, stream)).await.ok();
+            let opening = Opened {
+                peer,
+                attempt,
+                stream,
+            };
+            opened.send(opening).await.ok();
         });
     }
 
-    pub fn on_opened(&mut self, peer: PeerId, stream: Option<Stream>) {
+    pub fn on_opened(&mut self, opened: Opened) {
+        let peer = opened.peer;
         let Some(neighbour) = self.peers.get_mut(&peer) else {
             return;
         };
-        neighbour.opening = false;
-        match stream {
+        if !neighbour.takes(opened.attempt) {
+            return;
+        }
+        match opened.stream {
             Some(stream) => self.start_stream(peer, stream),
             None => self.open_again(&peer),
         }

@@ -34,8 +34,8 @@ use super::{
 };
 use crate::{
     limits::{
-        FRAMES_QUEUED_MAX, LISTEN_TIMEOUT_MS, SHUTDOWN_TIMEOUT_MS, STATUS_INTERVAL_MS,
-        STREAM_PAUSE_MS,
+        FRAMES_QUEUED_MAX, LISTEN_TIMEOUT_MS, OPENED_QUEUED_MAX, SHUTDOWN_TIMEOUT_MS,
+        STATUS_INTERVAL_MS, STREAM_PAUSE_MS,
     },
     proto::{
         Answer, CloseCode, Core, CoreConfig, Effect, Event, Message, Millis, RequestId, Timer,
@@ -45,9 +45,6 @@ use crate::{
 
 /// How long a connection without use stays: the sync stream and gossip keep theirs open anyway.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
-
-/// Streams that opened, or failed to, and wait for the main task.
-const OPENED_QUEUED_MAX: usize = 64;
 
 /// The state of the main task.
 pub(super) struct Driver<B: NetworkBehaviour> {
@@ -62,6 +59,7 @@ pub(super) struct Driver<B: NetworkBehaviour> {
     pub worker: Worker,
     pub control: Control,
     pub next_stream: u64,
+    pub next_opening: u64,
     /// Floods that gossip did not take (no neighbours yet, or full queues); the offers bring them.
     pub floods_dropped: u64,
     /// The rejections that were logged lately, by peer and reason.
@@ -69,10 +67,10 @@ pub(super) struct Driver<B: NetworkBehaviour> {
     pub timers: BTreeMap<(Millis, u64), Timer>,
     pub next_timer: u64,
     pub inputs_in: mpsc::Sender<(PeerId, StreamId, FromStream)>,
-    pub opened_in: mpsc::Sender<(PeerId, Option<libp2p::Stream>)>,
+    pub opened_in: mpsc::Sender<Opened>,
     pub shared: Arc<Shared>,
     inputs: mpsc::Receiver<(PeerId, StreamId, FromStream)>,
-    opened: mpsc::Receiver<(PeerId, Option<libp2p::Stream>)>,
+    opened: mpsc::Receiver<Opened>,
     answers: mpsc::Receiver<(RequestId, Answer)>,
     incoming: IncomingStreams,
     admitted: Arc<Admitted>,
@@ -87,8 +85,8 @@ pub(super) struct Neighbour {
     pub connections: Vec<(ConnectionId, Multiaddr, Direction)>,
     pub since: SystemTime,
     pub stream: Option<(StreamHandle, Instant)>,
-    /// Whether a stream is being opened.
-    pub opening: bool,
+    /// The attempt to open a stream that is under way.
+    pub opening: Option<u64>,
     /// When to open a stream, if that is on this peer.
     pub open_at: Option<Instant>,
     /// Streams that did not last, in a row.
@@ -97,7 +95,20 @@ pub(super) struct Neighbour {
     pub opened_at: Option<Instant>,
 }
 
+/// What has become of an attempt to open a stream.
+pub(super) struct Opened {
+    pub peer: PeerId,
+    pub attempt: u64,
+    pub stream: Option<libp2p::Stream>,
+}
+
 impl Neighbour {
+    /// Whether this attempt to open a stream is the one under way, which it then no longer is. Another one is of an
+    /// earlier connection: it ends late, and what it brings is not wanted.
+    pub fn takes(&mut self, attempt: u64) -> bool {
+        self.opening.take_if(|own| *own == attempt).is_some()
+    }
+
     /// Whether a stream that the peer opens is taken: not so soon after the last.
     pub fn may_open(&mut self, now: Instant) -> bool {
         let pause = Duration::from_millis(STREAM_PAUSE_MS);
@@ -150,6 +161,7 @@ where
             worker,
             control,
             next_stream: 0,
+            next_opening: 0,
             floods_dropped: 0,
             rejections: Repeats::default(),
             timers: BTreeMap::new(),
@@ -235,7 +247,7 @@ where
                 event = self.swarm.select_next_some() => self.on_swarm_event(event),
                 Some((peer, id, input)) = self.inputs.recv() => self.on_input(peer, id, input),
                 Some((peer, stream)) = self.incoming.next() => self.on_incoming_stream(peer, stream),
-                Some((peer, stream)) = self.opened.recv() => self.on_opened(peer, stream),
+                Some(opened) = self.opened.recv() => self.on_opened(opened),
             }
             self.publish_status(&status);
         }
@@ -412,18 +424,33 @@ async fn sleep_until(deadline: Option<Instant>) {
 mod tests {
     use super::*;
 
-    /// Goal: a peer that opens stream after stream gets one per pause, and what is dropped does not lengthen it.
-    #[test]
-    fn streams_are_taken_at_a_pace() {
-        let mut neighbour = Neighbour {
+    fn neighbour() -> Neighbour {
+        Neighbour {
             connections: Vec::new(),
             since: SystemTime::UNIX_EPOCH,
             stream: None,
-            opening: false,
+            opening: None,
             open_at: None,
             failures: 0,
             opened_at: None,
-        };
+        }
+    }
+
+    /// Goal: an attempt of an earlier connection that ends late neither ends the one under way nor counts for it.
+    #[test]
+    fn a_late_attempt_to_open_a_stream_is_ignored() {
+        let mut neighbour = neighbour();
+        neighbour.opening = Some(2);
+        assert!(!neighbour.takes(1));
+        assert_eq!(neighbour.opening, Some(2));
+        assert!(neighbour.takes(2));
+        assert!(!neighbour.takes(2), "it has ended");
+    }
+
+    /// Goal: a peer that opens stream after stream gets one per pause, and what is dropped does not lengthen it.
+    #[test]
+    fn streams_are_taken_at_a_pace() {
+        let mut neighbour = neighbour();
         let start = Instant::now();
         let taken = (0..1_000).filter(|ms| neighbour.may_open(start + Duration::from_millis(*ms)));
         assert_eq!(taken.count() as u64, 1_000 / STREAM_PAUSE_MS);

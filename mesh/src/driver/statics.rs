@@ -9,10 +9,7 @@ use libp2p::{
 };
 use tokio::time::Instant;
 
-use super::backoff::redial_pause;
-
-/// A connection that lasts this long is a success; one that ends sooner counts as a failed attempt.
-const LASTING: Duration = Duration::from_secs(10);
+use super::backoff::{LASTING, redial_pause};
 
 /// The static peers of this node.
 #[derive(Debug)]
