@@ -12,8 +12,13 @@ pub const COLLECTION_NAME_BYTES_MAX: usize = 128;
 /// Longest name of a field, in bytes: those of nested maps travel beside a change, and together take a part of its room.
 pub const FIELD_NAME_BYTES_MAX: usize = 2 << 10;
 
-/// Most collections of one store. The mesh floods fewer of them; the rest is synchronised by offers alone.
+/// Most collections that local writes make in one store. The mesh floods fewer of them; the rest is synchronised by
+/// offers alone.
 pub const COLLECTIONS_MAX: usize = 1_000;
+
+/// Most collections of one store, with those that other stores have made: many peers may each bring their own, and one
+/// that is refused keeps the stores apart for good. Every commit copies the list, which bounds it all the same.
+pub const COLLECTIONS_HELD_MAX: usize = 20 * COLLECTIONS_MAX;
 
 /// Largest document a local write may make, as its visible value in binary form, in bytes.
 pub const DOCUMENT_BYTES_MAX: usize = 5 << 20;

@@ -7,7 +7,7 @@ use super::database::{Batch, Database};
 use super::error::StoreError;
 use super::schema::COLLECTIONS;
 use crate::id::DocumentId;
-use crate::limits::COLLECTIONS_MAX;
+use crate::limits::{COLLECTIONS_HELD_MAX, COLLECTIONS_MAX};
 use crate::query::{SYSTEM_PREFIX, check_collection_name};
 use crate::value::Value;
 use sedge_identity::hex;
@@ -116,8 +116,18 @@ impl Catalog {
         self.by_name.get(name).map(|collection| collection.number)
     }
 
-    /// The collection's number, a new one if need be.
+    /// The number of a collection that is written to here, a new one if need be.
     pub(super) fn number_or_new(&mut self, name: &str) -> Result<u32, StoreError> {
+        if self.number(name).is_none() && self.by_name.len() >= COLLECTIONS_MAX {
+            return Err(StoreError::CollectionName(format!(
+                "collection {name:?} would be one more than the {COLLECTIONS_MAX} that may be made here"
+            )));
+        }
+        self.number_of_arrival(name)
+    }
+
+    /// The same for a collection that another store may have made.
+    pub(super) fn number_of_arrival(&mut self, name: &str) -> Result<u32, StoreError> {
         if let Some(number) = self.number(name) {
             return Ok(number);
         }
@@ -127,10 +137,8 @@ impl Catalog {
                 "collection {name:?} would describe the peer itself; choose a name that does not begin with {SYSTEM_PREFIX}"
             )));
         }
-        if self.by_name.len() >= COLLECTIONS_MAX {
-            return Err(StoreError::CollectionName(format!(
-                "collection {name:?} would be one more than the {COLLECTIONS_MAX} a store may have"
-            )));
+        if self.by_name.len() >= COLLECTIONS_HELD_MAX {
+            return Err(StoreError::TooManyCollections(name.to_owned()));
         }
         let numbers = self.by_name.values().map(|collection| collection.number);
         let number = numbers.max().map_or(0, |greatest| greatest + 1);
@@ -221,6 +229,40 @@ impl Collection {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn full(collections: usize) -> Catalog {
+        let mut catalog = Catalog::default();
+        for number in 0..collections {
+            let collection = Collection {
+                number: number as u32,
+                documents: 0,
+                digest: Digest::default(),
+            };
+            catalog
+                .by_name
+                .insert(format!("c{number}").into(), collection);
+        }
+        catalog
+    }
+
+    /// Goal: a store that has made as many collections as it may still takes those of other stores, up to a bound of
+    /// their own with an error of its own; what is there stays writable.
+    #[test]
+    fn collections_of_other_stores_have_a_bound_of_their_own() {
+        let mut catalog = full(COLLECTIONS_MAX);
+        assert!(matches!(
+            catalog.number_or_new("new"),
+            Err(StoreError::CollectionName(_))
+        ));
+        let number = catalog.number_of_arrival("new").unwrap();
+        assert_eq!(number as usize, COLLECTIONS_MAX);
+        assert_eq!(catalog.number_or_new("new").unwrap(), number);
+        let mut catalog = full(COLLECTIONS_HELD_MAX);
+        let refused = catalog.number_of_arrival("new").unwrap_err();
+        assert!(matches!(refused, StoreError::TooManyCollections(_)));
+        assert!(refused.to_string().contains("--subscribe"), "{refused}");
+        assert_eq!(catalog.number_of_arrival("c7").unwrap(), 7);
+    }
 
     proptest! {
         /// Goal: whatever is added and taken away again leaves no trace, in any order.

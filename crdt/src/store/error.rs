@@ -3,7 +3,8 @@
 use crate::document::{DeltaError, DocumentError};
 use crate::id::{DocumentId, IdError};
 use crate::limits::{
-    OBSERVED_BYTES_MAX, OBSERVED_BYTES_TOTAL_MAX, OBSERVERS_MAX, TRANSACTION_BYTES_MAX,
+    COLLECTIONS_HELD_MAX, OBSERVED_BYTES_MAX, OBSERVED_BYTES_TOTAL_MAX, OBSERVERS_MAX,
+    TRANSACTION_BYTES_MAX,
 };
 use crate::query::QueryError;
 use crate::random::RandomError;
@@ -104,6 +105,12 @@ pub enum StoreError {
     /// The collection's name can't be one, or there are too many.
     #[error("{0}")]
     CollectionName(String),
+    /// A document from another store is of a collection for which there is no room.
+    #[error(
+        "collection {0:?} of another peer would be one more than the {COLLECTIONS_HELD_MAX} a store may hold, so its \
+         documents stay out; start with an empty state folder, and with --subscribe for each collection that is needed"
+    )]
+    TooManyCollections(String),
     /// The `_id` can't be one.
     #[error(transparent)]
     Id(#[from] IdError),

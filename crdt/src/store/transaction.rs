@@ -168,7 +168,10 @@ impl Transaction<'_> {
         id: &DocumentId,
         delta: Delta,
     ) -> Result<Taken, StoreError> {
-        let key = self.key(collection, id)?;
+        let key = DocumentKey {
+            collection: self.catalog.number_of_arrival(collection)?,
+            id: id.clone(),
+        };
         let entry = self.entry(&key)?;
         let ingested = match Document::ingest(entry.record(), collection, id, &delta) {
             Ok(ingested) => ingested,
