@@ -23,5 +23,5 @@ pub use proto::{
 pub use replica::{
     ChangeHash, CollectionName, Commit, Delta, DeltaPart, DocumentKey, FeedId, FeedPage,
     FeedPosition, IngestOutcome, Interest, NameError, Offered, Origin, PageLimits, PeerKey,
-    Replica, ReplicaError, Sequence,
+    Replica, ReplicaError, Sequence, fits_flood,
 };

@@ -9,13 +9,10 @@ use std::{
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::{
-    limits::{FLOOD_BYTES_MAX, FLOOD_DOCUMENTS_MAX},
-    replica::{
-        ChangeHash, CollectionName, Commit, Delta, DeltaPart, DocumentKey, FeedId, FeedPage,
-        FeedPosition, IngestOutcome, Interest, Offered, Origin, PageLimits, Replica, ReplicaError,
-        Sequence,
-    },
+use crate::replica::{
+    ChangeHash, CollectionName, Commit, Delta, DeltaPart, DocumentKey, FeedId, FeedPage,
+    FeedPosition, IngestOutcome, Interest, Offered, Origin, PageLimits, Replica, ReplicaError,
+    Sequence,
 };
 
 type Observer = Box<dyn Fn(Commit) + Send + Sync>;
@@ -302,7 +299,7 @@ impl Replica for MemoryReplica {
 
 impl State {
     /// Moves the changed documents to the end of the feed and tells the observer.
-    fn commit(&mut self, mut deltas: Vec<Delta>, origin: Origin) {
+    fn commit(&mut self, deltas: Vec<Delta>, origin: Origin) {
         let changed: BTreeSet<_> = deltas.iter().map(|delta| delta.document.clone()).collect();
         for key in &changed {
             self.last += 1;
@@ -312,17 +309,14 @@ impl State {
                 self.feed.insert(self.last, key.clone());
             }
         }
-        let bytes: usize = deltas.iter().map(|delta| delta.payload.len()).sum();
-        if deltas.len() > FLOOD_DOCUMENTS_MAX || bytes > FLOOD_BYTES_MAX {
-            deltas.clear();
-        }
-        let commit = Commit {
+        let mut commit = Commit {
             origin,
             last_sequence: Sequence(self.last),
             documents: changed.len(),
             collections: changed.iter().map(|key| key.collection.clone()).collect(),
             deltas,
         };
+        commit.trim();
         if let Some(observer) = &self.observer {
             observer(commit);
         }

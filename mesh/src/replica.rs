@@ -7,7 +7,9 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 use bytes::Bytes;
 use sedge_identity::hex;
 
-use crate::limits::{COLLECTION_NAME_BYTES_MAX, DOCUMENT_ID_BYTES_MAX};
+use crate::limits::{
+    COLLECTION_NAME_BYTES_MAX, DOCUMENT_ID_BYTES_MAX, FLOOD_BYTES_MAX, FLOOD_DOCUMENTS_MAX,
+};
 
 /// A peer, by the bytes of its public name (a libp2p `PeerId` in the driver).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -266,9 +268,25 @@ pub struct Commit {
     pub documents: usize,
     /// The collections it touched.
     pub collections: BTreeSet<CollectionName>,
-    /// The changes it added, for flooding: all of them, or none when it has more than
-    /// [`FLOOD_DOCUMENTS_MAX`](crate::limits::FLOOD_DOCUMENTS_MAX) documents or they are too large.
+    /// The changes it added, for flooding: all of them, or none unless they [fit](fits_flood).
     pub deltas: Vec<Delta>,
+}
+
+/// Whether changes with payloads of these sizes, in bytes, are few and small enough to be flooded, one for each document.
+/// What is more is left to the offers.
+pub fn fits_flood(payload_bytes: impl IntoIterator<Item = usize>) -> bool {
+    let mut payloads = payload_bytes.into_iter();
+    let bytes: usize = payloads.by_ref().take(FLOOD_DOCUMENTS_MAX).sum();
+    bytes <= FLOOD_BYTES_MAX && payloads.next().is_none()
+}
+
+impl Commit {
+    /// Takes off the changes unless they [fit](fits_flood).
+    pub(crate) fn trim(&mut self) {
+        if !fits_flood(self.deltas.iter().map(|delta| delta.payload.len())) {
+            self.deltas.clear();
+        }
+    }
 }
 
 /// The store failed; the session that needed it ends and is tried again later.

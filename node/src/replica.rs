@@ -9,8 +9,7 @@ use sedge_crdt::{
 use sedge_mesh::{
     ChangeHash, CollectionName, Commit, Delta, DeltaPart, DocumentKey, FeedId, FeedPage,
     FeedPosition, IngestOutcome, Interest, MeshHandle, NameError, Offered, Origin, PageLimits,
-    PeerKey, Replica, ReplicaError, Sequence,
-    limits::{FLOOD_BYTES_MAX, FLOOD_DOCUMENTS_MAX},
+    PeerKey, Replica, ReplicaError, Sequence, fits_flood, limits::FLOOD_DOCUMENTS_MAX,
 };
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -249,10 +248,12 @@ fn told(commit: &StoreCommit) -> Commit {
     let names = documents
         .iter()
         .map(|document| CollectionName::new(&document.collection));
-    let deltas: Result<Vec<Delta>, NameError> = match is_flooded(documents) {
-        true => documents.iter().map(delta).collect(),
-        false => Ok(Vec::new()),
-    };
+    // As far as can be told before they are encoded.
+    let deltas: Result<Vec<Delta>, NameError> =
+        match fits_flood(documents.iter().map(|it| it.delta.bytes())) {
+            true => documents.iter().map(delta).collect(),
+            false => Ok(Vec::new()),
+        };
     Commit {
         origin: match &commit.origin {
             StoreOrigin::Local => Origin::Local,
@@ -266,12 +267,6 @@ fn told(commit: &StoreCommit) -> Commit {
             Vec::new()
         }),
     }
-}
-
-/// Whether the mesh would flood these, as far as can be told before they are encoded.
-fn is_flooded(documents: &[Committed]) -> bool {
-    documents.len() <= FLOOD_DOCUMENTS_MAX
-        && documents.iter().map(|it| it.delta.bytes()).sum::<usize>() <= FLOOD_BYTES_MAX
 }
 
 fn delta(document: &Committed) -> Result<Delta, NameError> {

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use super::{MeshConfig, MeshError, PeerStatus, run::Driver};
 use crate::{
-    limits::{COLLECTIONS_MAX, COMMITS_QUEUED_MAX, FLOOD_BYTES_MAX, FLOOD_DOCUMENTS_MAX},
+    limits::{COLLECTIONS_MAX, COMMITS_QUEUED_MAX},
     replica::{CollectionName, Commit, Origin, Replica, Sequence},
 };
 
@@ -115,10 +115,7 @@ impl MeshHandle {
     /// Never blocks, so it may be called under the store's locks: when the mesh lags behind, commits are
     /// merged and go out by offers instead of floods.
     pub fn committed(&self, mut commit: Commit) {
-        let bytes: usize = commit.deltas.iter().map(|delta| delta.payload.len()).sum();
-        if commit.deltas.len() > FLOOD_DOCUMENTS_MAX || bytes > FLOOD_BYTES_MAX {
-            commit.deltas.clear();
-        }
+        commit.trim();
         if let Err(mpsc::error::TrySendError::Full(commit)) = self.commits.try_send(commit) {
             self.shared.merge(commit);
         }

@@ -12,17 +12,16 @@ use super::{
     session::{Outbox, Purpose},
 };
 use crate::{
-    limits::{FLOOD_BYTES_MAX, FLOOD_DOCUMENTS_MAX, FLOODS_WAITING_MAX},
-    replica::{CollectionName, Commit, Delta, DocumentKey, IngestOutcome, Origin, PeerKey},
+    limits::{FLOOD_BYTES_MAX, FLOODS_WAITING_MAX},
+    replica::{
+        CollectionName, Commit, Delta, DocumentKey, IngestOutcome, Origin, PeerKey, fits_flood,
+    },
 };
 
 /// The messages that flood a commit, one per collection; none when it has too many documents or too many
 /// bytes, or does not carry its changes.
 pub(super) fn messages(commit: &Commit) -> Vec<(CollectionName, Bytes)> {
-    let bytes: usize = commit.deltas.iter().map(|delta| delta.payload.len()).sum();
-    let few = (1..=FLOOD_DOCUMENTS_MAX).contains(&commit.documents)
-        && commit.deltas.len() <= FLOOD_DOCUMENTS_MAX;
-    if !few || bytes > FLOOD_BYTES_MAX {
+    if !fits_flood(commit.deltas.iter().map(|delta| delta.payload.len())) {
         return Vec::new();
     }
     let mut by_collection: BTreeMap<&CollectionName, Vec<&Delta>> = BTreeMap::new();
