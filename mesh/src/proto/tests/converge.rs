@@ -93,26 +93,38 @@ fn assert_honest(net: &Net, seed: u64) {
 /// Runs of each kind of mesh: more in a long run (`scripts/test --full mesh`).
 fn seeds() -> u64 {
     let long = std::env::var("SEDGE_FULL").is_ok_and(|group| group == "mesh");
-    if long { 5_000 } else { 200 }
+    if long { 5_000 } else { 1_000 }
+}
+
+fn assert_convergence(nodes: usize) {
+    for seed in 0..seeds() {
+        let net = random_run(seed, nodes, true);
+        assert_honest(&net, seed);
+        assert!(
+            net.converged(),
+            "seed {seed}, {nodes} peers:\n{}",
+            net.describe()
+        );
+        for (a, b) in net.links() {
+            let status = net.nodes[a].core.status(&peer(b)).unwrap();
+            assert!(status.is_current(), "seed {seed}: {status:?}");
+        }
+    }
 }
 
 #[test]
-fn two_three_and_five_peers_converge_whatever_happens() {
-    for seed in 0..seeds() {
-        for nodes in [2, 3, 5] {
-            let net = random_run(seed, nodes, true);
-            assert_honest(&net, seed);
-            assert!(
-                net.converged(),
-                "seed {seed}, {nodes} peers:\n{}",
-                net.describe()
-            );
-            for (a, b) in net.links() {
-                let status = net.nodes[a].core.status(&peer(b)).unwrap();
-                assert!(status.is_current(), "seed {seed}: {status:?}");
-            }
-        }
-    }
+fn two_peers_converge_whatever_happens() {
+    assert_convergence(2);
+}
+
+#[test]
+fn three_peers_converge_whatever_happens() {
+    assert_convergence(3);
+}
+
+#[test]
+fn five_peers_converge_whatever_happens() {
+    assert_convergence(5);
 }
 
 /// A document with more changes than fit one delta arrives whole before the cursor passes it, also over a link that breaks
