@@ -27,7 +27,7 @@ pub use settings::{Settings, check_device_name};
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// A file or folder can't be read or written.
-    #[error("{path}: {source}; check that it exists and that this user may use it")]
+    #[error("{path}: {source}; {}", remedy(.source))]
     Io {
         /// Which.
         path: PathBuf,
@@ -71,6 +71,13 @@ pub enum StateError {
     /// The system gave no random bytes.
     #[error(transparent)]
     Random(#[from] RandomError),
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull => "free some space, then start again",
+        _ => "check that it exists and that this user may use it",
+    }
 }
 
 /// A device's state folder.

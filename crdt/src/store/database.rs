@@ -1,6 +1,6 @@
 //! RocksDB with this store's column families, settings and synced writes.
 
-use super::error::StoreError;
+use super::error::{DISK_FULL, StoreError};
 use super::scan::Scan;
 use super::schema::{
     CURSORS, DOCUMENTS, DocumentKey, DocumentState, FAMILIES, FORMAT, META, META_APP, META_CLOCK,
@@ -48,7 +48,9 @@ impl Database {
             .map(|name| ColumnFamilyDescriptor::new(*name, family_options(name, &cache)));
         let rocks = DB::open_cf_descriptors(&options(), path, families).map_err(|error| {
             let text = error.as_ref();
-            if text.contains("lock") && text.contains("LOCK") {
+            if text.contains(DISK_FULL) {
+                StoreError::Database(error)
+            } else if text.contains("lock") && text.contains("LOCK") {
                 StoreError::InUse(path.to_owned())
             } else if error.kind() == ErrorKind::Corruption || text.contains("No such file") {
                 StoreError::Damaged {

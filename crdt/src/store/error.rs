@@ -39,7 +39,7 @@ pub enum StoreError {
         expected: String,
     },
     /// RocksDB failed.
-    #[error("the database failed: {0}")]
+    #[error("the database failed: {0}{advice}", advice = advice(.0.as_ref()))]
     Database(#[from] rocksdb::Error),
     /// A stored entry can't be read.
     #[error(
@@ -133,6 +133,9 @@ pub enum StoreError {
     Random(#[from] RandomError),
 }
 
+/// What the system says when a disk has no room, in the errors of RocksDB.
+pub(super) const DISK_FULL: &str = "No space left on device";
+
 impl StoreError {
     /// A stored document can't be loaded.
     pub(super) fn damaged_document(id: &DocumentId, error: &DocumentError) -> Self {
@@ -143,9 +146,31 @@ impl StoreError {
     }
 }
 
+/// What to do about a failure of RocksDB, where that is known; begins with a separator.
+fn advice(failure: &str) -> &'static str {
+    match failure.contains(DISK_FULL) {
+        true => "; free some space, then start again: nothing acknowledged is lost",
+        false => "",
+    }
+}
+
 fn known_collections(known: &[String]) -> String {
     match known {
         [] => "; the store is empty so far".to_owned(),
         known => format!("; there are: {}", known.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: a full disk is told with what to do, in the words that RocksDB passes on.
+    #[test]
+    fn a_full_disk_has_advice() {
+        let failure =
+            "IO error: No space left on device: While appending to file: /d/store/000004.log";
+        assert!(advice(failure).contains("free some space"));
+        assert_eq!(advice("IO error: Input/output error"), "");
     }
 }
