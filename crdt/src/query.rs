@@ -36,8 +36,7 @@ use crate::value::Value;
 
 pub use error::QueryError;
 pub use filter::Filter;
-pub(crate) use names::SYSTEM_PREFIX;
-pub use names::check_collection_name;
+pub use names::{check_collection_name, check_writable_collection_name};
 pub use select::{Page, Select};
 pub use statement::{Statement, StatementKind};
 pub use work::{Patience, Work};

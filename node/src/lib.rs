@@ -29,7 +29,7 @@ mod store;
 pub use error::NodeError;
 pub use node::{Identity, Node, NodeBuilder, check_address};
 pub use offline::Offline;
-pub use sedge_crdt::query::{Params, check_collection_name};
+pub use sedge_crdt::query::{Params, check_collection_name, check_writable_collection_name};
 pub use sedge_crdt::{
     CollectionStatus, Digest, DocumentId, Imported, Outcome, StoreError, Update, Value, parse_json,
 };

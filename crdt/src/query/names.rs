@@ -10,7 +10,7 @@ use super::parser::{Aggregates, Parser};
 use crate::value::DEPTH_MAX;
 
 /// Collections of this prefix describe the peer itself and cannot be written.
-pub(crate) const SYSTEM_PREFIX: &str = "system:";
+const SYSTEM_PREFIX: &str = "system:";
 
 /// Refuses a collection name that the store could not keep.
 ///
@@ -29,6 +29,20 @@ pub fn check_collection_name(name: &str) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// Refuses a name that no collection of documents can have, with what to do; one of the peer itself is none either.
+///
+/// # Errors
+/// The text says what is wrong and what to do.
+pub fn check_writable_collection_name(name: &str) -> Result<(), String> {
+    check_collection_name(name)?;
+    match name.starts_with(SYSTEM_PREFIX) {
+        true => Err(format!(
+            "collection {name:?} would describe the peer itself; choose a name that does not begin with {SYSTEM_PREFIX}"
+        )),
+        false => Ok(()),
+    }
 }
 
 /// Whether a statement means to change the collection it names.

@@ -8,7 +8,7 @@ use super::error::StoreError;
 use super::schema::COLLECTIONS;
 use crate::id::DocumentId;
 use crate::limits::{COLLECTIONS_HELD_MAX, COLLECTIONS_MAX};
-use crate::query::{SYSTEM_PREFIX, check_collection_name};
+use crate::query::check_writable_collection_name;
 use crate::value::Value;
 use sedge_identity::hex;
 use std::collections::BTreeMap;
@@ -131,12 +131,7 @@ impl Catalog {
         if let Some(number) = self.number(name) {
             return Ok(number);
         }
-        check_collection_name(name).map_err(StoreError::CollectionName)?;
-        if name.starts_with(SYSTEM_PREFIX) {
-            return Err(StoreError::CollectionName(format!(
-                "collection {name:?} would describe the peer itself; choose a name that does not begin with {SYSTEM_PREFIX}"
-            )));
-        }
+        check_writable_collection_name(name).map_err(StoreError::CollectionName)?;
         if self.by_name.len() >= COLLECTIONS_HELD_MAX {
             return Err(StoreError::TooManyCollections(name.to_owned()));
         }

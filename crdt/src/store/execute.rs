@@ -9,6 +9,7 @@ use crate::id::DocumentId;
 use crate::query::limits::PAGE_ROWS_MAX;
 use crate::query::{
     Filter, OnConflict, Params, QueryError, Select, Statement, StatementKind, Work,
+    check_writable_collection_name,
 };
 use crate::value::Value;
 
@@ -137,7 +138,7 @@ impl Store {
         collection: &str,
         documents: &[Value],
     ) -> Result<Vec<Imported>, StoreError> {
-        crate::query::check_collection_name(collection).map_err(StoreError::CollectionName)?;
+        check_writable_collection_name(collection).map_err(StoreError::CollectionName)?;
         let mut transaction = self.0.transaction_within(deadline)?;
         let mut answers = Vec::with_capacity(documents.len());
         for document in documents {

@@ -3,7 +3,8 @@
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use sedge::{
-    AppId, NodeError, Value, check_address, check_collection_name, check_device_name, parse_json,
+    AppId, NodeError, Value, check_address, check_collection_name, check_device_name,
+    check_writable_collection_name, parse_json,
 };
 use std::path::PathBuf;
 
@@ -83,7 +84,7 @@ pub(crate) struct DemoArguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) data: Option<PathBuf>,
     /// The collection to import into [default: the file's name without its ending]
-    #[arg(long, value_name = "NAME", value_parser = collection)]
+    #[arg(long, value_name = "NAME", value_parser = writable_collection)]
     pub(crate) collection: Option<String>,
     /// Stop when all peers hold the same
     #[arg(long)]
@@ -182,14 +183,14 @@ pub(super) struct QueryArguments {
     after_help = "Examples:\n  sedge import airports.ndjson --collection airports\n  \
                   zcat cars.ndjson.gz | sedge import - --collection cars\n\n\
                   A document whose _id exists gets the imported value. Bad lines are reported; the rest is imported \
-                  and the exit code is 3.\nAn import that was cut short can be run again: documents with an _id that are \
-                  there already are left as they are."
+                  and the exit code is 3.\nAn import that was cut short can be run again: documents that are the same \
+                  already cost nothing."
 )]
 pub(super) struct ImportArguments {
     /// The file, one JSON object a line; - for standard input
     pub(super) file: PathBuf,
     /// The collection
-    #[arg(long, value_name = "NAME", value_parser = collection)]
+    #[arg(long, value_name = "NAME", value_parser = writable_collection)]
     pub(super) collection: String,
 }
 
@@ -215,6 +216,11 @@ fn address(text: &str) -> Result<String, NodeError> {
 
 fn collection(name: &str) -> Result<String, String> {
     check_collection_name(name)?;
+    Ok(name.to_owned())
+}
+
+fn writable_collection(name: &str) -> Result<String, String> {
+    check_writable_collection_name(name)?;
     Ok(name.to_owned())
 }
 

@@ -8,6 +8,7 @@ use super::report::Report;
 use crate::cli::ndjson::Reader;
 use crate::cli::{CliError, DemoArguments};
 use sedge::api::wire::{CollectionStatus, ImportRequest};
+use sedge::check_writable_collection_name;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -32,6 +33,9 @@ impl Data {
         let stem = file
             .file_stem()
             .map(|stem| stem.to_string_lossy().into_owned());
+        let collection = arguments.collection.clone().or(stem).unwrap_or_default();
+        check_writable_collection_name(&collection)
+            .map_err(|reason| CliError::Usage(format!("{reason}; name one with --collection")))?;
         let (input, bytes): (Box<dyn BufRead + Send>, u64) = match &arguments.data {
             None => (Box::new(AIRPORTS), AIRPORTS.len() as u64),
             Some(path) => {
@@ -45,7 +49,7 @@ impl Data {
             }
         };
         Ok(Self {
-            collection: arguments.collection.clone().or(stem).unwrap_or_default(),
+            collection,
             file,
             bytes,
             input,
@@ -164,9 +168,11 @@ async fn arrival(
             holdings.push(holding(peer, collection).await?);
         }
         let total = holdings.first().map_or(0, |first| first.documents);
-        for (bar, held) in bars.iter().zip(&holdings) {
-            bar.set_length(total);
-            bar.set_position(held.documents);
+        if total > 0 {
+            for (bar, held) in bars.iter().zip(&holdings) {
+                bar.set_length(total);
+                bar.set_position(held.documents);
+            }
         }
         if over && holdings.windows(2).all(|pair| pair[0] == pair[1]) {
             bars.iter().for_each(|bar| bar.finish());
