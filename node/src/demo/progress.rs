@@ -47,12 +47,15 @@ impl Progress {
         self.bars.clear().unwrap_or_default();
     }
 
+    /// It is drawn when it first moves, with all that belongs to it.
     fn bar(&self, name: &str, total: u64, template: &str) -> ProgressBar {
-        let bar = self.bars.add(ProgressBar::new(total));
-        bar.set_prefix(format!("{name:PREFIX_WIDTH$}"));
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
-        }
-        bar
+        let hidden = ProgressDrawTarget::hidden();
+        let bar = ProgressBar::with_draw_target(Some(total), hidden)
+            .with_prefix(format!("{name:PREFIX_WIDTH$}"));
+        let bar = match ProgressStyle::with_template(template) {
+            Ok(style) => bar.with_style(style),
+            Err(_) => bar,
+        };
+        self.bars.add(bar)
     }
 }
