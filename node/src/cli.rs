@@ -6,6 +6,7 @@ mod error;
 mod export;
 mod import;
 mod init;
+mod limits;
 mod logging;
 pub(crate) mod ndjson;
 pub(crate) mod output;
@@ -90,7 +91,7 @@ async fn dispatch(arguments: Arguments) -> Result<Done, CliError> {
         Command::Run(arguments) => run::run(&state?, arguments, json).await,
         Command::Query(arguments) => query::run(&state?, arguments, json).await,
         Command::Import(arguments) => import::run(&state?, arguments, json).await,
-        Command::Export(arguments) => export::run(&state?, arguments).await,
+        Command::Export(arguments) => export::run(&state?, arguments, json).await,
         Command::Status => status::run(&state?, json).await,
         Command::Peers => peers::run(&state?, json).await,
     }

@@ -1,7 +1,7 @@
 //! Bad input: one line that says what to do, an exit code, and nothing lost.
 
 use crate::filled::Filled;
-use crate::harness::{Device, World};
+use crate::harness::{Device, World, finish};
 use serde_json::{Value, json};
 use std::fs;
 use std::net::TcpListener;
@@ -54,6 +54,86 @@ fn wrong_statements_are_refused() {
         );
         filled.refuses(&["export", "--collection", "car"], &["\"car\"", "cars"]);
     }
+}
+
+/// Goal: arguments that can't be meant are wrong usage, told once, before anything is done.
+#[test]
+fn contradictory_arguments_are_wrong_usage() {
+    let world = World::new();
+    let filled = Filled::new(&world);
+    let lines = world.file("lines.ndjson", "{\"_id\":\"a\"}\n{\"_id\":\"b\"}\n");
+    let lines = lines.to_str().unwrap();
+    let twice = [
+        "query",
+        "SELECT :n FROM cars",
+        "--arg",
+        "n=1",
+        "--arg",
+        ":n=2",
+    ];
+    for (arguments, part) in [
+        (&twice[..], "--arg n is given twice"),
+        (&["import", lines, "--collection", "system:x"], "system:"),
+        (&["demo", "--once", "--collection", "system:x"], "system:"),
+    ] {
+        let ended = match arguments[0] {
+            "demo" => finish(world.sedge().args(arguments)),
+            _ => filled.device.finish(arguments),
+        };
+        assert_eq!(
+            (ended.code, ended.stdout.as_str()),
+            (Some(2), ""),
+            "{ended:?}"
+        );
+        assert_eq!(
+            ended.stderr.matches(part).count(),
+            1 + usize::from(part == "system:") * 2,
+            "{ended:?}"
+        );
+    }
+    filled.assert_unchanged();
+}
+
+/// Goal: without a daemon `sedge peers` says how to start this device's, in the words of `sedge status`.
+#[test]
+fn peers_without_a_daemon_says_how_to_start_it() {
+    let world = World::new();
+    let device = world.device("d");
+    let reason = device.finish(["peers"]).refused().to_owned();
+    let how = reason.strip_prefix("the daemon is ").unwrap();
+    assert!(
+        how.contains(&format!("--state '{}'", device.state.display())),
+        "{how}"
+    );
+    assert!(device.finish(["status"]).ok().contains(how), "{how}");
+}
+
+/// Goal: rejected lines are told in the order of the file, whoever rejected them.
+#[test]
+fn rejected_lines_are_told_in_order() {
+    let world = World::new();
+    let device = world.device("d");
+    let lines = world.file(
+        "mixed.ndjson",
+        "{\"_id\":7}\nnonsense\n{\"_id\":8}\n[]\n{\"_id\":\"good\"}\n",
+    );
+    let import = ["import", lines.to_str().unwrap(), "--collection", "mixed"];
+    let text = device.finish(import);
+    assert_eq!(text.code, Some(3), "{text:?}");
+    let told: Vec<_> = text.stderr.lines().map(|line| &line[..14]).collect();
+    assert_eq!(
+        told,
+        [
+            "sedge: line 1:",
+            "sedge: line 2:",
+            "sedge: line 3:",
+            "sedge: line 4:"
+        ]
+    );
+    let told = device.finish(import.into_iter().chain(["--json"])).json();
+    let rejected = told["rejectedLines"].as_array().unwrap();
+    let numbers: Vec<_> = rejected.iter().map(|bad| bad["line"].clone()).collect();
+    assert_eq!(numbers, [1, 2, 3, 4]);
 }
 
 /// Goal: input files that can't be read, or are no text, are refused in one line before anything is written.

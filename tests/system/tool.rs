@@ -70,6 +70,14 @@ fn export_and_import_are_a_round_trip() {
     ])
     .ok();
     assert_eq!(fs::read_to_string(&file).unwrap(), offline);
+    let to_file = ["export", "--collection", "d", "--output"];
+    let told = from.finish(
+        to_file
+            .into_iter()
+            .chain([file.to_str().unwrap(), "--json"]),
+    );
+    assert_eq!(told.json(), json!({ "collection": "d", "documents": 4 }));
+    assert_eq!(fs::read_to_string(&file).unwrap(), offline);
     to.finish(["import", file.to_str().unwrap(), "--collection", "again"])
         .ok();
     let held = to.held();

@@ -21,7 +21,7 @@ pub(crate) enum CliError {
     #[error("{} {source}", .path.display())]
     Input { path: PathBuf, source: NotNdjson },
     #[error(
-        "{source}. {} in before; import the file again: documents with an _id that are there already are left as they are",
+        "{source}. {} in before; then import the file again: documents that are the same already cost nothing",
         written(*.documents)
     )]
     ImportCutShort {
@@ -81,16 +81,6 @@ impl CliError {
             Self::Told(error) => error.is_usage(),
             _ => false,
         }
-    }
-
-    /// Whether a daemon went away in the middle.
-    pub(crate) fn is_daemon_gone(&self) -> bool {
-        matches!(
-            self,
-            Self::Client(
-                ClientError::Connect { .. } | ClientError::Broken(_) | ClientError::TimedOut(_)
-            )
-        )
     }
 }
 

@@ -2,8 +2,9 @@
 
 use super::access::Access;
 use super::args::ExportArguments;
-use super::{CliError, Done};
+use super::{CliError, Done, output};
 use sedge::StateFolder;
+use serde_json::json;
 use std::fs::{self, File, Permissions};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -18,19 +19,28 @@ enum Target {
     Written(PathBuf),
 }
 
-pub(super) async fn run(state: &StateFolder, arguments: ExportArguments) -> Result<Done, CliError> {
+pub(super) async fn run(
+    state: &StateFolder,
+    arguments: ExportArguments,
+    json: bool,
+) -> Result<Done, CliError> {
     let target = target(arguments.output.as_deref())?;
     let access = Access::open(state).await?;
     let collection = &arguments.collection;
-    match target {
-        Target::Stdout => export(&access, collection, io::stdout().lock())
-            .await
-            .map(drop)?,
+    let documents = match target {
+        Target::Stdout => {
+            let exported = export(&access, collection, io::stdout().lock()).await;
+            exported.map(drop)?;
+            return Ok(Done::Wholly);
+        }
         Target::Written(path) => {
             let file = File::create(&path).map_err(CliError::file(&path))?;
-            export(&access, collection, file).await.map(drop)?;
+            export(&access, collection, file).await?.1
         }
         Target::Replaced(path) => replace(&access, collection, &path).await?,
+    };
+    if json {
+        output::json(&json!({ "collection": collection, "documents": documents }))?;
     }
     Ok(Done::Wholly)
 }
@@ -58,19 +68,24 @@ fn target(output: Option<&Path>) -> Result<Target, CliError> {
     }
 }
 
-/// Writes all of the collection, and gives back what it was written to.
-async fn export<W: Write>(access: &Access, collection: &str, to: W) -> Result<W, CliError> {
+/// Writes all of the collection; gives back what it was written to, and the number of documents.
+async fn export<W: Write>(access: &Access, collection: &str, to: W) -> Result<(W, u64), CliError> {
     let mut out = BufWriter::new(to);
-    access
-        .export(collection, |piece| out.write_all(piece))
-        .await?;
+    let mut documents = 0;
+    let write = |piece: &[u8]| {
+        documents += piece.iter().filter(|byte| **byte == b'\n').count() as u64;
+        out.write_all(piece)
+    };
+    access.export(collection, write).await?;
     out.flush().map_err(CliError::Output)?; // what is beneath may have a buffer too
-    out.into_inner()
+    let to = out.into_inner();
+    to.map(|to| (to, documents))
         .map_err(|error| CliError::Output(error.into_error()))
 }
 
-/// Writes a draft beside the file, and puts it in the file's place when it is whole.
-async fn replace(access: &Access, collection: &str, path: &Path) -> Result<(), CliError> {
+/// Writes a draft beside the file, and puts it in the file's place when it is whole. Gives back the number of
+/// documents.
+async fn replace(access: &Access, collection: &str, path: &Path) -> Result<u64, CliError> {
     let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
@@ -81,7 +96,7 @@ async fn replace(access: &Access, collection: &str, path: &Path) -> Result<(), C
         .permissions(Permissions::from_mode(0o666)) // what any new file gets, the umask taken off
         .tempfile_in(folder)
         .map_err(CliError::file(path))?;
-    let draft = export(access, collection, draft).await?;
+    let (draft, documents) = export(access, collection, draft).await?;
     let file = draft.as_file();
     if let Ok(replaced) = fs::metadata(path) {
         file.set_permissions(replaced.permissions())
@@ -91,5 +106,5 @@ async fn replace(access: &Access, collection: &str, path: &Path) -> Result<(), C
     draft
         .persist(path)
         .map_err(|error| CliError::file(path)(error.error))?;
-    Ok(())
+    Ok(documents)
 }

@@ -2,7 +2,8 @@
 
 use super::access::Access;
 use super::args::ImportArguments;
-use super::ndjson::{BAD_LINES_KEPT_MAX, Reader};
+use super::limits::{BAD_LINES_KEPT_MAX, BAD_LINES_TOLD_MAX};
+use super::ndjson::Reader;
 use super::{CliError, Done, output};
 use indicatif::{ProgressBar, ProgressStyle};
 use sedge::StateFolder;
@@ -11,9 +12,6 @@ use serde_json::json;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
-
-/// Bad lines told one by one as text; more are counted.
-const BAD_LINES_TOLD_MAX: usize = 20;
 
 pub(super) async fn run(
     state: &StateFolder,
@@ -34,15 +32,11 @@ pub(super) async fn run(
             collection: arguments.collection.clone(),
             documents: std::mem::take(&mut batch.documents),
         };
-        let answer = match access.import(request).await {
-            Err(error) if error.is_daemon_gone() => {
-                return Err(CliError::ImportCutShort {
-                    documents: written + unchanged,
-                    source: Box::new(error),
-                });
-            }
-            answer => answer?,
-        };
+        let imported = access.import(request).await;
+        let answer = imported.map_err(|error| CliError::ImportCutShort {
+            documents: written + unchanged,
+            source: Box::new(error),
+        })?;
         written += answer.written;
         unchanged += answer.unchanged;
         batch

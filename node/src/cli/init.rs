@@ -1,14 +1,12 @@
 //! `sedge init`: makes a device, and shows the line that makes the next one.
 
 use super::args::InitArguments;
+use super::limits::SECRET_BYTES_MAX;
 use super::{CliError, Done, output};
 use sedge::{Settings, SharedSecret, StateFolder};
 use serde_json::json;
 use std::io::{self, Read};
 use std::path::Path;
-
-/// Longest secret file, in bytes: a secret is a line.
-const SECRET_BYTES_MAX: u64 = 4 << 10;
 
 pub(super) fn run(
     state: &StateFolder,

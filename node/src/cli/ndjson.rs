@@ -1,18 +1,9 @@
 //! Reads documents line by line: bounded lines, bounded batches, bad lines reported and passed over.
 
+use super::limits::{BAD_LINES_KEPT_MAX, BATCH_BYTES_MAX, BATCH_DOCUMENTS_MAX, LINE_BYTES_MAX};
 use sedge::api::wire::Rejected;
 use sedge::{Value, parse_json};
 use std::io::{self, BufRead};
-
-/// Longest line, and longest document as compact JSON (numbers can grow: 1e15), in bytes: a document of the largest size
-/// with generous spacing.
-const LINE_BYTES_MAX: usize = 8 << 20;
-/// Most documents handed in at once.
-const BATCH_DOCUMENTS_MAX: usize = 512;
-/// Bytes of documents after which they are handed in.
-const BATCH_BYTES_MAX: usize = 4 << 20;
-/// Bad lines remembered with their reason; more are only counted.
-pub(crate) const BAD_LINES_KEPT_MAX: usize = 1_000;
 
 /// A line that is no document, or that the store refused.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -68,7 +59,7 @@ impl Batch {
     }
 }
 
-/// Bad lines, of which the first are kept.
+/// Bad lines, of which the first of the file are kept, in its order.
 #[derive(Debug, Default)]
 pub(crate) struct BadLines {
     pub(crate) count: u64,
@@ -76,11 +67,12 @@ pub(crate) struct BadLines {
 }
 
 impl BadLines {
-    pub(crate) fn push(&mut self, line: BadLine) {
+    /// Notes a line. They come out of order: the store looks at a batch after all its lines are read.
+    pub(crate) fn push(&mut self, bad: BadLine) {
         self.count += 1;
-        if self.kept.len() < BAD_LINES_KEPT_MAX {
-            self.kept.push(line);
-        }
+        let place = self.kept.partition_point(|kept| kept.line < bad.line);
+        self.kept.insert(place, bad);
+        self.kept.truncate(BAD_LINES_KEPT_MAX);
     }
 }
 
@@ -232,6 +224,20 @@ mod tests {
         let (documents, bad) = read(input);
         assert_eq!(documents, [r#"{"a":1}"#, r#"{"b":2}"#]);
         assert_eq!(bad, [3, 4, 5, 6]);
+    }
+
+    /// Goal: whatever the order in which they are noted, the first bad lines of a file are kept, in its order.
+    #[test]
+    fn the_first_bad_lines_are_kept_in_order() {
+        let mut bad = BadLines::default();
+        let most = BAD_LINES_KEPT_MAX as u64;
+        for line in (2..=most + 1).chain([1, most + 2]) {
+            let reason = String::new();
+            bad.push(BadLine { line, reason });
+        }
+        let kept: Vec<_> = bad.kept.iter().map(|bad| bad.line).collect();
+        assert_eq!(kept, (1..=most).collect::<Vec<_>>());
+        assert_eq!(bad.count, most + 2);
     }
 
     /// Goal: a line without end costs no memory beyond its bound.

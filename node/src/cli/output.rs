@@ -59,6 +59,11 @@ pub(super) fn run_command(state: &StateFolder) -> String {
     }
 }
 
+/// Says that no daemon runs, and how to start it.
+pub(super) fn not_running(state: &StateFolder) -> String {
+    format!("not running; start it with: {}", run_command(state))
+}
+
 /// Columns of text, each as wide as its widest cell.
 pub(super) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);

@@ -2,17 +2,27 @@
 
 use super::{CliError, Done, output};
 use sedge::StateFolder;
-use sedge::api::Client;
+use sedge::api::{Client, ClientError};
 
 pub(super) async fn run(state: &StateFolder, json: bool) -> Result<Done, CliError> {
     state.settings()?; // a folder that is none of ours is told as such
-    let peers = Client::new(&state.socket_path()?).peers().await?;
+    let peers = match Client::new(&state.socket_path()?).peers().await {
+        Err(ClientError::Connect { .. }) => {
+            let rest = output::not_running(state);
+            return Err(CliError::Failed(format!("the daemon is {rest}")));
+        }
+        answer => answer?,
+    };
     if json {
         output::json(&peers)?;
         return Ok(Done::Wholly);
     }
     if peers.is_empty() {
-        output::line("no neighbours yet; name one with: sedge run --peer ADDR")?;
+        output::line(
+            "no neighbours yet; name one with: sedge run --peer ADDR\n\
+             Why one that is named does not appear is in the log of sedge run: see there whether it is out of reach, or \
+             refused because of its app or secret",
+        )?;
         return Ok(Done::Wholly);
     }
     let header = ["name", "peer", "direction", "address", "sync"];

@@ -5,14 +5,23 @@ use super::args::QueryArguments;
 use super::{CliError, Done, output};
 use sedge::StateFolder;
 use sedge::api::wire::ExecuteRequest;
+use std::collections::BTreeMap;
 
 pub(super) async fn run(
     state: &StateFolder,
     arguments: QueryArguments,
     json: bool,
 ) -> Result<Done, CliError> {
+    let mut args = BTreeMap::new();
+    for (name, value) in arguments.arguments {
+        if args.contains_key(&name) {
+            let reason = format!("--arg {name} is given twice; give each parameter one value");
+            return Err(CliError::Usage(reason));
+        }
+        args.insert(name, value);
+    }
     let request = ExecuteRequest {
-        args: arguments.arguments.into_iter().collect(),
+        args,
         statement: arguments.statement,
     };
     let answer = Access::open(state).await?.execute(request).await?;

@@ -3,6 +3,8 @@
 use super::args::RunArguments;
 use super::signals::interrupted;
 use super::{CliError, Done, output};
+use libp2p::Multiaddr;
+use libp2p::multiaddr::Protocol;
 use sedge::api::Server;
 use sedge::{
     Identity, Node, NodeBuilder, NodeError, Settings, StateError, StateFolder, StoreError,
@@ -16,6 +18,9 @@ use std::time::Duration;
 /// Where a daemon takes dials when nothing is said, and where another device of the machine has that.
 const LISTEN_DEFAULT: &str = "/ip4/0.0.0.0/tcp/4747";
 const LISTEN_ANYWHERE: &str = "/ip4/0.0.0.0/tcp/0";
+/// How long addresses beside the loopback one are waited for, in tries and pauses.
+const ADDRESSES_TRIES: u32 = 12;
+const ADDRESSES_PAUSE: Duration = Duration::from_millis(25);
 /// How long a folder that another process uses is waited for, in tries and pauses.
 const FOLDER_TRIES: u32 = 30;
 const FOLDER_PAUSE: Duration = Duration::from_millis(100);
@@ -38,7 +43,7 @@ pub(super) async fn run(
     }
     let node = Arc::new(listen_and_start(node, &settings.listen).await?);
     let server = Server::bind(&state.socket_path()?)?;
-    match announce(&node, json) {
+    match announce(&node, &addresses(&node, &settings.listen).await, json) {
         // Its reader has seen enough, as in `sedge run | head -1`; the daemon runs on.
         Err(error) if error.is_reader_gone() => {}
         announced => announced?,
@@ -91,9 +96,34 @@ fn effective(mut settings: Settings, arguments: RunArguments) -> Settings {
     settings
 }
 
-fn announce(node: &Node, json: bool) -> Result<(), CliError> {
-    let addresses = node.listen_addresses();
-    let listen: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+/// Where the node takes dials, those that other machines can reach first. Of a listener on all of the machine's
+/// addresses the system tells one by one, so they are waited for shortly.
+async fn addresses(node: &Node, listen: &[String]) -> Vec<String> {
+    let everywhere =
+        |address: &String| address.starts_with("/ip4/0.0.0.0/") || address.starts_with("/ip6/::/");
+    let mut tries = match listen.is_empty() || listen.iter().any(everywhere) {
+        true => ADDRESSES_TRIES,
+        false => 0,
+    };
+    let mut found = node.listen_addresses();
+    while tries > 0 && found.iter().all(is_loopback) {
+        tokio::time::sleep(ADDRESSES_PAUSE).await;
+        found = node.listen_addresses();
+        tries -= 1;
+    }
+    found.sort_by_key(is_loopback); // stable
+    found.iter().map(ToString::to_string).collect()
+}
+
+fn is_loopback(address: &Multiaddr) -> bool {
+    match address.iter().next() {
+        Some(Protocol::Ip4(ip)) => ip.is_loopback(),
+        Some(Protocol::Ip6(ip)) => ip.is_loopback(),
+        _ => false,
+    }
+}
+
+fn announce(node: &Node, listen: &[String], json: bool) -> Result<(), CliError> {
     let peer = node.peer_id().to_string();
     tracing::info!(app = %node.app(), name = node.name(), %peer, "started");
     if json {
@@ -137,4 +167,28 @@ fn stop_requested(until_stdin_ends: bool) -> Result<impl Future<Output = ()> + u
             () = stdin_ended => {}
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: only addresses that no other machine can reach count as such.
+    #[test]
+    fn loopback_addresses_are_told_apart() {
+        for (address, expected) in [
+            ("/ip4/127.0.0.1/tcp/1", true),
+            ("/ip4/127.8.0.1/tcp/1", true),
+            ("/ip6/::1/tcp/1", true),
+            ("/ip4/192.168.1.5/tcp/1", false),
+            ("/ip6/fe80::1/tcp/1", false),
+            ("/dns4/till.example/tcp/1", false),
+        ] {
+            assert_eq!(
+                is_loopback(&address.parse().unwrap()),
+                expected,
+                "{address}"
+            );
+        }
+    }
 }

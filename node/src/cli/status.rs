@@ -26,7 +26,7 @@ fn text(state: &StateFolder, status: &StatusResponse) -> String {
             "running, {}",
             output::count(status.peers as u64, "neighbour")
         ),
-        false => format!("not running; start it with: {}", output::run_command(state)),
+        false => output::not_running(state),
     };
     rows.push(vec!["daemon".to_owned(), daemon]);
     for address in &status.listen {

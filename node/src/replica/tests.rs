@@ -42,7 +42,7 @@ fn only_small_commits_carry_their_changes() {
     let store = store(&folder);
     let mut commits = store.commits();
     // Digits of a hash, since changes are compressed.
-    let mut noise = vec![0; FLOOD_BYTES_MAX];
+    let mut noise = vec![0; sedge_mesh::limits::FLOOD_BYTES_MAX];
     blake3::Hasher::new().finalize_xof().fill(&mut noise);
     let noise = sedge_identity::hex(&noise).to_string();
     for (text, deltas) in [("small".to_owned(), 1), (noise, 0)] {

@@ -1,0 +1,20 @@
+//! Every bound of the program, with its unit and its reason.
+
+/// Longest line of an import, and longest document as compact JSON (numbers can grow: 1e15), in bytes: a document of the
+/// largest size with generous spacing.
+pub(crate) const LINE_BYTES_MAX: usize = 8 << 20;
+
+/// Most documents handed in at once: few syncs for many documents, and an answer soon.
+pub(crate) const BATCH_DOCUMENTS_MAX: usize = 512;
+
+/// Bytes of documents after which they are handed in: with one more line they stay below the largest import request.
+pub(crate) const BATCH_BYTES_MAX: usize = 4 << 20;
+
+/// Bad lines remembered with their reason; more are only counted.
+pub(crate) const BAD_LINES_KEPT_MAX: usize = 1_000;
+
+/// Bad lines told one by one as text, about a screen; more are counted.
+pub(crate) const BAD_LINES_TOLD_MAX: usize = 20;
+
+/// Longest secret file, in bytes: a secret is a line.
+pub(crate) const SECRET_BYTES_MAX: u64 = 4 << 10;
