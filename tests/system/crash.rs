@@ -124,7 +124,7 @@ fn the_importing_peer_is_killed() {
     daemon_a.kill();
     let failed = import.finish();
     let reason = failed.refused();
-    for part in ["daemon", "import the file again", "_id"] {
+    for part in ["daemon", "in before", "safe to import the file again"] {
         assert!(
             reason.contains(part),
             "what failed and what to do: {reason}"

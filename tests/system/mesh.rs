@@ -196,7 +196,9 @@ fn peers_are_the_neighbours() {
     assert_eq!(daemon_c.end_by("INT"), Some(0));
     let reason = a.finish(["peers"]);
     assert!(
-        reason.refused().contains("start one with: sedge run"),
+        reason
+            .refused()
+            .contains("start it with: sedge run --state"),
         "{reason:?}"
     );
 }

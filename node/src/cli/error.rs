@@ -21,7 +21,7 @@ pub(crate) enum CliError {
     #[error("{} {source}", .path.display())]
     Input { path: PathBuf, source: NotNdjson },
     #[error(
-        "{source}. {} in before; then import the file again: documents that are the same already cost nothing",
+        "{source}. {} in before. It is safe to import the file again: documents that are unchanged cost nothing",
         written(*.documents)
     )]
     ImportCutShort {
