@@ -97,7 +97,10 @@ fn deltas() -> Outcome<Vec<(String, Vec<u8>)>> {
         named("one", delta(&[(0, "place")], std::slice::from_ref(&first))),
         named("two", delta(&[(0, "place")], &[first, second.clone()])),
         named("other_types", delta(&[], &all[..3])),
-        named("compressed", delta(&[(0, "place"), (0, "a"), (2, "b")], &all)),
+        named(
+            "compressed",
+            delta(&[(0, "place"), (0, "a"), (2, "b")], &all),
+        ),
         named("without_ancestor", delta(&[], &[second])),
         named("births_only", delta(&[(0, "a"), (1, "b")], &[])),
     ])
