@@ -1,0 +1,218 @@
+//! What statements and imports read, write and refuse.
+
+use super::*;
+
+#[test]
+fn statements_write_and_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1);
+    insert(
+        &store,
+        r#"{"_id":"a","make":"Volvo","place":{"city":"Oslo"}}"#,
+    );
+    insert(&store, r#"{"_id":"b","make":"Fiat"}"#);
+    let changed = store
+        .execute(
+            "UPDATE cars SET place.zip = 5, make = 'Kia' WHERE place.city = 'Oslo'",
+            &Params::new(),
+        )
+        .unwrap();
+    assert_eq!(changed.mutated, [DocumentId::new(&"a".into()).unwrap()]);
+    assert_eq!(
+        rows(&store, "SELECT * FROM cars WHERE _id = 'a'"),
+        [r#"{"_id":"a","make":"Kia","place":{"city":"Oslo","zip":5}}"#]
+    );
+    store
+        .execute("DELETE FROM cars WHERE make = 'Kia'", &Params::new())
+        .unwrap();
+    assert_eq!(rows(&store, "SELECT _id FROM cars"), [r#"{"_id":"b"}"#]);
+    insert(&store, r#"{"_id":"a"}"#);
+    assert_eq!(
+        rows(&store, "SELECT * FROM cars WHERE _id='a'"),
+        [r#"{"_id":"a"}"#]
+    );
+}
+
+/// Goal: a write that fails leaves nothing of itself, also not the documents before the failing one.
+#[test]
+fn a_failed_statement_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1);
+    insert(&store, r#"{"_id":"a","n":1}"#);
+    let before = store.collections();
+    for (statement, json) in [
+        (
+            "INSERT INTO cars DOCUMENTS (:x), (:y)",
+            r#"{"x":{"_id":"b"},"y":{"_id":"a"}}"#,
+        ),
+        ("INSERT INTO cars DOCUMENTS (:x)", r#"{"x":{"_id":5}}"#),
+        (
+            "INSERT INTO cars DOCUMENTS (:x)",
+            r#"{"x":{"_id":"c","\u0000deleted":true}}"#,
+        ),
+        ("INSERT INTO cars DOCUMENTS (:x)", r#"{"x":[1]}"#),
+        ("SELECT * FROM planes", "{}"),
+        ("SELCT * FROM cars", "{}"),
+    ] {
+        assert!(
+            store.execute(statement, &params(json)).is_err(),
+            "{statement} {json}"
+        );
+        assert_eq!(store.collections(), before);
+    }
+    let big = format!(
+        r#"{{"x":{{"_id":"big","text":"{}"}}}}"#,
+        "x".repeat(6 << 20)
+    );
+    let error = store.execute("INSERT INTO cars DOCUMENTS (:x)", &params(&big));
+    assert!(error.unwrap_err().to_string().contains("at most 5242880"));
+}
+
+/// Goal: the running totals equal what a scan of all documents gives, whatever happened.
+#[test]
+fn totals_equal_a_scan() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1);
+    for round in 0..5 {
+        let documents: Vec<Value> = (0..40)
+            .map(|n| {
+                parse_json(&format!(r#"{{"_id":"d{}","n":{round}}}"#, n % (30 + round))).unwrap()
+            })
+            .collect();
+        store.import("cars", &documents).unwrap();
+        store
+            .execute(
+                &format!("DELETE FROM cars WHERE _id = 'd{round}'"),
+                &Params::new(),
+            )
+            .unwrap();
+        let mut digest = Digest::default();
+        let mut count = 0;
+        for document in store.documents("cars").unwrap() {
+            let document = document.unwrap();
+            let id = DocumentId::new(document.get("_id").unwrap()).unwrap();
+            digest = digest.plus(Digest::of(&id, &document));
+            count += 1;
+        }
+        let status = &store.collections()[0];
+        assert_eq!((status.documents, status.digest), (count, digest));
+    }
+}
+
+#[test]
+fn import_reports_each_document() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1);
+    let documents: Vec<Value> = [
+        r#"{"_id":"a","n":1}"#,
+        r#"{"_id":7}"#,
+        r#"{"_id":"a","n":1}"#,
+        "[]",
+    ]
+    .map(|json| parse_json(json).unwrap())
+    .into();
+    let answers = store.import("cars", &documents).unwrap();
+    assert!(matches!(
+        answers[..],
+        [
+            Imported::Written,
+            Imported::Rejected(StoreError::Id(_)),
+            Imported::Unchanged,
+            Imported::Rejected(StoreError::Document(_))
+        ]
+    ));
+    assert_eq!(
+        rows(&store, "SELECT COUNT(*) AS n FROM cars"),
+        [r#"{"n":1}"#]
+    );
+}
+
+/// Goal: an observer sees the first result, then each difference, also of changes from another store.
+#[tokio::test]
+async fn observers_see_what_changes() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (a, b) = (open(one.path(), 1), open(two.path(), 2));
+    insert(&a, r#"{"_id":"x","n":1}"#);
+    let none = Params::new();
+    let mut plain = a.observe("SELECT * FROM cars WHERE n > 0", &none).unwrap();
+    let mut sorted = a
+        .observe("SELECT n FROM cars ORDER BY n DESC LIMIT 1", &none)
+        .unwrap();
+    assert_eq!(plain.next().await.unwrap().items.unwrap().len(), 1);
+    assert_eq!(sorted.next().await.unwrap().items.unwrap().len(), 1);
+    insert(&b, r#"{"_id":"y","n":9}"#);
+    replicate(&b, &a);
+    let update = plain.next().await.unwrap();
+    assert_eq!((update.inserted.len(), update.items), (1, None));
+    let top = sorted.next().await.unwrap();
+    assert_eq!(top.inserted[0].to_string(), r#"{"n":9}"#);
+    assert_eq!(top.deleted[0].to_string(), r#"{"n":1}"#);
+    a.execute("UPDATE cars SET n = 0 WHERE _id = 'x'", &none)
+        .unwrap();
+    assert_eq!(plain.next().await.unwrap().deleted.len(), 1);
+}
+
+/// Goal: an answer never has more rows than a page, says so, and the other pages can be asked for.
+#[test]
+fn a_long_answer_is_a_page_with_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1);
+    store.import("cars", &many(PAGE_ROWS_MAX + 1)).unwrap();
+    let none = Params::new();
+    let first = store.execute("SELECT * FROM cars", &none).unwrap();
+    assert_eq!(first.items.len(), PAGE_ROWS_MAX);
+    assert!(first.warnings[0].contains("first 10000 rows"), "{first:?}");
+    let rest = store.execute("SELECT n FROM cars OFFSET 10000", &none);
+    let rest = rest.unwrap();
+    assert_eq!(rest.items[0].to_string(), r#"{"n":10000}"#);
+    assert!(rest.warnings.is_empty());
+}
+
+/// Goal: what is no document is refused in words that read well.
+#[test]
+fn what_is_no_document_is_named_by_its_type() {
+    let folder = tempfile::tempdir().unwrap();
+    let imported = open(folder.path(), 1)
+        .import("cars", &[Value::Int(7)])
+        .unwrap();
+    let [Imported::Rejected(error)] = &imported[..] else {
+        panic!("{imported:?}");
+    };
+    assert_eq!(
+        error.to_string(),
+        "the document can't be stored: it is of type int, not a map"
+    );
+}
+
+/// Goal: a change with a wrong checksum is refused, and a collection that only refused documents named comes to nothing,
+/// so its number can't be given twice.
+#[test]
+fn a_collection_of_refused_documents_is_none() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (a, b) = (open(one.path(), 1), open(two.path(), 2));
+    insert(&a, r#"{"_id":"a","n":1}"#);
+    let good = a
+        .delta("cars", b"\"a\"", &[], usize::MAX)
+        .unwrap()
+        .unwrap()
+        .delta;
+    let magic = [0x85, 0x6f, 0x4a, 0x83];
+    let at = good.windows(4).position(|bytes| bytes == magic).unwrap();
+    let mut bad = good.clone();
+    bad[at + 4] ^= 1;
+    let arrival = |collection, delta| Arrival {
+        collection,
+        id: b"\"a\"",
+        delta,
+    };
+    let arrivals = [arrival("planes", &bad[..]), arrival("cars", &good)];
+    let arrived = b.ingest(&arrivals, [1].into()).unwrap();
+    assert!(matches!(
+        arrived[..],
+        [Arrived::Rejected { .. }, Arrived::Applied { .. }]
+    ));
+    assert_eq!(b.collections().len(), 1);
+    drop(b);
+    let b = open(two.path(), 2);
+    assert_eq!(b.collections(), a.collections());
+}
