@@ -39,15 +39,19 @@ fn a_call_ends_with_its_deadline() {
     assert_eq!((store.collections(), store.transaction_id()), before);
 }
 
+/// A document on whose text a hard pattern works for long.
+fn import_large_text(store: &Store) {
+    let document = format!(r#"{{"_id":"large","t":"{}"}}"#, "a".repeat(4 << 20));
+    let imported = store.import("texts", &[parse_json(&document).unwrap()]);
+    assert!(matches!(imported.unwrap()[..], [Imported::Written]));
+}
+
 /// Goal: LIKE over large documents ends with the deadline, and meanwhile others write.
 #[test]
 fn a_hard_pattern_ends_with_its_deadline_and_holds_up_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path(), 1);
-    let document = format!(r#"{{"_id":"large","t":"{}"}}"#, "a".repeat(4 << 20));
-    store
-        .import("texts", &[parse_json(&document).unwrap()])
-        .unwrap();
+    import_large_text(&store);
     let statement = format!(
         "UPDATE texts SET n = 1 WHERE t LIKE '%{}b'",
         "a".repeat(3_000)
@@ -56,9 +60,8 @@ fn a_hard_pattern_ends_with_its_deadline_and_holds_up_nobody() {
     let writing = store.clone();
     let written = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(200));
-        let begun = Instant::now();
         insert(&writing, r#"{"_id":"a"}"#);
-        begun.elapsed()
+        Instant::now()
     });
     let begun = Instant::now();
     let ended = store.execute_within(&deadline, &statement, &Params::new());
@@ -66,8 +69,9 @@ fn a_hard_pattern_ends_with_its_deadline_and_holds_up_nobody() {
         matches!(ended, Err(StoreError::TimedOut { .. })),
         "{ended:?}"
     );
-    assert!(begun.elapsed() < Duration::from_secs(10));
-    assert!(written.join().unwrap() < Duration::from_millis(1_500));
+    let ended = Instant::now();
+    assert!(ended - begun < Duration::from_secs(10));
+    assert!(written.join().unwrap() < ended, "the write had to wait");
 }
 
 /// Goal: a call that waits for another writer ends with its own deadline.
@@ -75,10 +79,7 @@ fn a_hard_pattern_ends_with_its_deadline_and_holds_up_nobody() {
 fn waiting_for_the_writer_ends_with_the_deadline() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path(), 1);
-    let document = format!(r#"{{"_id":"large","t":"{}"}}"#, "a".repeat(4 << 20));
-    store
-        .import("texts", &[parse_json(&document).unwrap()])
-        .unwrap();
+    import_large_text(&store);
     // A filter on the id is tested under the writer.
     let pattern = "a".repeat(3_000);
     let statement = format!("DELETE FROM texts WHERE _id = 'large' AND t LIKE '%{pattern}b'");
@@ -88,13 +89,13 @@ fn waiting_for_the_writer_ends_with_the_deadline() {
         writing.execute_within(&deadline, &statement, &Params::new())
     });
     std::thread::sleep(Duration::from_millis(500));
-    let (begun, deadline) = (Instant::now(), Deadline::after(Duration::from_millis(300)));
+    let deadline = Deadline::after(Duration::from_millis(300));
     let ended = store.import_within(&deadline, "cars", &many(1));
     assert!(
         matches!(ended, Err(StoreError::TimedOut { .. })),
         "{ended:?}"
     );
-    assert!(begun.elapsed() < Duration::from_secs(2));
+    assert!(!other.is_finished(), "it waited for the writer to be free");
     assert!(matches!(
         other.join().unwrap(),
         Err(StoreError::TimedOut { .. })

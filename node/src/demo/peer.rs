@@ -1,11 +1,11 @@
 //! The demo's peers: processes of this very program, each with a state folder of its own.
 
+use crate::child;
 use crate::cli::CliError;
 use sedge::api::Client;
 use sedge::{Settings, SharedSecret, StateError, StateFolder};
 use sedge_crdt::random;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::Instant;
@@ -84,25 +84,13 @@ impl DemoPeer {
     fn spawn(name: String, state: &StateFolder, neighbour: Option<&str>) -> Result<Self, CliError> {
         let log = state.path().join("log");
         let log_file = std::fs::File::create(&log).map_err(CliError::file(&log))?;
-        let mut command = Command::new(program()?);
+        let mut command = Command::from(child::daemon(state)?);
         command
-            .arg("--state")
-            .arg(state.path())
-            .args(["run", "--listen", "/ip4/127.0.0.1/tcp/0"])
-            .args(["--no-discovery", "--until-stdin-ends"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
             .stderr(log_file)
             .process_group(0) // Ctrl-C is ours to handle
             .kill_on_drop(true);
         if let Some(address) = neighbour {
             command.args(["--peer", address]);
-        }
-        for (variable, _) in std::env::vars_os() {
-            let text = variable.to_string_lossy();
-            if text.starts_with("SEDGE_") && text != "SEDGE_LOG" {
-                command.env_remove(&variable); // settings of the user's own device
-            }
         }
         let mut child = command.spawn().map_err(CliError::Runtime)?;
         Ok(Self {

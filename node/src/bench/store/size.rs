@@ -3,12 +3,13 @@
 use super::super::cars::car;
 use super::super::figure::{BenchError, Measured, Workplace};
 use super::{APP, CARS, FILL, fill, open, unavailable};
+use crate::child;
 use crate::cli::CliError;
 use sedge::api::Client;
 use sedge::api::wire::{ExecuteRequest, ImportRequest};
 use sedge::{Offline, Params, Settings, SharedSecret, StateFolder};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
@@ -98,15 +99,7 @@ impl Daemon {
             .map_err(CliError::from)?;
         let runtime = Handle::current();
         runtime.block_on(import(&state, workplace.documents))?;
-        let child = Command::new(std::env::current_exe()?)
-            .arg("--state")
-            .arg(state.path())
-            .args(["run", "--listen", "/ip4/127.0.0.1/tcp/0"])
-            .args(["--no-discovery", "--until-stdin-ends"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
+        let child = child::daemon(&state)?.stderr(Stdio::null()).spawn()?;
         let daemon = Self {
             child,
             client: Client::new(&state.socket_path().map_err(CliError::from)?),
