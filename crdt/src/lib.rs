@@ -19,6 +19,6 @@ pub use random::{RandomError, random};
 pub use store::{
     Arrival, Arrived, CollectionStatus, Commit, Committed, Deadline, DeltaPart, Digest, Feed,
     FeedEntry, FeedLimits, FeedPage, Imported, Observation, Origin, Outcome, Row, Store,
-    StoreError, Update,
+    StoreError, Transacted, Transaction, Update, View,
 };
 pub use value::{DEPTH_MAX, DecodeError, JsonError, Value, parse_json};

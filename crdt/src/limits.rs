@@ -68,6 +68,10 @@ pub const COMMITS_QUEUED_MAX: usize = 1_024;
 /// messages itself.
 pub const TRANSACTION_BYTES_MAX: usize = 64 << 20;
 
+/// Commits that may be written without being known as durable: each belongs to a caller that waits, but for those whose
+/// sync failed.
+pub const COMMITS_UNSYNCED_MAX: usize = 1_024;
+
 /// Longest that a statement works, in seconds: one that takes longer is a mistake, and holds up others on a Pi.
 pub const STATEMENT_SECONDS_MAX: u64 = 30;
 

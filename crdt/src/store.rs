@@ -1,9 +1,9 @@
 //! The store on disk: one RocksDB database per app and device.
 //!
 //! Statements (`execute`) and deltas from other stores (`replication`) become a `transaction`, which one writer at a
-//! time turns into one synced write batch. Each commit appends to the feed, updates its collections' totals
-//! (`catalog`) and is then told to subscribers, observers among them (`observe`). Everything is durable before it is
-//! acknowledged.
+//! time turns into one write batch: it appends to the feed and updates its collections' totals (`catalog`). Writers that
+//! have left share the sync of their batches (`group`). Only then a commit is the `view` that readers see, is told to
+//! subscribers, observers among them (`observe`), and acknowledged.
 
 mod catalog;
 mod commit;
@@ -12,24 +12,29 @@ mod deadline;
 mod entry;
 mod error;
 mod execute;
+mod group;
 mod observe;
+mod overlay;
+mod reads;
 mod replication;
 mod scan;
 mod schema;
+mod source;
 mod transaction;
+mod view;
 
 use crate::document::DEVICE_ACTOR_BYTES;
 use crate::limits::COMMITS_QUEUED_MAX;
 use automerge::ActorId;
 use catalog::Catalog;
 use database::Database;
+use group::{Group, Pending};
 use observe::Observers;
 use parking_lot::Mutex;
 use sedge_identity::{AppId, PublicKey};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
-use tokio::sync::broadcast;
+use std::sync::Arc;
+use tokio::sync::{broadcast, watch};
 
 pub use catalog::{CollectionStatus, Digest};
 pub use commit::{Commit, Committed, Origin};
@@ -38,6 +43,8 @@ pub use error::StoreError;
 pub use execute::{Imported, Outcome};
 pub use observe::{Observation, Row, Update};
 pub use replication::{Arrival, Arrived, DeltaPart, Feed, FeedEntry, FeedLimits, FeedPage};
+pub use transaction::Transaction;
+pub use view::View;
 
 const ACTOR_DOMAIN: &[u8] = b"sedge actor 1";
 
@@ -46,24 +53,33 @@ const ACTOR_DOMAIN: &[u8] = b"sedge actor 1";
 pub struct Store(Arc<Inner>);
 
 struct Inner {
-    database: Database,
+    database: Arc<Database>,
     actor: ActorId,
     feed: [u8; 16],
-    catalog: RwLock<Arc<Catalog>>,
     /// A writer that panicked leaves nothing behind: batches are atomic.
     writer: Mutex<Writer>,
-    /// The newest committed sequence, for readers.
-    sequence: AtomicU64,
+    group: Group,
+    /// The newest durable commit.
+    published: watch::Sender<View>,
     commits: broadcast::Sender<Arc<Commit>>,
     observers: Observers,
 }
 
-/// What only the one writer may look at and advance.
+/// What only the one writer may look at and advance: the newest commit, which may not be published yet.
 struct Writer {
-    /// The newest committed sequence.
     sequence: u64,
+    catalog: Arc<Catalog>,
     /// The time of the newest own change, in milliseconds since 1970.
     time_ms: i64,
+}
+
+/// What a transaction gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transacted<T> {
+    /// What the transaction's function returned.
+    pub value: T,
+    /// The transaction's id; where it changed nothing, that of the newest one before it. Local to this store.
+    pub transaction_id: u64,
 }
 
 impl Store {
@@ -72,17 +88,22 @@ impl Store {
     /// # Errors
     /// Another process has it open; it is of another format, app or device; RocksDB reports damage.
     pub fn open(path: &Path, app: &AppId, device: &PublicKey) -> Result<Self, StoreError> {
-        let database = Database::open(path)?;
+        let database = Arc::new(Database::open(path)?);
         let identity = database.identify(app, device)?;
-        let catalog = Catalog::load(&database)?;
-        let (sequence, time_ms) = database.clock()?;
+        let catalog = Arc::new(Catalog::load(&database)?);
+        let (sequence, time_ms) = database.newest().clock()?;
         let (commits, _) = broadcast::channel(COMMITS_QUEUED_MAX);
+        let view = View::new(&database, Arc::clone(&catalog), sequence);
         Ok(Self(Arc::new(Inner {
             actor: actor(device, &identity.incarnation),
             feed: identity.feed,
-            catalog: RwLock::new(Arc::new(catalog)),
-            writer: Mutex::new(Writer { sequence, time_ms }),
-            sequence: AtomicU64::new(sequence),
+            writer: Mutex::new(Writer {
+                sequence,
+                catalog,
+                time_ms,
+            }),
+            group: Group::new(sequence),
+            published: watch::Sender::new(view),
             commits,
             observers: Observers::default(),
             database,
@@ -97,9 +118,60 @@ impl Store {
         self.0.database.compact()
     }
 
+    /// The store as it is now, for reads that agree with each other.
+    pub fn view(&self) -> View {
+        self.0.view()
+    }
+
     /// The newest transaction whose effects are visible here. Local to this store.
     pub fn transaction_id(&self) -> u64 {
-        self.0.sequence.load(Ordering::Acquire)
+        self.0.published.borrow().transaction_id()
+    }
+
+    /// Returns once the effects of a transaction are visible here.
+    ///
+    /// # Errors
+    /// That is not so within the deadline.
+    pub async fn wait_for(&self, id: u64, deadline: &Deadline) -> Result<(), StoreError> {
+        let mut published = self.0.published.subscribe();
+        let visible = published.wait_for(|view| view.transaction_id() >= id);
+        match tokio::time::timeout(deadline.remaining(), visible).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(deadline.timed_out()),
+        }
+    }
+
+    /// Runs several statements as one transaction, within
+    /// [`STATEMENT_SECONDS_MAX`](crate::limits::STATEMENT_SECONDS_MAX). It is durable on return if the function returns
+    /// `Ok`; otherwise, or should it panic, nothing has happened. Other writers wait meanwhile, so it must not write
+    /// but through the transaction it is given.
+    ///
+    /// # Errors
+    /// That of the function; or the transaction fails: one of its statements did, it takes too long, or the database
+    /// fails.
+    pub fn transaction<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, E>,
+    ) -> Result<Transacted<T>, E> {
+        self.transaction_within(&Deadline::default(), work)
+    }
+
+    /// As [`transaction`](Self::transaction), within another deadline. What has begun to be committed is not stopped.
+    ///
+    /// # Errors
+    /// As [`transaction`](Self::transaction).
+    pub fn transaction_within<T, E: From<StoreError>>(
+        &self,
+        deadline: &Deadline,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, E>,
+    ) -> Result<Transacted<T>, E> {
+        let mut transaction = self.0.transaction_within(deadline)?;
+        let value = work(&mut transaction)?;
+        deadline.check()?;
+        Ok(Transacted {
+            value,
+            transaction_id: transaction.commit(Origin::Local)?,
+        })
     }
 
     /// Every commit from now on, in order. A receiver that lags more than [`COMMITS_QUEUED_MAX`] commits is told so
@@ -110,23 +182,25 @@ impl Store {
 
     /// What each collection holds, by name.
     pub fn collections(&self) -> Vec<CollectionStatus> {
-        self.0.catalog().status()
+        self.view().collections()
     }
 }
 
 impl Inner {
-    /// The collections as of the newest commit.
-    fn catalog(&self) -> Arc<Catalog> {
-        let catalog = self.catalog.read().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&catalog)
+    fn view(&self) -> View {
+        self.published.borrow().clone()
+    }
+
+    /// Returns once everything up to `sequence` is durable and published.
+    fn settle(&self, sequence: u64) -> Result<(), StoreError> {
+        let sync = || self.database.sync();
+        self.group
+            .wait(sequence, sync, |pending| self.publish(pending))
     }
 
     /// Makes a commit visible to readers and tells subscribers.
-    fn publish(&self, catalog: Catalog, commit: Commit) {
-        let mut current = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
-        *current = Arc::new(catalog);
-        drop(current);
-        self.sequence.store(commit.sequence, Ordering::Release);
+    fn publish(&self, Pending { view, commit }: Pending) {
+        drop(self.published.send_replace(view));
         self.observers.tell(&commit);
         if self.commits.send(Arc::new(commit)).is_err() {
             tracing::trace!("nobody subscribes to commits");

@@ -64,7 +64,7 @@ impl Offline {
         collection: &str,
         mut line: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<io::Result<()>, NodeError> {
-        for document in self.store.inner().documents(collection)? {
+        for document in self.store.inner().view().documents(collection)? {
             if let Err(error) = line(format!("{}\n", document?).as_bytes()) {
                 return Ok(Err(error));
             }

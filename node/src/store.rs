@@ -6,7 +6,8 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 use sedge_crdt::query::Params;
 use sedge_crdt::{
-    CollectionStatus, Deadline, Imported, Observation, Outcome, Store, StoreError, Update, Value,
+    CollectionStatus, Deadline, Imported, Observation, Outcome, Store, StoreError, Transacted,
+    Transaction, Update, Value, View,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +55,54 @@ impl StoreHandle {
             store.execute_within(deadline, &statement, &params)
         })
         .await
+    }
+
+    /// Runs several statements as one transaction, as [`Store::transaction`] does: durable if the function returns `Ok`,
+    /// otherwise nothing has happened. Other writers wait meanwhile. Dropping the future stops the transaction at its next
+    /// statement.
+    ///
+    /// # Errors
+    /// That of the function; or the transaction fails.
+    pub async fn transaction<T, E>(
+        &self,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<Transacted<T>, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + From<NodeError> + Send + 'static,
+    {
+        let done = self.call(Deadline::default(), move |store, deadline| {
+            Ok(store.transaction_within(deadline, work))
+        });
+        done.await?
+    }
+
+    /// Runs several reads on the store as it is now: they agree with each other, and no writer holds them up.
+    ///
+    /// # Errors
+    /// That of the function; or the store is busy for too long.
+    pub async fn read<T, E>(
+        &self,
+        work: impl FnOnce(&View) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<NodeError> + Send + 'static,
+    {
+        let done = self.call(Deadline::default(), move |store, _| Ok(work(&store.view())));
+        done.await?
+    }
+
+    /// Returns once the effects of a transaction are visible to reads here.
+    ///
+    /// # Errors
+    /// That is not so within the deadline.
+    pub async fn wait_for(
+        &self,
+        transaction_id: u64,
+        deadline: &Deadline,
+    ) -> Result<(), NodeError> {
+        Ok(self.store.wait_for(transaction_id, deadline).await?)
     }
 
     /// Gives each document its imported value; one answer each, in order. Durable on return.
@@ -124,7 +173,8 @@ impl StoreHandle {
         let (store, runtime) = (self.store.clone(), Handle::current());
         let exporting = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let documents = match store.documents(&collection) {
+            let view = store.view();
+            let documents = match view.documents(&collection) {
                 Ok(documents) => documents,
                 Err(error) => {
                     opened.send(Err(error)).unwrap_or_default();

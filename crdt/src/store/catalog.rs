@@ -99,7 +99,7 @@ struct Collection {
 impl Catalog {
     pub(super) fn load(database: &Database) -> Result<Self, StoreError> {
         let mut catalog = Self::default();
-        for entry in database.entries_from(COLLECTIONS, &[])? {
+        for entry in database.newest().entries_from(COLLECTIONS, &[])? {
             let (name, bytes) = entry?;
             let name = String::from_utf8_lossy(&name).into_owned();
             let collection = Collection::read(&bytes).ok_or_else(|| StoreError::Damaged {

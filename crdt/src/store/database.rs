@@ -1,16 +1,16 @@
-//! RocksDB with this store's column families, settings and synced writes.
+//! RocksDB with this store's column families, settings and writes.
 
 use super::error::{DISK_FULL, StoreError};
-use super::scan::Scan;
+use super::reads::Reads;
 use super::schema::{
-    CURSORS, DOCUMENTS, DocumentKey, DocumentState, FAMILIES, FORMAT, META, META_APP, META_CLOCK,
-    META_DEVICE, META_FEED, META_FORMAT, META_INCARNATION, STATES, VALUES, read_u64,
+    DOCUMENTS, DocumentKey, FAMILIES, FORMAT, META, META_APP, META_DEVICE, META_FEED, META_FORMAT,
+    META_INCARNATION,
 };
 use crate::random::random;
-use crate::value::{Encoded, Value};
+use crate::value::Value;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
-    Direction, ErrorKind, IteratorMode, MergeOperands, Options, WriteBatch, WriteOptions,
+    ErrorKind, MergeOperands, Options, Snapshot, WriteBatch, WriteOptions,
 };
 use sedge_identity::{AppId, PublicKey, hex};
 use std::path::Path;
@@ -27,10 +27,10 @@ const BLOCK_BYTES: usize = 16 << 10;
 const OPEN_FILES_MAX: i32 = 256;
 
 /// A key and its value.
-type Entry = (Box<[u8]>, Box<[u8]>);
+pub(super) type Entry = (Box<[u8]>, Box<[u8]>);
 
 pub(super) struct Database {
-    rocks: DB,
+    pub(super) rocks: DB,
 }
 
 /// What makes this store different from every other.
@@ -117,62 +117,19 @@ impl Database {
         Ok(identity)
     }
 
-    /// The newest sequence and the time of the newest own change in ms; zeros for a new store.
-    pub(super) fn clock(&self) -> Result<(u64, i64), StoreError> {
-        read_clock(self.get(META, META_CLOCK)?)
-    }
-
-    /// The store as it is now, whatever is written while it is read.
+    /// The database as it is now, whatever is written while it is read.
     pub(super) fn snapshot(&self) -> Snapshot<'_> {
-        Snapshot {
-            database: self,
-            rocks: self.rocks.snapshot(),
-        }
+        self.rocks.snapshot()
     }
 
-    pub(super) fn record(&self, key: &DocumentKey) -> Result<Option<Vec<u8>>, StoreError> {
-        self.get(DOCUMENTS, &key.bytes())
+    /// Reads of what is newest, durable or not.
+    pub(super) fn newest(&self) -> Reads<'_> {
+        Reads::newest(self)
     }
 
-    pub(super) fn value(&self, key: &DocumentKey) -> Result<Option<Value>, StoreError> {
-        let bytes = self.get(VALUES, &key.bytes())?;
-        bytes.map(|bytes| decode(key, &bytes)).transpose()
-    }
-
-    pub(super) fn state(&self, key: &DocumentKey) -> Result<Option<DocumentState>, StoreError> {
-        let bytes = self.get(STATES, &key.bytes())?;
-        let read = |bytes: Vec<u8>| {
-            DocumentState::read(&bytes).ok_or_else(|| StoreError::Damaged {
-                what: format!("the state of document {}", key.id),
-                reason: "unexpected length".to_owned(),
-            })
-        };
-        bytes.map(read).transpose()
-    }
-
-    /// The documents of a collection that `keep` keeps, ascending by id, as of now.
-    pub(super) fn scan<F>(&self, collection: u32, keep: F) -> Result<Scan<'_, F>, StoreError>
-    where
-        F: FnMut(Encoded<'_>) -> Result<bool, StoreError>,
-    {
-        let entries = self.rocks.raw_iterator_cf(self.family(VALUES)?);
-        Ok(Scan::new(entries, collection, keep))
-    }
-
-    pub(super) fn cursor(&self, key: &[u8]) -> Result<u64, StoreError> {
-        let bytes = self.get(CURSORS, key)?;
-        Ok(bytes.as_deref().and_then(read_u64).unwrap_or(0))
-    }
-
-    /// Entries of a family from `start` on, ascending, from one snapshot.
-    pub(super) fn entries_from(
-        &self,
-        family: &'static str,
-        start: &[u8],
-    ) -> Result<impl Iterator<Item = Result<Entry, StoreError>> + use<'_>, StoreError> {
-        let mode = IteratorMode::From(start, Direction::Forward);
-        let iterator = self.rocks.iterator_cf(self.family(family)?, mode);
-        Ok(iterator.map(|entry| entry.map_err(StoreError::from)))
+    /// Returns once everything written so far is on disk.
+    pub(super) fn sync(&self) -> Result<(), rocksdb::Error> {
+        self.rocks.flush_wal(true)
     }
 
     /// Rewrites all files, so that nothing overwritten or deleted takes space.
@@ -195,40 +152,17 @@ impl Database {
     }
 
     fn get(&self, family: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.rocks.get_cf(self.family(family)?, key)?)
+        self.newest().get(family, key)
     }
 
     fn meta(&self, key: &[u8]) -> Result<Vec<u8>, StoreError> {
         self.get(META, key)?.ok_or_else(|| damaged(key))
     }
 
-    fn family(&self, name: &'static str) -> Result<&rocksdb::ColumnFamily, StoreError> {
+    pub(super) fn family(&self, name: &'static str) -> Result<&rocksdb::ColumnFamily, StoreError> {
         self.rocks
             .cf_handle(name)
             .ok_or_else(|| damaged(name.as_bytes()))
-    }
-}
-
-/// The store at one moment.
-pub(super) struct Snapshot<'a> {
-    database: &'a Database,
-    rocks: rocksdb::Snapshot<'a>,
-}
-
-impl Snapshot<'_> {
-    /// The sequence of the newest commit in it.
-    pub(super) fn sequence(&self) -> Result<u64, StoreError> {
-        let bytes = self.rocks.get_cf(self.database.family(META)?, META_CLOCK)?;
-        read_clock(bytes).map(|(sequence, _)| sequence)
-    }
-
-    /// The documents of a collection that `keep` keeps, ascending by id.
-    pub(super) fn scan<F>(&self, collection: u32, keep: F) -> Result<Scan<'_, F>, StoreError>
-    where
-        F: FnMut(Encoded<'_>) -> Result<bool, StoreError>,
-    {
-        let entries = self.rocks.raw_iterator_cf(self.database.family(VALUES)?);
-        Ok(Scan::new(entries, collection, keep))
     }
 }
 
@@ -269,7 +203,7 @@ impl Batch<'_> {
         self.write_with(&synced)
     }
 
-    /// Returns at once; the batch reaches the disk with the next synced one, never before an earlier one.
+    /// Returns at once; the batch reaches the disk with the next sync, never before an earlier one.
     pub(super) fn write_unsynced(self) -> Result<(), StoreError> {
         self.write_with(&WriteOptions::default())
     }
@@ -280,16 +214,6 @@ impl Batch<'_> {
             None => Ok(self.database.rocks.write_opt(self.batch, options)?),
         }
     }
-}
-
-fn read_clock(bytes: Option<Vec<u8>>) -> Result<(u64, i64), StoreError> {
-    let Some(bytes) = bytes else {
-        return Ok((0, 0));
-    };
-    let [sequence, time] = bytes.as_chunks::<8>().0 else {
-        return Err(damaged(META_CLOCK));
-    };
-    Ok((u64::from_le_bytes(*sequence), i64::from_le_bytes(*time)))
 }
 
 /// RocksDB would take a folder without its `CURRENT` for a new database, and remove the old one's files.

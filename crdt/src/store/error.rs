@@ -3,8 +3,8 @@
 use crate::document::{DeltaError, DocumentError};
 use crate::id::{DocumentId, IdError};
 use crate::limits::{
-    COLLECTIONS_HELD_MAX, OBSERVED_BYTES_MAX, OBSERVED_BYTES_TOTAL_MAX, OBSERVERS_MAX,
-    TRANSACTION_BYTES_MAX,
+    COLLECTIONS_HELD_MAX, COMMITS_UNSYNCED_MAX, OBSERVED_BYTES_MAX, OBSERVED_BYTES_TOTAL_MAX,
+    OBSERVERS_MAX, TRANSACTION_BYTES_MAX,
 };
 use crate::query::QueryError;
 use crate::random::RandomError;
@@ -41,6 +41,26 @@ pub enum StoreError {
     /// RocksDB failed.
     #[error("the database failed: {0}{advice}", advice = advice(.0.as_ref()))]
     Database(#[from] rocksdb::Error),
+    /// What was written could not be synced to the disk.
+    #[error(
+        "the write is not known to be durable: {0}{advice}. It becomes visible if a later write is synced, and may be \
+         gone after a crash; look whether it is there before repeating it", advice = advice(.0.as_ref())
+    )]
+    NotDurable(rocksdb::Error),
+    /// Too many writes wait for a sync that fails again and again.
+    #[error(
+        "{COMMITS_UNSYNCED_MAX} writes are not known to be durable because the disk fails, so nothing more is written; \
+         see to the disk, then start again"
+    )]
+    TooManyUnsynced,
+    /// A statement of the transaction failed before.
+    #[error("a statement of this transaction failed, so nothing of it is kept; begin another one")]
+    TransactionFailed,
+    /// A view is to be written to.
+    #[error(
+        "a view is only read with SELECT; run other statements on the store or in a transaction"
+    )]
+    ReadOnly,
     /// A stored entry can't be read.
     #[error(
         "{what} is damaged: {reason}; restore a backup, or let the device refill from its peers"

@@ -1,14 +1,15 @@
 //! Statements: what they read comes from materialised values, what they write goes through one transaction.
 
+use super::Store;
 use super::commit::Origin;
 use super::deadline::Deadline;
 use super::error::StoreError;
+use super::source::Source;
 use super::transaction::Transaction;
-use super::{Inner, Store};
 use crate::id::DocumentId;
 use crate::query::limits::PAGE_ROWS_MAX;
 use crate::query::{
-    Filter, OnConflict, Params, QueryError, Select, Statement, StatementKind, Work,
+    Delete, Filter, Insert, OnConflict, Params, Select, Statement, StatementKind, Update,
     check_writable_collection_name,
 };
 use crate::value::Value;
@@ -16,7 +17,8 @@ use crate::value::Value;
 /// What a statement gave or did.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// For a SELECT the newest transaction it saw, for a write its own. Local to this store.
+    /// For a SELECT the newest transaction it saw, for a write its own. Local to this store. Within a transaction of
+    /// several statements always the newest one before it.
     pub transaction_id: u64,
     /// What kind of statement it was.
     pub kind: StatementKind,
@@ -27,9 +29,6 @@ pub struct Outcome {
     /// What the caller should know though it worked.
     pub warnings: Vec<String>,
 }
-
-/// The documents that a SELECT walks.
-type Documents<'a> = &'a mut dyn Iterator<Item = Value>;
 
 /// What became of one imported document.
 #[derive(Debug)]
@@ -64,54 +63,17 @@ impl Store {
         params: &Params,
     ) -> Result<Outcome, StoreError> {
         let statement = Statement::parse(statement)?.bind(params)?;
-        let kind = statement.kind();
-        match statement {
-            Statement::Select(select) => {
-                let transaction_id = self.transaction_id();
-                let page = self
-                    .0
-                    .select(&select, deadline, |select, documents, work| {
-                        select.page(documents, work)
-                    })?;
-                Ok(Outcome {
-                    transaction_id,
-                    kind,
-                    items: page.rows,
-                    mutated: Vec::new(),
-                    warnings: page.has_more.then(more_rows).into_iter().collect(),
-                })
-            }
-            Statement::Insert(insert) => {
-                let documents = deadline.evaluate(|work| insert.documents(work))?;
-                let (collection, on_conflict) = (insert.collection(), insert.on_conflict());
-                self.write(kind, deadline, documents, |transaction, document| {
-                    transaction.insert(collection, document, on_conflict)
-                })
-            }
-            Statement::Update(update) => {
-                let (collection, filter) = (update.collection(), update.filter());
-                let ids = self.0.matching(collection, filter, deadline)?;
-                self.write(kind, deadline, ids, |transaction, id| {
-                    let Some(document) = transaction.selected(collection, &id, filter, deadline)?
-                    else {
-                        return Ok(None);
-                    };
-                    let edits = deadline.evaluate(|work| update.edits(&document, work))?;
-                    Ok(transaction.edit(collection, &id, &edits)?.then_some(id))
-                })
-            }
-            Statement::Delete(delete) => {
-                let (collection, filter) = (delete.collection(), delete.filter());
-                let ids = self.0.matching(collection, filter, deadline)?;
-                self.write(kind, deadline, ids, |transaction, id| {
-                    let document = transaction.selected(collection, &id, filter, deadline)?;
-                    if document.is_none() {
-                        return Ok(None);
-                    }
-                    Ok(transaction.delete(collection, &id)?.then_some(id))
-                })
-            }
-        }
+        let view = self.view();
+        let Some(write) = Write::of(&statement, &view, deadline)? else {
+            return view.run(&statement, deadline);
+        };
+        let mut transaction = self.0.transaction_within(deadline)?;
+        let outcome = transaction.carry_out(write)?;
+        deadline.check()?;
+        Ok(Outcome {
+            transaction_id: transaction.commit(Origin::Local)?,
+            ..outcome
+        })
     }
 
     /// Gives each document its imported value, new or not, in one transaction; one answer each, in order. A document
@@ -156,123 +118,154 @@ impl Store {
         transaction.commit(Origin::Local)?;
         Ok(answers)
     }
+}
 
-    /// Every visible document of a collection, ascending by id, as of now.
-    ///
-    /// # Errors
-    /// There is no such collection, or the database fails.
-    pub fn documents(
-        &self,
-        collection: &str,
-    ) -> Result<impl Iterator<Item = Result<Value, StoreError>> + use<'_>, StoreError> {
-        self.0.documents(collection)
+/// A write with the documents that it may mean. Finding them is the long part of it, and needs no writer.
+enum Write<'a> {
+    Insert(&'a Insert, Vec<Value>),
+    Update(&'a Update, Vec<DocumentId>),
+    Delete(&'a Delete, Vec<DocumentId>),
+}
+
+impl<'a> Write<'a> {
+    /// `None` for a SELECT.
+    fn of(
+        statement: &'a Statement,
+        source: &impl Source,
+        deadline: &Deadline,
+    ) -> Result<Option<Self>, StoreError> {
+        Ok(Some(match statement {
+            Statement::Select(_) => return Ok(None),
+            Statement::Insert(insert) => {
+                Write::Insert(insert, deadline.evaluate(|work| insert.documents(work))?)
+            }
+            Statement::Update(update) => {
+                let (collection, filter) = (update.collection(), update.filter());
+                Write::Update(update, source.matching(collection, filter, deadline)?)
+            }
+            Statement::Delete(delete) => {
+                let (collection, filter) = (delete.collection(), delete.filter());
+                Write::Delete(delete, source.matching(collection, filter, deadline)?)
+            }
+        }))
     }
 
-    /// Changes one document for each item, which says whose id if it did, in one transaction.
-    fn write<T>(
-        &self,
-        kind: StatementKind,
-        deadline: &Deadline,
-        items: Vec<T>,
-        mut change: impl FnMut(&mut Transaction<'_>, T) -> Result<Option<DocumentId>, StoreError>,
-    ) -> Result<Outcome, StoreError> {
-        let mut transaction = self.0.transaction_within(deadline)?;
-        let mut mutated = Vec::new();
-        for item in items {
-            deadline.check()?;
-            mutated.extend(change(&mut transaction, item)?);
+    fn kind(&self) -> StatementKind {
+        match self {
+            Write::Insert(..) => StatementKind::Insert,
+            Write::Update(..) => StatementKind::Update,
+            Write::Delete(..) => StatementKind::Delete,
         }
-        deadline.check()?;
-        let warnings = std::mem::take(&mut transaction.warnings);
-        Ok(Outcome {
-            transaction_id: transaction.commit(Origin::Local)?,
-            kind,
-            items: Vec::new(),
-            mutated,
-            warnings,
-        })
     }
 }
 
-impl Inner {
-    /// What `answer` makes of the documents that the statement may mean.
-    pub(super) fn select<T>(
-        &self,
-        select: &Select,
-        deadline: &Deadline,
-        answer: impl FnOnce(&Select, Documents<'_>, &Work<'_>) -> Result<T, QueryError>,
-    ) -> Result<T, StoreError> {
-        if let Some(id) = select.filter().document_id() {
-            let found = self.document(select.collection(), id)?;
-            return deadline.evaluate(|work| answer(select, &mut found.into_iter(), work));
-        }
-        let mut failed = None;
-        let documents = self.scan(select.collection(), select.filter(), deadline)?;
-        let mut documents =
-            documents.map_while(|document| document.map_err(|error| failed = Some(error)).ok());
-        let answer = deadline.evaluate(|work| answer(select, &mut documents, work));
-        match failed {
-            Some(error) => Err(error),
-            None => answer,
-        }
-    }
-
-    fn documents(
-        &self,
-        collection: &str,
-    ) -> Result<impl Iterator<Item = Result<Value, StoreError>> + use<'_>, StoreError> {
-        let documents = self.database.scan(self.number(collection)?, |_| Ok(true))?;
-        Ok(documents.map(|document| document.map(|(_, value)| value)))
-    }
-
-    /// The documents that a filter selects, while the call may go on.
-    fn scan<'a>(
-        &'a self,
-        collection: &str,
-        filter: &'a Filter,
-        deadline: &'a Deadline,
-    ) -> Result<impl Iterator<Item = Result<Value, StoreError>> + use<'a>, StoreError> {
-        let number = self.number(collection)?;
-        let documents = self.database.scan(number, deadline.over(filter))?;
-        Ok(documents.map(|document| document.map(|(_, value)| value)))
-    }
-
-    fn number(&self, collection: &str) -> Result<u32, StoreError> {
-        let catalog = self.catalog();
-        let number = catalog.number(collection);
-        number.ok_or_else(|| catalog.unknown(collection))
-    }
-
-    fn document(&self, collection: &str, id: &Value) -> Result<Option<Value>, StoreError> {
-        let collection = self.number(collection)?;
-        match DocumentId::new(id) {
-            Ok(id) => self
-                .database
-                .value(&super::schema::DocumentKey { collection, id }),
-            Err(_) => Ok(None), // what can't be an id is no document's
-        }
-    }
-
-    /// The ids of the documents that a write's filter selects. The writer is not held meanwhile, so each has to be
-    /// tested again under it.
-    fn matching(
-        &self,
-        collection: &str,
-        filter: &Filter,
-        deadline: &Deadline,
-    ) -> Result<Vec<DocumentId>, StoreError> {
-        let number = self.number(collection)?;
-        if let Some(id) = filter.document_id() {
-            return Ok(DocumentId::new(id).into_iter().collect());
-        }
-        let documents = self.database.scan(number, deadline.over(filter))?;
-        documents
-            .map(|document| document.map(|(id, _)| id))
-            .collect()
-    }
+/// The first page of a SELECT's rows. `newest` is the newest transaction in the source.
+pub(super) fn selected(
+    source: &impl Source,
+    select: &Select,
+    newest: u64,
+    deadline: &Deadline,
+) -> Result<Outcome, StoreError> {
+    let page = source.select(select, deadline, |select, documents, work| {
+        select.page(documents, work)
+    })?;
+    Ok(Outcome {
+        transaction_id: newest,
+        kind: StatementKind::Select,
+        items: page.rows,
+        mutated: Vec::new(),
+        warnings: page.has_more.then(more_rows).into_iter().collect(),
+    })
 }
 
 impl Transaction<'_> {
+    /// Runs one statement on what the store holds and this transaction has staged.
+    ///
+    /// # Errors
+    /// The statement is wrong, the transaction takes too long, or a document can't be stored. Then the whole transaction
+    /// has failed: later statements and its commit are refused.
+    pub fn execute(&mut self, statement: &str, params: &Params) -> Result<Outcome, StoreError> {
+        if self.failed {
+            return Err(StoreError::TransactionFailed);
+        }
+        self.failed = true; // also if it panics
+        let outcome = self.run(statement, params)?;
+        self.failed = false;
+        Ok(outcome)
+    }
+
+    fn run(&mut self, statement: &str, params: &Params) -> Result<Outcome, StoreError> {
+        let deadline = self.deadline.clone();
+        deadline.check()?;
+        let statement = Statement::parse(statement)?.bind(params)?;
+        if let Statement::Select(select) = &statement {
+            return selected(self, select, self.newest_sequence(), &deadline);
+        }
+        match Write::of(&statement, self, &deadline)? {
+            Some(write) => self.carry_out(write),
+            None => Err(StoreError::ReadOnly),
+        }
+    }
+
+    /// Changes the documents that a write means.
+    fn carry_out(&mut self, write: Write<'_>) -> Result<Outcome, StoreError> {
+        let kind = write.kind();
+        let mutated = match write {
+            Write::Insert(insert, documents) => self.each(documents, |this, document| {
+                this.insert(insert.collection(), document, insert.on_conflict())
+            }),
+            Write::Update(update, ids) => self.each(ids, |this, id| this.update(update, id)),
+            Write::Delete(delete, ids) => self.each(ids, |this, id| this.remove(delete, id)),
+        }?;
+        Ok(Outcome {
+            transaction_id: self.newest_sequence(),
+            kind,
+            items: Vec::new(),
+            mutated,
+            warnings: std::mem::take(&mut self.warnings),
+        })
+    }
+
+    /// Changes one document for each item, which says whose id if it did.
+    fn each<T>(
+        &mut self,
+        items: Vec<T>,
+        mut change: impl FnMut(&mut Self, T) -> Result<Option<DocumentId>, StoreError>,
+    ) -> Result<Vec<DocumentId>, StoreError> {
+        let mut mutated = Vec::new();
+        for item in items {
+            self.deadline.check()?;
+            mutated.extend(change(self, item)?);
+        }
+        Ok(mutated)
+    }
+
+    fn update(
+        &mut self,
+        update: &Update,
+        id: DocumentId,
+    ) -> Result<Option<DocumentId>, StoreError> {
+        let collection = update.collection();
+        let Some(document) = self.selected(collection, &id, update.filter())? else {
+            return Ok(None);
+        };
+        let edits = self
+            .deadline
+            .evaluate(|work| update.edits(&document, work))?;
+        Ok(self.edit(collection, &id, &edits)?.then_some(id))
+    }
+
+    fn remove(
+        &mut self,
+        delete: &Delete,
+        id: DocumentId,
+    ) -> Result<Option<DocumentId>, StoreError> {
+        let collection = delete.collection();
+        let document = self.selected(collection, &id, delete.filter())?;
+        let deleted = document.is_some() && self.delete(collection, &id)?;
+        Ok(deleted.then_some(id))
+    }
+
     fn insert(
         &mut self,
         collection: &str,
@@ -280,7 +273,7 @@ impl Transaction<'_> {
         on_conflict: OnConflict,
     ) -> Result<Option<DocumentId>, StoreError> {
         let id = id_of(&document)?;
-        let exists = self.value(collection, &id)?.is_some();
+        let exists = self.visible(collection, &id)?.is_some();
         match on_conflict {
             OnConflict::Fail if exists => return Err(StoreError::Exists(id.to_string())),
             OnConflict::Nothing if exists => return Ok(None),
@@ -289,15 +282,15 @@ impl Transaction<'_> {
         Ok(self.put(collection, &id, &document)?.then_some(id))
     }
 
-    /// The document, if it is there and the filter selects it.
+    /// The document, if it is there and the filter selects it: it may have changed since it was found.
     fn selected(
-        &mut self,
+        &self,
         collection: &str,
         id: &DocumentId,
         filter: &Filter,
-        deadline: &Deadline,
     ) -> Result<Option<Value>, StoreError> {
-        let document = self.value(collection, id)?;
+        let deadline = &self.deadline;
+        let document = self.visible(collection, id)?;
         let matches = |document: &Value| deadline.evaluate(|work| filter.matches(document, work));
         Ok(match document {
             Some(document) if matches(&document)? => Some(document),

@@ -1,9 +1,11 @@
 //! What the store offers to whoever replicates it: its feed, heads, deltas and cursors.
 
+use super::Store;
 use super::commit::Origin;
 use super::error::StoreError;
 use super::schema::{CURSORS, DocumentKey, DocumentState, FEED};
-use super::{Inner, Store};
+use super::source::Source;
+use super::view::View;
 use crate::document::{Delta, Document};
 use crate::id::DocumentId;
 use automerge::ChangeHash;
@@ -107,15 +109,14 @@ impl Store {
     /// # Errors
     /// The database fails.
     pub fn feed_page(&self, after: u64, limits: FeedLimits<'_>) -> Result<FeedPage, StoreError> {
-        let catalog = self.0.catalog();
+        let view = self.view();
         let mut page = FeedPage {
             entries: Vec::new(),
             up_to: after,
         };
         let start = after.saturating_add(1).to_be_bytes();
-        for entry in self
-            .0
-            .database
+        for entry in view
+            .reads()
             .entries_from(FEED, &start)?
             .take(limits.scan_max)
         {
@@ -125,12 +126,10 @@ impl Store {
             let (Ok(sequence), Some(key)) = (sequence, key) else {
                 return Err(damaged_feed());
             };
-            // Absent when the collection was created after the catalog was looked at.
-            let Some(collection) = catalog.name(key.collection) else {
-                break;
-            };
+            let collection = view.catalog().name(key.collection);
+            let collection = collection.ok_or_else(damaged_feed)?;
             if (limits.wanted)(&collection) {
-                let state = match self.0.database.state(&key) {
+                let state = match view.reads().state(&key) {
                     // Named without heads. The damage is told when its changes are asked for; the others go on.
                     Err(StoreError::Damaged { .. }) => DocumentState::default(),
                     state => state?.unwrap_or_default(),
@@ -161,16 +160,17 @@ impl Store {
         id: &[u8],
         offered: &[[u8; 32]],
     ) -> Result<Option<Vec<[u8; 32]>>, StoreError> {
-        let Some(key) = self.0.key(collection, id) else {
+        let view = self.view();
+        let Some(key) = view.key(collection, id) else {
             return Ok(Some(Vec::new()));
         };
-        let Some(state) = self.0.database.state(&key)? else {
+        let Some(state) = view.reads().state(&key)? else {
             return Ok(Some(Vec::new()));
         };
         let is_head = |hash: &[u8; 32]| state.heads.contains(&ChangeHash(*hash));
         let mut here = !offered.is_empty() && offered.iter().all(is_head);
         if !here && !offered.is_empty() {
-            let document = self.0.load(&key)?;
+            let document = view.load(&key)?;
             here = offered.iter().all(|hash| document.has(&ChangeHash(*hash)));
         }
         let heads = state.heads.iter().map(|head| head.0);
@@ -189,11 +189,12 @@ impl Store {
         have: &[[u8; 32]],
         bytes_max: usize,
     ) -> Result<Option<DeltaPart>, StoreError> {
-        let Some(key) = self.0.key(collection, id) else {
+        let view = self.view();
+        let Some(key) = view.key(collection, id) else {
             return Ok(None);
         };
         let have: Vec<ChangeHash> = have.iter().map(|hash| ChangeHash(*hash)).collect();
-        let part = self.0.load(&key)?.delta(&have, bytes_max);
+        let part = view.load(&key)?.delta(&have, bytes_max);
         let part = part.map_err(|error| StoreError::damaged_document(&key.id, &error))?;
         let more_after = part.more_after;
         Ok((part.delta.changes() > 0).then(|| DeltaPart {
@@ -241,7 +242,7 @@ impl Store {
     /// # Errors
     /// The database fails.
     pub fn cursor(&self, feed: &[u8; 16], scope: &[u8; 8]) -> Result<u64, StoreError> {
-        self.0.database.cursor(&cursor_key(feed, scope))
+        self.0.database.newest().cursor(&cursor_key(feed, scope))
     }
 
     /// Keeps a cursor. It never becomes durable before what was ingested earlier.
@@ -260,7 +261,7 @@ impl Store {
     }
 }
 
-impl Inner {
+impl View {
     /// The key of a document that may be here.
     fn key(&self, collection: &str, id: &[u8]) -> Option<DocumentKey> {
         Some(DocumentKey {
@@ -270,7 +271,7 @@ impl Inner {
     }
 
     fn load(&self, key: &DocumentKey) -> Result<Document, StoreError> {
-        match self.database.record(key)? {
+        match self.reads().record(key)? {
             Some(record) => Document::load(&record)
                 .map_err(|error| StoreError::damaged_document(&key.id, &error)),
             None => Ok(Document::default()),

@@ -7,8 +7,8 @@ use crate::id::DocumentId;
 use crate::value::{Encoded, Value};
 use rocksdb::DBRawIterator;
 
-/// The documents of a collection that a test keeps, ascending by id. The test sees a value as it is stored, and only what
-/// it keeps is decoded.
+/// The documents of a collection that a test keeps, ascending by id. The test sees the key and the value as they are stored,
+/// and only what it keeps is decoded.
 pub(super) struct Scan<'a, F> {
     entries: DBRawIterator<'a>,
     collection: [u8; 4],
@@ -18,7 +18,7 @@ pub(super) struct Scan<'a, F> {
 
 impl<'a, F> Scan<'a, F>
 where
-    F: FnMut(Encoded<'_>) -> Result<bool, StoreError>,
+    F: FnMut(&[u8], Encoded<'_>) -> Result<bool, StoreError>,
 {
     /// Scans a collection by an iterator over the family of values.
     pub(super) fn new(mut entries: DBRawIterator<'a>, collection: u32, keep: F) -> Self {
@@ -35,7 +35,7 @@ where
 
 impl<F> Iterator for Scan<'_, F>
 where
-    F: FnMut(Encoded<'_>) -> Result<bool, StoreError>,
+    F: FnMut(&[u8], Encoded<'_>) -> Result<bool, StoreError>,
 {
     type Item = Result<(DocumentId, Value), StoreError>;
 
@@ -47,7 +47,7 @@ where
                 self.ended = true;
                 return self.entries.status().err().map(|error| Err(error.into()));
             };
-            let kept = match (self.keep)(Encoded::new(value)) {
+            let kept = match (self.keep)(key, Encoded::new(value)) {
                 Ok(false) => None,
                 Ok(true) => Some(read(key, value)),
                 // A document that can't be read at all is the better reason.

@@ -1,16 +1,22 @@
 //! Writes that become visible and durable together.
 //!
 //! A transaction holds the writer. What it changes is staged in memory, seen by its own later reads, and turned into
-//! one synced batch by [`commit`](Transaction::commit); dropped without it, nothing has happened.
+//! one batch by [`commit`](Transaction::commit), which leaves the writer to the next one while the batch is synced;
+//! dropped without it, nothing has happened.
 
 use super::catalog::Catalog;
 use super::commit::{Commit, Committed, Origin};
+use super::database::Database;
 use super::deadline::Deadline;
 use super::entry::{Entry, Grown, RecordWrite};
 use super::error::StoreError;
+use super::group::Pending;
+use super::reads::Reads;
 use super::schema::{
     DOCUMENTS, DocumentKey, DocumentState, FEED, META, META_CLOCK, STATES, VALUES,
 };
+use super::source::Source;
+use super::view::View;
 use super::{Inner, Writer};
 use crate::document::{
     Author, Delta, Document, DocumentError, RESERVED_KEY_PREFIX, Written, create,
@@ -24,19 +30,24 @@ use crate::value::{DEPTH_MAX, Value};
 use parking_lot::MutexGuard;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-pub(super) struct Transaction<'a> {
+/// Several statements that become visible and durable together, or not at all. It sees what it has staged itself, and
+/// holds up other writers until it ends.
+pub struct Transaction<'a> {
     store: &'a Inner,
     writer: MutexGuard<'a, Writer>,
-    catalog: Catalog,
-    staged: BTreeMap<DocumentKey, Entry>,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) staged: BTreeMap<DocumentKey, Entry>,
     /// The staged documents in the order in which they were first changed: feed order.
     order: Vec<DocumentKey>,
     /// Memory that the staged documents take.
     staged_bytes: usize,
     /// The time of this transaction's changes, in milliseconds since 1970.
     time_ms: i64,
+    pub(super) deadline: Deadline,
+    /// A statement ended half-way, so that nothing may be committed.
+    pub(super) failed: bool,
     pub(super) warnings: Vec<String>,
 }
 
@@ -52,7 +63,7 @@ pub(super) struct Taken {
 impl Inner {
     /// Waits until no other transaction writes.
     pub(super) fn transaction(&self) -> Transaction<'_> {
-        self.begin(self.writer.lock())
+        self.begin(self.writer.lock(), Deadline::after(Duration::MAX))
     }
 
     /// As [`transaction`](Self::transaction), as long as the call may wait.
@@ -63,17 +74,19 @@ impl Inner {
         let writer = self.writer.try_lock_for(deadline.remaining());
         deadline.check()?;
         let writer = writer.ok_or_else(|| deadline.timed_out())?;
-        Ok(self.begin(writer))
+        Ok(self.begin(writer, deadline.clone()))
     }
 
-    fn begin<'a>(&'a self, writer: MutexGuard<'a, Writer>) -> Transaction<'a> {
+    fn begin<'a>(&'a self, writer: MutexGuard<'a, Writer>, deadline: Deadline) -> Transaction<'a> {
         Transaction {
             store: self,
-            catalog: Catalog::clone(&self.catalog()),
+            catalog: Arc::clone(&writer.catalog),
             staged: BTreeMap::new(),
             order: Vec::new(),
             staged_bytes: 0,
             time_ms: now_ms().max(writer.time_ms),
+            deadline,
+            failed: false,
             warnings: Vec::new(),
             writer,
         }
@@ -82,16 +95,26 @@ impl Inner {
 
 impl Transaction<'_> {
     /// The visible value as this transaction sees it.
-    pub(super) fn value(
-        &mut self,
+    pub(super) fn visible(
+        &self,
         collection: &str,
         id: &DocumentId,
     ) -> Result<Option<Value>, StoreError> {
-        let key = self.key(collection, id)?;
-        match self.staged.get(&key) {
-            Some(entry) => Ok(entry.visible.clone()),
-            None => self.store.database.value(&key),
-        }
+        let Some(collection) = self.catalog.number(collection) else {
+            return Ok(None);
+        };
+        let id = id.clone();
+        self.value(&DocumentKey { collection, id })
+    }
+
+    /// The newest commit, which may not be published yet.
+    pub(super) fn newest_sequence(&self) -> u64 {
+        self.writer.sequence
+    }
+
+    /// What is stored, without what is staged.
+    pub(super) fn reads(&self) -> Reads<'_> {
+        self.store.database.newest()
     }
 
     /// Makes the document's visible value equal to `value`; `false` when it already is.
@@ -169,7 +192,10 @@ impl Transaction<'_> {
         delta: Delta,
     ) -> Result<Taken, StoreError> {
         let key = DocumentKey {
-            collection: self.catalog.number_of_arrival(collection)?,
+            collection: match self.catalog.number(collection) {
+                Some(number) => number,
+                None => Arc::make_mut(&mut self.catalog).number_of_arrival(collection)?,
+            },
             id: id.clone(),
         };
         let entry = self.entry(&key)?;
@@ -208,26 +234,45 @@ impl Transaction<'_> {
 
     /// Makes everything durable, then visible. Returns the transaction's id: the newest sequence.
     pub(super) fn commit(mut self, origin: Origin) -> Result<u64, StoreError> {
-        if self.order.is_empty() {
-            return Ok(self.writer.sequence);
+        if self.failed {
+            return Err(StoreError::TransactionFailed);
         }
-        if origin == Origin::Local {
-            self.writer.time_ms = self.time_ms;
+        if !self.order.is_empty() {
+            self.store.group.check_room()?;
+            self.stage(origin)?;
         }
-        let (sequence, documents) = self.write()?;
-        self.writer.sequence = sequence;
+        // What was found to be there already may still wait for its sync, too.
+        let (store, sequence) = (self.store, self.writer.sequence);
+        drop(self);
+        store.settle(sequence)?;
+        Ok(sequence)
+    }
+
+    /// Writes the batch and queues the commit. After an error nothing has happened.
+    fn stage(&mut self, origin: Origin) -> Result<(), StoreError> {
+        let time_ms = match origin {
+            Origin::Local => self.time_ms,
+            Origin::Remote(_) => self.writer.time_ms,
+        };
+        let (sequence, documents) = self.write(time_ms)?;
+        let writer = &mut *self.writer;
+        writer.sequence = sequence;
+        writer.time_ms = time_ms;
+        writer.catalog = Arc::clone(&self.catalog);
+        let view = View::new(&self.store.database, Arc::clone(&self.catalog), sequence);
         let commit = Commit {
             sequence,
             origin,
             documents,
         };
-        // Still under the writer, so that subscribers hear of commits in their order.
-        self.store.publish(self.catalog, commit);
-        Ok(sequence)
+        self.store.group.push(Pending { view, commit });
+        Ok(())
     }
 
-    fn write(&mut self) -> Result<(u64, Vec<Committed>), StoreError> {
-        let mut batch = self.store.database.batch();
+    fn write(&mut self, time_ms: i64) -> Result<(u64, Vec<Committed>), StoreError> {
+        let database: &Database = &self.store.database;
+        let catalog = Arc::make_mut(&mut self.catalog);
+        let mut batch = database.batch();
         let mut sequence = self.writer.sequence;
         let mut documents = Vec::with_capacity(self.order.len());
         let mut touched = BTreeSet::new();
@@ -253,8 +298,7 @@ impl Transaction<'_> {
             batch.put(STATES, &bytes, entry.state.bytes());
             batch.put(FEED, &sequence.to_be_bytes(), &bytes);
             let (before, after) = (entry.before.as_ref(), entry.visible.as_ref());
-            self.catalog
-                .count(&entry.collection, &key.id, before, after);
+            catalog.count(&entry.collection, &key.id, before, after);
             touched.insert(Arc::clone(&entry.collection));
             documents.push(Committed {
                 collection: entry.collection,
@@ -265,21 +309,23 @@ impl Transaction<'_> {
             });
         }
         // A collection that only refused documents named is none.
-        let known = self.store.catalog();
-        self.catalog
-            .retain(|name| known.number(name).is_some() || touched.contains(name));
+        let known = &self.writer.catalog;
+        catalog.retain(|name| known.number(name).is_some() || touched.contains(name));
         for name in touched {
-            self.catalog.store(&name, &mut batch);
+            catalog.store(&name, &mut batch);
         }
-        let clock = [sequence.to_le_bytes(), self.writer.time_ms.to_le_bytes()];
+        let clock = [sequence.to_le_bytes(), time_ms.to_le_bytes()];
         batch.put(META, META_CLOCK, clock.concat());
-        batch.write()?;
+        batch.write_unsynced()?;
         Ok((sequence, documents))
     }
 
     fn key(&mut self, collection: &str, id: &DocumentId) -> Result<DocumentKey, StoreError> {
         Ok(DocumentKey {
-            collection: self.catalog.number_or_new(collection)?,
+            collection: match self.catalog.number(collection) {
+                Some(number) => number,
+                None => Arc::make_mut(&mut self.catalog).number_or_new(collection)?,
+            },
             id: id.clone(),
         })
     }
@@ -296,9 +342,9 @@ impl Transaction<'_> {
         if let Some(entry) = self.staged.get(key) {
             return Ok(entry.clone());
         }
-        let database = &self.store.database;
+        let reads = self.reads();
         let collection = self.catalog.name(key.collection).unwrap_or_default();
-        let Some(state) = database.state(key)? else {
+        let Some(state) = reads.state(key)? else {
             return Ok(Entry::stored(
                 collection,
                 None,
@@ -306,13 +352,8 @@ impl Transaction<'_> {
                 Vec::new(),
             ));
         };
-        let record = database.record(key)?.unwrap_or_default();
-        Ok(Entry::stored(
-            collection,
-            database.value(key)?,
-            state,
-            record,
-        ))
+        let record = reads.record(key)?.unwrap_or_default();
+        Ok(Entry::stored(collection, reads.value(key)?, state, record))
     }
 
     fn modify(

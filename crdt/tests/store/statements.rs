@@ -88,7 +88,7 @@ fn totals_equal_a_scan() {
             .unwrap();
         let mut digest = Digest::default();
         let mut count = 0;
-        for document in store.documents("cars").unwrap() {
+        for document in store.view().documents("cars").unwrap() {
             let document = document.unwrap();
             let id = DocumentId::new(document.get("_id").unwrap()).unwrap();
             digest = digest.plus(Digest::of(&id, &document));

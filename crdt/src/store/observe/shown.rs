@@ -9,6 +9,7 @@ use crate::query::Select;
 use crate::store::Inner;
 use crate::store::deadline::Deadline;
 use crate::store::error::StoreError;
+use crate::store::source::Source;
 use crate::value::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -222,14 +223,14 @@ fn current(
     select: &Select,
     deadline: &Deadline,
 ) -> Result<(u64, BTreeMap<DocumentId, Row>), StoreError> {
-    // The commit that makes the collection may not be published yet: no commit counts as seen.
-    let Some(collection) = store.catalog().number(select.collection()) else {
-        return Ok((0, BTreeMap::new()));
+    let view = store.view();
+    let sequence = view.transaction_id();
+    let Some(collection) = view.catalog().number(select.collection()) else {
+        return Ok((sequence, BTreeMap::new()));
     };
-    let snapshot = store.database.snapshot();
     let mut rows = BTreeMap::new();
     let mut bytes = 0;
-    for document in snapshot.scan(collection, deadline.over(select.filter()))? {
+    for document in view.scan(collection, select.filter(), deadline)? {
         let (id, document) = document?;
         if let Some(row) = row(select, &document, deadline)? {
             bytes += row_bytes(&id, &row);
@@ -237,14 +238,16 @@ fn current(
             rows.insert(id, row);
         }
     }
-    Ok((snapshot.sequence()?, rows))
+    Ok((sequence, rows))
 }
 
 /// The rows of any other SELECT now.
 fn run(store: &Inner, select: &Select, deadline: &Deadline) -> Result<Vec<Row>, StoreError> {
-    let rows = store.select(select, deadline, |select, documents, work| {
-        select.rows(documents, work)
-    });
+    let rows = store
+        .view()
+        .select(select, deadline, |select, documents, work| {
+            select.rows(documents, work)
+        });
     let rows = match rows {
         Err(StoreError::UnknownCollection { .. }) => return Ok(Vec::new()),
         rows => rows?,

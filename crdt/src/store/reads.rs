@@ -1,0 +1,115 @@
+//! Reading the database: as it is at this moment, or as a snapshot holds it.
+
+use super::database::{Database, Entry, damaged, decode};
+use super::error::StoreError;
+use super::scan::Scan;
+use super::schema::{
+    CURSORS, DOCUMENTS, DocumentKey, DocumentState, META, META_CLOCK, STATES, VALUES, read_u64,
+};
+use crate::value::{Encoded, Value};
+use rocksdb::{Direction, IteratorMode, ReadOptions, Snapshot};
+
+/// Where reads go. The writer reads what is newest, durable or not; everybody else reads a snapshot.
+#[derive(Clone, Copy)]
+pub(super) struct Reads<'a> {
+    database: &'a Database,
+    snapshot: Option<&'a Snapshot<'a>>,
+}
+
+impl<'a> Reads<'a> {
+    pub(super) fn newest(database: &'a Database) -> Self {
+        Self {
+            database,
+            snapshot: None,
+        }
+    }
+
+    pub(super) fn at(database: &'a Database, snapshot: &'a Snapshot<'a>) -> Self {
+        Self {
+            database,
+            snapshot: Some(snapshot),
+        }
+    }
+
+    /// The newest sequence and the time of the newest own change in ms; zeros for a new store.
+    pub(super) fn clock(self) -> Result<(u64, i64), StoreError> {
+        let Some(bytes) = self.get(META, META_CLOCK)? else {
+            return Ok((0, 0));
+        };
+        let [sequence, time] = bytes.as_chunks::<8>().0 else {
+            return Err(damaged(META_CLOCK));
+        };
+        Ok((u64::from_le_bytes(*sequence), i64::from_le_bytes(*time)))
+    }
+
+    pub(super) fn record(self, key: &DocumentKey) -> Result<Option<Vec<u8>>, StoreError> {
+        self.get(DOCUMENTS, &key.bytes())
+    }
+
+    pub(super) fn value(self, key: &DocumentKey) -> Result<Option<Value>, StoreError> {
+        let bytes = self.get(VALUES, &key.bytes())?;
+        bytes.map(|bytes| decode(key, &bytes)).transpose()
+    }
+
+    pub(super) fn state(self, key: &DocumentKey) -> Result<Option<DocumentState>, StoreError> {
+        let bytes = self.get(STATES, &key.bytes())?;
+        let read = |bytes: Vec<u8>| {
+            DocumentState::read(&bytes).ok_or_else(|| StoreError::Damaged {
+                what: format!("the state of document {}", key.id),
+                reason: "unexpected length".to_owned(),
+            })
+        };
+        bytes.map(read).transpose()
+    }
+
+    /// The documents of a collection that `keep` keeps, ascending by id. It is given each one's key and value.
+    pub(super) fn scan<F>(self, collection: u32, keep: F) -> Result<Scan<'a, F>, StoreError>
+    where
+        F: FnMut(&[u8], Encoded<'_>) -> Result<bool, StoreError>,
+    {
+        let family = self.database.family(VALUES)?;
+        let entries = self
+            .database
+            .rocks
+            .raw_iterator_cf_opt(family, self.options());
+        Ok(Scan::new(entries, collection, keep))
+    }
+
+    pub(super) fn cursor(self, key: &[u8]) -> Result<u64, StoreError> {
+        let bytes = self.get(CURSORS, key)?;
+        Ok(bytes.as_deref().and_then(read_u64).unwrap_or(0))
+    }
+
+    /// Entries of a family from `start` on, ascending.
+    pub(super) fn entries_from(
+        self,
+        family: &'static str,
+        start: &[u8],
+    ) -> Result<impl Iterator<Item = Result<Entry, StoreError>> + use<'a>, StoreError> {
+        let family = self.database.family(family)?;
+        let mode = IteratorMode::From(start, Direction::Forward);
+        let rocks = &self.database.rocks;
+        let iterator = rocks.iterator_cf_opt(family, self.options(), mode);
+        Ok(iterator.map(|entry| entry.map_err(StoreError::from)))
+    }
+
+    pub(super) fn get(
+        self,
+        family: &'static str,
+        key: &[u8],
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let family = self.database.family(family)?;
+        Ok(self
+            .database
+            .rocks
+            .get_cf_opt(family, key, &self.options())?)
+    }
+
+    fn options(self) -> ReadOptions {
+        let mut options = ReadOptions::default();
+        if let Some(snapshot) = self.snapshot {
+            options.set_snapshot(snapshot);
+        }
+        options
+    }
+}

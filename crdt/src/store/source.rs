@@ -1,0 +1,88 @@
+//! Where statements find documents: a view, or a transaction with what it has staged.
+
+use super::catalog::Catalog;
+use super::deadline::Deadline;
+use super::error::StoreError;
+use super::schema::DocumentKey;
+use crate::id::DocumentId;
+use crate::query::{Filter, QueryError, Select, Work};
+use crate::value::Value;
+
+/// Documents with their ids, ascending by id.
+pub(super) type Found<'a> = Box<dyn Iterator<Item = Result<(DocumentId, Value), StoreError>> + 'a>;
+
+/// The documents that a SELECT walks.
+type Documents<'a> = &'a mut dyn Iterator<Item = Value>;
+
+pub(super) trait Source {
+    fn catalog(&self) -> &Catalog;
+
+    /// The visible value of a document.
+    fn value(&self, key: &DocumentKey) -> Result<Option<Value>, StoreError>;
+
+    /// The documents of a collection that a filter selects, while the call may go on.
+    fn scan<'a>(
+        &'a self,
+        collection: u32,
+        filter: &'a Filter,
+        deadline: &'a Deadline,
+    ) -> Result<Found<'a>, StoreError>;
+
+    /// The number of a collection that is there.
+    fn number(&self, collection: &str) -> Result<u32, StoreError> {
+        let number = self.catalog().number(collection);
+        number.ok_or_else(|| self.catalog().unknown(collection))
+    }
+
+    /// What `answer` makes of the documents that the statement may mean.
+    fn select<T>(
+        &self,
+        select: &Select,
+        deadline: &Deadline,
+        answer: impl FnOnce(&Select, Documents<'_>, &Work<'_>) -> Result<T, QueryError>,
+    ) -> Result<T, StoreError>
+    where
+        Self: Sized,
+    {
+        let collection = self.number(select.collection())?;
+        if let Some(id) = select.filter().document_id() {
+            let found = match DocumentId::new(id) {
+                Ok(id) => self.value(&DocumentKey { collection, id })?,
+                Err(_) => None, // what can't be an id is no document's
+            };
+            return deadline.evaluate(|work| answer(select, &mut found.into_iter(), work));
+        }
+        let mut failed = None;
+        let documents = self.scan(collection, select.filter(), deadline)?;
+        let mut documents = documents.map_while(|document| match document {
+            Ok((_, value)) => Some(value),
+            Err(error) => {
+                failed = Some(error);
+                None
+            }
+        });
+        let answer = deadline.evaluate(|work| answer(select, &mut documents, work));
+        drop(documents);
+        match failed {
+            Some(error) => Err(error),
+            None => answer,
+        }
+    }
+
+    /// The ids of the documents that a write's filter selects.
+    fn matching(
+        &self,
+        collection: &str,
+        filter: &Filter,
+        deadline: &Deadline,
+    ) -> Result<Vec<DocumentId>, StoreError> {
+        let number = self.number(collection)?;
+        if let Some(id) = filter.document_id() {
+            return Ok(DocumentId::new(id).into_iter().collect());
+        }
+        let documents = self.scan(number, filter, deadline)?;
+        documents
+            .map(|document| document.map(|(id, _)| id))
+            .collect()
+    }
+}
