@@ -10,6 +10,8 @@ mod opening;
 mod replication;
 #[path = "store/statements.rs"]
 mod statements;
+#[path = "store/transactions.rs"]
+mod transactions;
 
 use automerge::legacy::{Key, ObjectId, Op, OpId, OpType};
 use automerge::{ActorId, Change, ChangeHash, ExpandedChange};
