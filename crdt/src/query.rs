@@ -24,6 +24,7 @@ mod like;
 pub mod limits;
 mod names;
 mod parser;
+mod returning;
 mod select;
 mod statement;
 mod work;
@@ -37,9 +38,11 @@ use crate::value::Value;
 pub use error::QueryError;
 pub use filter::Filter;
 pub use names::{check_collection_name, check_writable_collection_name};
+pub use returning::{Returned, Returning};
 pub use select::{Page, Select};
 pub use statement::{Statement, StatementKind};
 pub use work::{Patience, Work};
+pub(crate) use write::merge;
 pub use write::{Delete, Edit, Insert, OnConflict, Update};
 
 /// The values of a statement's parameters, by name without the colon.

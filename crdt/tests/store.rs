@@ -18,8 +18,8 @@ use automerge::{ActorId, Change, ChangeHash, ExpandedChange};
 use sedge_crdt::query::Params;
 use sedge_crdt::query::limits::PAGE_ROWS_MAX;
 use sedge_crdt::{
-    Arrival, Arrived, DEPTH_MAX, Deadline, Digest, DocumentId, FeedLimits, Imported, Store,
-    StoreError, Value, parse_json,
+    Arrival, Arrived, DEPTH_MAX, Deadline, Digest, DocumentId, FeedLimits, Imported, Outcome,
+    Store, StoreError, Value, parse_json,
 };
 use sedge_identity::{AppId, DeviceKey};
 use std::path::Path;

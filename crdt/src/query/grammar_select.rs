@@ -86,7 +86,7 @@ impl Parser<'_> {
         })
     }
 
-    fn columns(&mut self) -> Result<Columns, QueryError> {
+    pub(super) fn columns(&mut self) -> Result<Columns, QueryError> {
         if self.sees_symbol("*") {
             self.take();
             if self.sees_symbol(",") {
@@ -199,7 +199,7 @@ impl Parser<'_> {
     }
 
     /// `[LIMIT n]` or `[OFFSET n]`, where n is a number or a parameter.
-    fn bound(&mut self, keyword: &str) -> Result<Option<Expr>, QueryError> {
+    pub(super) fn bound(&mut self, keyword: &str) -> Result<Option<Expr>, QueryError> {
         if !self.eat(keyword) {
             return Ok(None);
         }

@@ -5,7 +5,8 @@ use super::error::QueryError;
 use super::expression::INFIX_WORDS;
 use super::names::Access;
 use super::parser::{Aggregates, Parser};
-use super::write::{Assignment, Delete, Insert, OnConflict, Update, plain_names};
+use super::returning::Returning;
+use super::write::{Assignment, Delete, Insert, OnConflict, Targets, Update, plain_names};
 
 impl Parser<'_> {
     /// Everything after `INSERT`.
@@ -35,11 +36,16 @@ impl Parser<'_> {
             }
         }
         let on_conflict = self.on_conflict()?;
-        self.end("ON ID CONFLICT or the end of the statement", &["ON"])?;
+        let returning = self.returning()?;
+        self.end(
+            "ON ID CONFLICT, RETURNING or the end of the statement",
+            &["ON", "RETURNING"],
+        )?;
         Ok(Insert {
             collection,
             documents,
             on_conflict,
+            returning,
         })
     }
 
@@ -50,14 +56,19 @@ impl Parser<'_> {
         for word in ["ID", "CONFLICT", "DO"] {
             self.expect(word)?;
         }
-        let words = ["FAIL", "NOTHING", "UPDATE"];
-        let actions = [OnConflict::Fail, OnConflict::Nothing, OnConflict::Update];
+        let words = ["FAIL", "NOTHING", "UPDATE", "MERGE"];
+        let actions = [
+            OnConflict::Fail,
+            OnConflict::Nothing,
+            OnConflict::Update,
+            OnConflict::Merge,
+        ];
         for (word, action) in words.iter().zip(actions) {
             if self.eat(word) {
                 return Ok(action);
             }
         }
-        Err(self.unexpected("FAIL, NOTHING or UPDATE after DO", &words))
+        Err(self.unexpected("FAIL, NOTHING, UPDATE or MERGE after DO", &words))
     }
 
     /// Everything after `UPDATE`.
@@ -82,13 +93,16 @@ impl Parser<'_> {
             }
         }
         check_overlap(&assignments)?;
-        let filter = self.condition()?;
-        let words = [&INFIX_WORDS[..], &["WHERE", "SET", "UNSET"]].concat();
+        let targets = self.targets()?;
+        let returning = self.returning()?;
+        let words = ["WHERE", "SET", "UNSET", "LIMIT", "RETURNING"];
+        let words = [&INFIX_WORDS[..], &words].concat();
         self.end("`,`, WHERE or the end of the statement", &words)?;
         Ok(Update {
             collection,
-            filter,
+            targets,
             assignments,
+            returning,
         })
     }
 
@@ -126,10 +140,36 @@ impl Parser<'_> {
     pub(super) fn delete(&mut self) -> Result<Delete, QueryError> {
         self.expect("FROM")?;
         let collection = self.collection(Access::Write)?;
-        let filter = self.condition()?;
-        let words = [&INFIX_WORDS[..], &["WHERE"]].concat();
-        self.end("WHERE or the end of the statement", &words)?;
-        Ok(Delete { collection, filter })
+        let targets = self.targets()?;
+        let returning = self.returning()?;
+        let words = [&INFIX_WORDS[..], &["WHERE", "LIMIT", "RETURNING"]].concat();
+        self.end(
+            "WHERE, LIMIT, RETURNING or the end of the statement",
+            &words,
+        )?;
+        Ok(Delete {
+            collection,
+            targets,
+            returning,
+        })
+    }
+
+    /// `[WHERE condition] [LIMIT n]`
+    fn targets(&mut self) -> Result<Targets, QueryError> {
+        Ok(Targets {
+            filter: self.condition()?,
+            limit: self.bound("LIMIT")?,
+        })
+    }
+
+    /// `[RETURNING * | expression [AS name], …]`
+    fn returning(&mut self) -> Result<Option<Returning>, QueryError> {
+        if !self.eat("RETURNING") {
+            return Ok(None);
+        }
+        self.context = Aggregates::Forbidden("in RETURNING");
+        let columns = self.columns()?;
+        Ok(Some(Returning { columns }))
     }
 }
 

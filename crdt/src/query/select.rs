@@ -44,6 +44,16 @@ pub(super) enum Columns {
     Named(Vec<Column>),
 }
 
+impl Columns {
+    pub(super) fn for_each_expr_mut(&mut self, visit: &mut dyn FnMut(&mut Expr)) {
+        if let Columns::Named(columns) = self {
+            columns
+                .iter_mut()
+                .for_each(|column| visit(&mut column.expr));
+        }
+    }
+}
+
 /// One member of a row.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Column {
@@ -258,11 +268,7 @@ impl Select {
 
     /// Visits every expression, so that parameters can be put in.
     pub(super) fn for_each_expr_mut(&mut self, visit: &mut dyn FnMut(&mut Expr)) {
-        if let Columns::Named(columns) = &mut self.columns {
-            columns
-                .iter_mut()
-                .for_each(|column| visit(&mut column.expr));
-        }
+        self.columns.for_each_expr_mut(visit);
         self.filter
             .condition_mut()
             .into_iter()
@@ -294,17 +300,23 @@ impl Select {
         if let Some(grouping) = &self.grouping {
             grouping.having.check()?;
         }
-        for bound in [&self.limit, &self.offset].into_iter().flatten() {
-            if !matches!(bound.kind, ExprKind::Parameter(_)) {
-                count(Some(bound))?;
-            }
-        }
-        Ok(())
+        check_bounds([&self.limit, &self.offset])
     }
 }
 
+/// Checks what LIMIT and OFFSET give, unless that is still a parameter.
+pub(super) fn check_bounds<'a>(
+    bounds: impl IntoIterator<Item = &'a Option<Expr>>,
+) -> Result<(), QueryError> {
+    let bounds = bounds.into_iter().flatten();
+    for bound in bounds.filter(|bound| !matches!(bound.kind, ExprKind::Parameter(_))) {
+        count(Some(bound))?;
+    }
+    Ok(())
+}
+
 /// The row that the columns make; missing values are left out.
-fn row(columns: &[Column], scope: Scope<'_>) -> Result<Value, QueryError> {
+pub(super) fn row(columns: &[Column], scope: Scope<'_>) -> Result<Value, QueryError> {
     let mut members = BTreeMap::new();
     for column in columns {
         if let Some(value) = column.expr.built(scope)? {
@@ -315,7 +327,7 @@ fn row(columns: &[Column], scope: Scope<'_>) -> Result<Value, QueryError> {
 }
 
 /// The number that LIMIT or OFFSET gives.
-fn count(bound: Option<&Expr>) -> Result<Option<usize>, QueryError> {
+pub(super) fn count(bound: Option<&Expr>) -> Result<Option<usize>, QueryError> {
     let Some(bound) = bound else { return Ok(None) };
     match bound.value(Scope::nothing(&Work::default()))?.as_deref() {
         Some(Value::Int(number)) if *number >= 0 => {

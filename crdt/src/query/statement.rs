@@ -15,10 +15,6 @@ const NOT_SUPPORTED: [&str; 8] = [
 
 /// One parsed statement.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "statements are few and short-lived; a box would only burden those who match on them"
-)]
 pub enum Statement {
     /// Reads documents.
     Select(Select),
@@ -128,19 +124,28 @@ impl Statement {
     }
 
     fn for_each_expr_mut(&mut self, visit: &mut dyn FnMut(&mut Expr)) {
-        let filter = match self {
+        let returning = match self {
             Statement::Select(select) => return select.for_each_expr_mut(visit),
-            Statement::Insert(insert) => return insert.documents.iter_mut().for_each(visit),
+            Statement::Insert(insert) => {
+                insert.documents.iter_mut().for_each(&mut *visit);
+                &mut insert.returning
+            }
             Statement::Update(update) => {
                 let assignments = update.assignments.iter_mut();
                 assignments
                     .filter_map(|assignment| assignment.expr.as_mut())
                     .for_each(&mut *visit);
-                &mut update.filter
+                update.targets.for_each_expr_mut(visit);
+                &mut update.returning
             }
-            Statement::Delete(delete) => &mut delete.filter,
+            Statement::Delete(delete) => {
+                delete.targets.for_each_expr_mut(visit);
+                &mut delete.returning
+            }
         };
-        filter.condition_mut().into_iter().for_each(visit);
+        if let Some(returning) = returning {
+            returning.for_each_expr_mut(visit);
+        }
     }
 
     /// Checks what depends on the values of literals, which parameters become when they are bound.
@@ -148,8 +153,8 @@ impl Statement {
         match self {
             Statement::Select(select) => select.check(),
             Statement::Insert(_) => Ok(()),
-            Statement::Update(update) => update.filter().check(),
-            Statement::Delete(delete) => delete.filter().check(),
+            Statement::Update(update) => update.targets.check(),
+            Statement::Delete(delete) => delete.targets.check(),
         }
     }
 }

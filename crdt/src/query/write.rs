@@ -4,6 +4,8 @@ use super::ast::{Expr, Segment};
 use super::error::{Position, QueryError};
 use super::eval::Scope;
 use super::filter::Filter;
+use super::returning::Returning;
+use super::select::{check_bounds, count};
 use super::work::Work;
 use crate::value::{DEPTH_MAX, Value};
 
@@ -17,6 +19,8 @@ pub enum OnConflict {
     Nothing,
     /// The stored document is replaced by the inserted one.
     Update,
+    /// The inserted fields are set in the stored document, those of nested maps one by one; its other fields stay.
+    Merge,
 }
 
 /// An INSERT statement.
@@ -25,21 +29,31 @@ pub struct Insert {
     pub(super) collection: String,
     pub(super) documents: Vec<Expr>,
     pub(super) on_conflict: OnConflict,
+    pub(super) returning: Option<Returning>,
 }
 
 /// An UPDATE statement.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Update {
     pub(super) collection: String,
-    pub(super) filter: Filter,
+    pub(super) targets: Targets,
     pub(super) assignments: Vec<Assignment>,
+    pub(super) returning: Option<Returning>,
 }
 
 /// A DELETE statement.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Delete {
     pub(super) collection: String,
+    pub(super) targets: Targets,
+    pub(super) returning: Option<Returning>,
+}
+
+/// The documents that a write means: those that its WHERE clause selects, no more than its LIMIT says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Targets {
     pub(super) filter: Filter,
+    pub(super) limit: Option<Expr>,
 }
 
 /// One item of SET or, without an expression, of UNSET.
@@ -89,6 +103,33 @@ impl Insert {
     pub fn on_conflict(&self) -> OnConflict {
         self.on_conflict
     }
+
+    /// What each written document gives back.
+    pub fn returning(&self) -> Option<&Returning> {
+        self.returning.as_ref()
+    }
+}
+
+/// What sets the fields of `document`, other than `_id`, in one that is there: nested maps field by field, all else as a
+/// whole.
+pub(crate) fn merge(document: &Value, into: &Value) -> Vec<Edit> {
+    let mut edits = Vec::new();
+    let fields = document.as_map().into_iter().flatten();
+    for (name, value) in fields.filter(|(name, _)| *name != "_id") {
+        merge_field(vec![name.clone()], value, into.get(name), &mut edits);
+    }
+    edits
+}
+
+fn merge_field(path: Vec<String>, value: &Value, there: Option<&Value>, edits: &mut Vec<Edit>) {
+    let (Value::Map(members), Some(there @ Value::Map(_))) = (value, there) else {
+        let value = Some(value.clone());
+        return edits.push(Edit { path, value });
+    };
+    for (name, member) in members {
+        let path = [&path[..], std::slice::from_ref(name)].concat();
+        merge_field(path, member, there.get(name), edits);
+    }
 }
 
 fn check_document(value: Value, at: Position) -> Result<Value, QueryError> {
@@ -118,7 +159,20 @@ impl Update {
 
     /// The WHERE clause.
     pub fn filter(&self) -> &Filter {
-        &self.filter
+        &self.targets.filter
+    }
+
+    /// The most documents to change, those with the least ids; [`usize::MAX`] without LIMIT.
+    ///
+    /// # Errors
+    /// LIMIT gives no whole number from 0.
+    pub fn limit(&self) -> Result<usize, QueryError> {
+        self.targets.limit()
+    }
+
+    /// What each changed document gives back, as it is then.
+    pub fn returning(&self) -> Option<&Returning> {
+        self.returning.as_ref()
     }
 
     /// What the statement changes in a document that matches. Every expression sees the document as it is before; one
@@ -177,7 +231,39 @@ impl Delete {
 
     /// The WHERE clause.
     pub fn filter(&self) -> &Filter {
-        &self.filter
+        &self.targets.filter
+    }
+
+    /// As [`Update::limit`].
+    ///
+    /// # Errors
+    /// As [`Update::limit`].
+    pub fn limit(&self) -> Result<usize, QueryError> {
+        self.targets.limit()
+    }
+
+    /// What each removed document gives back, as it was before.
+    pub fn returning(&self) -> Option<&Returning> {
+        self.returning.as_ref()
+    }
+}
+
+impl Targets {
+    pub(super) fn for_each_expr_mut(&mut self, visit: &mut dyn FnMut(&mut Expr)) {
+        self.filter
+            .condition_mut()
+            .into_iter()
+            .for_each(&mut *visit);
+        self.limit.iter_mut().for_each(visit);
+    }
+
+    pub(super) fn check(&self) -> Result<(), QueryError> {
+        self.filter.check()?;
+        check_bounds([&self.limit])
+    }
+
+    fn limit(&self) -> Result<usize, QueryError> {
+        Ok(count(self.limit.as_ref())?.unwrap_or(usize::MAX))
     }
 }
 

@@ -9,8 +9,8 @@ use super::transaction::Transaction;
 use crate::id::DocumentId;
 use crate::query::limits::PAGE_ROWS_MAX;
 use crate::query::{
-    Delete, Filter, Insert, OnConflict, Params, Select, Statement, StatementKind, Update,
-    check_writable_collection_name,
+    Delete, Filter, Insert, OnConflict, Params, Returned, Returning, Select, Statement,
+    StatementKind, Update, check_writable_collection_name, merge,
 };
 use crate::value::Value;
 
@@ -22,7 +22,7 @@ pub struct Outcome {
     pub transaction_id: u64,
     /// What kind of statement it was.
     pub kind: StatementKind,
-    /// The rows of a SELECT.
+    /// The rows of a SELECT, or those that a write's RETURNING gives.
     pub items: Vec<Value>,
     /// The documents that a write changed.
     pub mutated: Vec<DocumentId>,
@@ -141,11 +141,13 @@ impl<'a> Write<'a> {
             }
             Statement::Update(update) => {
                 let (collection, filter) = (update.collection(), update.filter());
-                Write::Update(update, source.matching(collection, filter, deadline)?)
+                let ids = source.matching(collection, filter, update.limit()?, deadline)?;
+                Write::Update(update, ids)
             }
             Statement::Delete(delete) => {
                 let (collection, filter) = (delete.collection(), delete.filter());
-                Write::Delete(delete, source.matching(collection, filter, deadline)?)
+                let ids = source.matching(collection, filter, delete.limit()?, deadline)?;
+                Write::Delete(delete, ids)
             }
         }))
     }
@@ -210,41 +212,68 @@ impl Transaction<'_> {
     /// Changes the documents that a write means.
     fn carry_out(&mut self, write: Write<'_>) -> Result<Outcome, StoreError> {
         let kind = write.kind();
-        let mutated = match write {
-            Write::Insert(insert, documents) => self.each(documents, |this, document| {
-                this.insert(insert.collection(), document, insert.on_conflict())
-            }),
-            Write::Update(update, ids) => self.each(ids, |this, id| this.update(update, id)),
-            Write::Delete(delete, ids) => self.each(ids, |this, id| this.remove(delete, id)),
+        let (mutated, returned) = match write {
+            Write::Insert(insert, documents) => {
+                let (collection, returning) = (insert.collection(), insert.returning());
+                self.each(collection, documents, returning, |this, document| {
+                    this.insert(collection, document, insert.on_conflict())
+                })
+            }
+            Write::Update(update, ids) => {
+                let (collection, returning) = (update.collection(), update.returning());
+                self.each(collection, ids, returning, |this, id| {
+                    this.update(update, id)
+                })
+            }
+            Write::Delete(delete, ids) => {
+                let (collection, returning) = (delete.collection(), delete.returning());
+                self.each(collection, ids, returning, |this, id| {
+                    this.remove(delete, id)
+                })
+            }
         }?;
+        let mut warnings = std::mem::take(&mut self.warnings);
+        let page = returned.page();
+        warnings.extend(page.has_more.then(more_returned));
         Ok(Outcome {
             transaction_id: self.newest_sequence(),
             kind,
-            items: Vec::new(),
+            items: page.rows,
             mutated,
-            warnings: std::mem::take(&mut self.warnings),
+            warnings,
         })
     }
 
-    /// Changes one document for each item, which says whose id if it did.
+    /// Changes one document for each item, which says which if it did.
     fn each<T>(
         &mut self,
+        collection: &str,
         items: Vec<T>,
-        mut change: impl FnMut(&mut Self, T) -> Result<Option<DocumentId>, StoreError>,
-    ) -> Result<Vec<DocumentId>, StoreError> {
+        returning: Option<&Returning>,
+        mut change: impl FnMut(&mut Self, T) -> Result<Option<Changed>, StoreError>,
+    ) -> Result<(Vec<DocumentId>, Returned), StoreError> {
         let mut mutated = Vec::new();
+        let mut returned = Returned::default();
         for item in items {
             self.deadline.check()?;
-            mutated.extend(change(self, item)?);
+            let Some(Changed { id, deleted }) = change(self, item)? else {
+                continue;
+            };
+            if let Some(returning) = returning {
+                let document = match deleted {
+                    Some(document) => Some(document),
+                    None => self.visible(collection, &id)?,
+                };
+                let document = document.unwrap_or(Value::Null);
+                self.deadline
+                    .evaluate(|work| returned.add(returning, &document, work))?;
+            }
+            mutated.push(id);
         }
-        Ok(mutated)
+        Ok((mutated, returned))
     }
 
-    fn update(
-        &mut self,
-        update: &Update,
-        id: DocumentId,
-    ) -> Result<Option<DocumentId>, StoreError> {
+    fn update(&mut self, update: &Update, id: DocumentId) -> Result<Option<Changed>, StoreError> {
         let collection = update.collection();
         let Some(document) = self.selected(collection, &id, update.filter())? else {
             return Ok(None);
@@ -252,18 +281,19 @@ impl Transaction<'_> {
         let edits = self
             .deadline
             .evaluate(|work| update.edits(&document, work))?;
-        Ok(self.edit(collection, &id, &edits)?.then_some(id))
+        let edited = self.edit(collection, &id, &edits)?;
+        Ok(edited.then_some(Changed { id, deleted: None }))
     }
 
-    fn remove(
-        &mut self,
-        delete: &Delete,
-        id: DocumentId,
-    ) -> Result<Option<DocumentId>, StoreError> {
+    fn remove(&mut self, delete: &Delete, id: DocumentId) -> Result<Option<Changed>, StoreError> {
         let collection = delete.collection();
-        let document = self.selected(collection, &id, delete.filter())?;
-        let deleted = document.is_some() && self.delete(collection, &id)?;
-        Ok(deleted.then_some(id))
+        match self.selected(collection, &id, delete.filter())? {
+            Some(document) if self.delete(collection, &id)? => {
+                let deleted = Some(document);
+                Ok(Some(Changed { id, deleted }))
+            }
+            _ => Ok(None),
+        }
     }
 
     fn insert(
@@ -271,15 +301,17 @@ impl Transaction<'_> {
         collection: &str,
         document: Value,
         on_conflict: OnConflict,
-    ) -> Result<Option<DocumentId>, StoreError> {
+    ) -> Result<Option<Changed>, StoreError> {
         let id = id_of(&document)?;
-        let exists = self.visible(collection, &id)?.is_some();
-        match on_conflict {
-            OnConflict::Fail if exists => return Err(StoreError::Exists(id.to_string())),
-            OnConflict::Nothing if exists => return Ok(None),
-            OnConflict::Fail | OnConflict::Nothing | OnConflict::Update => {}
-        }
-        Ok(self.put(collection, &id, &document)?.then_some(id))
+        let written = match (self.visible(collection, &id)?, on_conflict) {
+            (Some(_), OnConflict::Fail) => return Err(StoreError::Exists(id.to_string())),
+            (Some(_), OnConflict::Nothing) => false,
+            (Some(there), OnConflict::Merge) => {
+                self.edit(collection, &id, &merge(&document, &there))?
+            }
+            _ => self.put(collection, &id, &document)?,
+        };
+        Ok(written.then_some(Changed { id, deleted: None }))
     }
 
     /// The document, if it is there and the filter selects it: it may have changed since it was found.
@@ -297,6 +329,19 @@ impl Transaction<'_> {
             _ => None,
         })
     }
+}
+
+/// A document that a write changed.
+struct Changed {
+    id: DocumentId,
+    /// What it was before it was deleted, which RETURNING shows then.
+    deleted: Option<Value>,
+}
+
+fn more_returned() -> String {
+    format!(
+        "RETURNING gives the first {PAGE_ROWS_MAX} of the changed documents; all of them are changed"
+    )
 }
 
 fn more_rows() -> String {

@@ -69,19 +69,21 @@ pub(super) trait Source {
         }
     }
 
-    /// The ids of the documents that a write's filter selects.
+    /// The ids of the documents that a write's filter selects, the first of them if there is a limit.
     fn matching(
         &self,
         collection: &str,
         filter: &Filter,
+        limit: usize,
         deadline: &Deadline,
     ) -> Result<Vec<DocumentId>, StoreError> {
         let number = self.number(collection)?;
         if let Some(id) = filter.document_id() {
-            return Ok(DocumentId::new(id).into_iter().collect());
+            return Ok(DocumentId::new(id).into_iter().take(limit).collect());
         }
         let documents = self.scan(number, filter, deadline)?;
         documents
+            .take(limit)
             .map(|document| document.map(|(id, _)| id))
             .collect()
     }

@@ -216,3 +216,83 @@ fn a_collection_of_refused_documents_is_none() {
     let b = open(two.path(), 2);
     assert_eq!(b.collections(), a.collections());
 }
+
+fn shown(outcome: &Outcome) -> Vec<String> {
+    outcome.items.iter().map(Value::to_string).collect()
+}
+
+/// Goal: MERGE sets what the inserted document names and keeps the rest, also what another store added meanwhile; a document
+/// that isn't there is inserted.
+#[test]
+fn an_insert_can_merge_into_what_is_there() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (a, b) = (open(one.path(), 1), open(two.path(), 2));
+    insert(
+        &a,
+        r#"{"_id":"a","n":1,"owner":{"name":"Ann","age":3},"tags":[1]}"#,
+    );
+    replicate(&a, &b);
+    let run = |store: &Store, statement: &str| store.execute(statement, &Params::new()).unwrap();
+    run(&b, "UPDATE cars SET owner.phone = 7");
+    let merged = run(
+        &a,
+        "INSERT INTO cars DOCUMENTS ({'_id': 'a', 'owner': {'age': 4}, 'tags': []}), ({'_id': 'b', 'n': 2}) \
+         ON ID CONFLICT DO MERGE RETURNING *",
+    );
+    assert_eq!(
+        shown(&merged),
+        [
+            r#"{"_id":"a","n":1,"owner":{"age":4,"name":"Ann"},"tags":[]}"#,
+            r#"{"_id":"b","n":2}"#,
+        ]
+    );
+    let again = "INSERT INTO cars DOCUMENTS ({'_id': 'b'}) ON ID CONFLICT DO MERGE";
+    assert!(run(&a, again).mutated.is_empty(), "nothing was to be set");
+    replicate(&a, &b);
+    let both = r#"{"_id":"a","n":1,"owner":{"age":4,"name":"Ann","phone":7},"tags":[]}"#;
+    assert_eq!(rows(&b, "SELECT * FROM cars WHERE _id = 'a'"), [both]);
+}
+
+/// Goal: RETURNING shows documents as a write leaves them, deleted ones as they were, and none that it did not change; a
+/// failing expression undoes the write; LIMIT bounds it, least ids first.
+#[test]
+fn writes_return_what_they_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1);
+    let run = |statement: &str| store.execute(statement, &Params::new());
+    store.import("cars", &many(6)).unwrap();
+    let updated = run("UPDATE cars SET m = n * 2 WHERE n > 2 LIMIT 2 RETURNING n, m").unwrap();
+    assert_eq!(shown(&updated), [r#"{"m":6,"n":3}"#, r#"{"m":8,"n":4}"#]);
+    assert_eq!(updated.mutated.len(), 2);
+    let same = run("UPDATE cars SET m = n * 2 WHERE n = 3 RETURNING *").unwrap();
+    assert_eq!((same.items.len(), same.mutated.len()), (0, 0));
+    let before = store.collections();
+    for statement in [
+        "UPDATE cars SET m = 9223372036854775807 RETURNING m + 1",
+        "DELETE FROM cars RETURNING n + 9223372036854775807",
+    ] {
+        assert!(run(statement).is_err(), "{statement}");
+        assert_eq!(store.collections(), before, "{statement}");
+    }
+    let deleted = run("DELETE FROM cars WHERE m IS NOT MISSING LIMIT 1 RETURNING n").unwrap();
+    assert_eq!(shown(&deleted), [r#"{"n":3}"#]);
+    assert_eq!(run("SELECT * FROM cars").unwrap().items.len(), 5);
+    assert!(run("DELETE FROM cars LIMIT 0").unwrap().mutated.is_empty());
+}
+
+/// Goal: a write changes all that it means though RETURNING shows no more than a page of it.
+#[test]
+fn returned_rows_come_in_one_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1);
+    store.import("cars", &many(PAGE_ROWS_MAX + 1)).unwrap();
+    let deleted = store.execute("DELETE FROM cars RETURNING n", &Params::new());
+    let deleted = deleted.unwrap();
+    assert_eq!(deleted.items.len(), PAGE_ROWS_MAX);
+    assert_eq!(deleted.mutated.len(), PAGE_ROWS_MAX + 1);
+    assert!(
+        deleted.warnings[0].contains("RETURNING"),
+        "{:?}",
+        deleted.warnings
+    );
+}

@@ -28,7 +28,7 @@ pub struct ExecuteResponse {
     pub transaction_id: u64,
     /// `select`, `insert`, `update` or `delete`.
     pub query_type: String,
-    /// The rows of a SELECT.
+    /// The rows of a SELECT, or those that a write's RETURNING gives.
     pub items: Vec<Value>,
     /// The documents that a write changed.
     pub mutated_document_ids: Vec<Value>,

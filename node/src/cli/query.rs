@@ -33,11 +33,11 @@ pub(super) async fn run(
         .warnings
         .iter()
         .for_each(|warning| output::note(warning));
-    if answer.query_type == "select" {
-        for row in &answer.items {
-            output::line(&row.to_string())?;
-        }
-    } else {
+    for row in &answer.items {
+        output::line(&row.to_string())?;
+    }
+    // Rows that RETURNING gives say what has changed.
+    if answer.query_type != "select" && answer.items.is_empty() {
         let changed = output::count(answer.mutated_document_ids.len() as u64, "document");
         output::line(&format!("{changed} changed"))?;
     }

@@ -212,8 +212,8 @@ fn errors_name_place_and_remedy() {
             "line 1, column 15: expected DOCUMENTS, as in INSERT INTO cars DOCUMENTS (:car), found `VALUES`",
         ),
         (
-            "INSERT INTO c DOCUMENTS (:d) ON ID CONFLICT DO MERGE",
-            "line 1, column 48: expected FAIL, NOTHING or UPDATE after DO, found `MERGE`",
+            "INSERT INTO c DOCUMENTS (:d) ON ID CONFLICT DO MERG",
+            "line 1, column 48: expected FAIL, NOTHING, UPDATE or MERGE after DO, found `MERG`; did you mean MERGE?",
         ),
         (
             "INSERT INTO system:x DOCUMENTS (:d)",
@@ -249,8 +249,8 @@ fn errors_name_place_and_remedy() {
         ),
         ("DELETE c", "line 1, column 8: expected FROM, found `c`"),
         (
-            "DELETE FROM c LIMIT 1",
-            "line 1, column 15: expected WHERE or the end of the statement, found `LIMIT`",
+            "DELETE FROM c OFFSET 1",
+            "line 1, column 15: expected WHERE, LIMIT, RETURNING or the end of the statement, found `OFFSET`",
         ),
     ] {
         match Statement::parse(text) {
@@ -325,7 +325,7 @@ proptest! {
         words in prop::collection::vec(prop::sample::select(vec![
             "SELECT", "DISTINCT", "FROM", "WHERE", "GROUP BY", "HAVING", "ORDER BY", "LIMIT", "OFFSET", "AND", "OR", "NOT", "IS",
             "NULL", "MISSING", "IN", "BETWEEN", "LIKE", "ESCAPE", "CASE", "WHEN", "THEN", "ELSE", "END", "AS", "SET", "UNSET",
-            "ON ID CONFLICT DO", "(", ")", "[", "]", "{", "}", ",", ".", ":", ";", "=", "<>", "<", "+", "-", "*", "/", "%", "||",
+            "ON ID CONFLICT DO", "RETURNING", "(", ")", "[", "]", "{", "}", ",", ".", ":", ";", "=", "<>", "<", "+", "-", "*", "/", "%", "||",
             "a", "_id", "._x", "\"q\"", "'s'", "'%'", "0", "1.5", "9223372036854775807", ":p", "count(", "lower(", "round(",
             "substr(", "\n", "--", "/*", "*/", "ü",
         ]), 0..14),
@@ -337,7 +337,10 @@ proptest! {
             Ok(Statement::Select(select)) => drop(select.rows([document], &Work::default())),
             Ok(Statement::Update(update)) => drop(update.edits(&document, &Work::default())),
             Ok(Statement::Insert(insert)) => drop(insert.documents(&Work::default())),
-            Ok(Statement::Delete(delete)) => drop(delete.filter().matches(&document, &Work::default())),
+            Ok(Statement::Delete(delete)) => {
+                drop(delete.filter().matches(&document, &Work::default()));
+                delete.returning().map(|returning| returning.row(&document, &Work::default()));
+            }
             Err(_) => {}
         }
     }

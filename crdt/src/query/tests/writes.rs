@@ -1,7 +1,7 @@
 //! INSERT, UPDATE and DELETE: what they mean to change.
 
 use super::{Work, bound, json};
-use crate::query::{Edit, OnConflict, Statement, check_collection_name};
+use crate::query::{Edit, OnConflict, Statement, check_collection_name, merge};
 use crate::value::{DEPTH_MAX, Value};
 
 fn documents(text: &str, values: &str) -> Result<String, String> {
@@ -15,19 +15,23 @@ fn documents(text: &str, values: &str) -> Result<String, String> {
     }
 }
 
-/// The edits as `path=value` and `-path`.
+/// The edits of an UPDATE, as [`shown`].
 fn edits(text: &str, document: &str) -> Result<Vec<String>, String> {
     let Ok(Statement::Update(update)) = Statement::parse(text) else {
         panic!("{text}");
     };
-    let show = |edit: Edit| match edit.value {
-        Some(value) => format!("{}={value}", edit.path.join("/")),
-        None => format!("-{}", edit.path.join("/")),
-    };
     update
         .edits(&json(document), &Work::default())
-        .map(|edits| edits.into_iter().map(show).collect())
+        .map(|edits| edits.into_iter().map(shown).collect())
         .map_err(|error| error.to_string())
+}
+
+/// An edit as `path=value` or `-path`.
+fn shown(edit: Edit) -> String {
+    match edit.value {
+        Some(value) => format!("{}={value}", edit.path.join("/")),
+        None => format!("-{}", edit.path.join("/")),
+    }
 }
 
 #[test]
@@ -90,6 +94,7 @@ fn conflicts_are_decided_by_the_statement() {
         ("ON ID CONFLICT DO FAIL", OnConflict::Fail),
         ("on id conflict do nothing", OnConflict::Nothing),
         ("ON ID CONFLICT DO UPDATE;", OnConflict::Update),
+        ("ON ID CONFLICT DO MERGE RETURNING *", OnConflict::Merge),
     ] {
         let text = format!("INSERT INTO c DOCUMENTS (:d) {clause}");
         let Ok(Statement::Insert(insert)) = Statement::parse(&text) else {
@@ -167,6 +172,96 @@ fn writes_have_filters_too() {
     assert_eq!(update.filter().document_id(), Some(&"x".into()));
     assert_eq!(Statement::Update(update).kind().as_str(), "update");
     assert_eq!(Statement::Delete(delete).collection(), "c");
+}
+
+/// Goal: MERGE goes into nested maps and replaces all else as a whole; it never touches `_id` or what it doesn't name.
+#[test]
+fn merging_sets_the_fields_that_are_named() {
+    let there = json(r#"{"_id":"x","a":1,"b":{"c":1,"d":{"e":1}},"l":[1],"s":5}"#);
+    for (document, expected) in [
+        (r#"{"_id":"y"}"#, &[][..]),
+        (r#"{"a":2,"n":null}"#, &["a=2", "n=null"]),
+        (
+            r#"{"b":{"d":{"e":2,"f":{}},"g":3}}"#,
+            &["b/d/e=2", "b/d/f={}", "b/g=3"],
+        ),
+        (r#"{"b":{}}"#, &[]),
+        (
+            r#"{"l":[],"s":{"t":1},"b":7}"#,
+            &["b=7", "l=[]", "s={\"t\":1}"],
+        ),
+    ] {
+        let edits = merge(&json(document), &there);
+        let shown: Vec<String> = edits.into_iter().map(shown).collect();
+        assert_eq!(shown, expected, "{document}");
+    }
+}
+
+/// Goal: RETURNING projects as SELECT does, over one document; LIMIT bounds a write; both take parameters.
+#[test]
+fn writes_return_rows_and_have_limits() {
+    let row = |text: &str, values: &str| -> Result<(String, usize), String> {
+        let statement = bound(text, values).map_err(|error| error.to_string())?;
+        let (returning, limit) = match &statement {
+            Statement::Insert(insert) => (insert.returning(), Ok(0)),
+            Statement::Update(update) => (update.returning(), update.limit()),
+            Statement::Delete(delete) => (delete.returning(), delete.limit()),
+            Statement::Select(select) => panic!("{select:?}"),
+        };
+        let row = returning.map(|returning| returning.row(&json(DOCUMENT), &Work::default()));
+        let row = row.transpose().map_err(|error| error.to_string())?;
+        let row = row.map_or("none".to_owned(), |row| row.to_string());
+        Ok((row, limit.map_err(|error| error.to_string())?))
+    };
+    const DOCUMENT: &str = r#"{"_id":"x","a":1,"b":{"c":2}}"#;
+    for (text, values, expected) in [
+        ("DELETE FROM c RETURNING *", "{}", (DOCUMENT, usize::MAX)),
+        (
+            "DELETE FROM c WHERE a = 1 LIMIT 3 RETURNING _id, b.c + :n AS m, absent",
+            r#"{"n":5}"#,
+            (r#"{"_id":"x","m":7}"#, 3),
+        ),
+        (
+            "UPDATE c SET a = 2 LIMIT :most RETURNING a",
+            r#"{"most":0}"#,
+            (r#"{"a":1}"#, 0),
+        ),
+        (
+            "INSERT INTO c DOCUMENTS ({'a': 1}) RETURNING _id;",
+            "{}",
+            (r#"{"_id":"x"}"#, 0),
+        ),
+        ("DELETE FROM c LIMIT 1", "{}", ("none", 1)),
+    ] {
+        let expected = (expected.0.to_owned(), expected.1);
+        assert_eq!(row(text, values), Ok(expected), "{text}");
+    }
+    for (text, values, expected) in [
+        (
+            "DELETE FROM c RETURNING COUNT(*)",
+            "{}",
+            "line 1, column 25: the aggregate COUNT cannot stand in RETURNING",
+        ),
+        (
+            "DELETE FROM c RETURNING",
+            "{}",
+            "line 1, column 24: expected",
+        ),
+        (
+            "DELETE FROM c LIMIT :n",
+            r#"{"n":-1}"#,
+            "line 1, column 21: LIMIT and OFFSET take a whole number from 0, not -1",
+        ),
+        (
+            "DELETE FROM c RETURNING a LIMIT 1",
+            "{}",
+            "line 1, column 27: ",
+        ),
+        ("UPDATE c SET a = 1 OFFSET 1", "{}", "line 1, column 20: "),
+    ] {
+        let error = row(text, values).unwrap_err();
+        assert!(error.starts_with(expected), "{text}: {error}");
+    }
 }
 
 #[test]
