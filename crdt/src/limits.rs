@@ -72,6 +72,9 @@ pub const TRANSACTION_BYTES_MAX: usize = 64 << 20;
 /// sync failed.
 pub const COMMITS_UNSYNCED_MAX: usize = 1_024;
 
+/// Documents that get a new incarnation in one write batch, about 100 bytes each.
+pub const STATES_RENEWED_AT_ONCE: usize = 10_000;
+
 /// Longest that a statement works, in seconds: one that takes longer is a mistake, and holds up others on a Pi.
 pub const STATEMENT_SECONDS_MAX: u64 = 30;
 

@@ -9,6 +9,7 @@ mod catalog;
 mod commit;
 mod database;
 mod deadline;
+mod durability;
 mod entry;
 mod error;
 mod execute;
@@ -39,6 +40,7 @@ use tokio::sync::{broadcast, watch};
 pub use catalog::{CollectionStatus, Digest};
 pub use commit::{Commit, Committed, Origin};
 pub use deadline::Deadline;
+pub use durability::{Durability, StoreOptions};
 pub use error::StoreError;
 pub use execute::{Imported, Outcome};
 pub use observe::{Observation, Row, Update};
@@ -56,6 +58,7 @@ struct Inner {
     database: Arc<Database>,
     actor: ActorId,
     feed: [u8; 16],
+    durability: Durability,
     /// A writer that panicked leaves nothing behind: batches are atomic.
     writer: Mutex<Writer>,
     group: Group,
@@ -88,8 +91,21 @@ impl Store {
     /// # Errors
     /// Another process has it open; it is of another format, app or device; RocksDB reports damage.
     pub fn open(path: &Path, app: &AppId, device: &PublicKey) -> Result<Self, StoreError> {
+        Self::open_with(path, app, device, StoreOptions::default())
+    }
+
+    /// As [`open`](Self::open), with options.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(
+        path: &Path,
+        app: &AppId,
+        device: &PublicKey,
+        StoreOptions { durability }: StoreOptions,
+    ) -> Result<Self, StoreError> {
         let database = Arc::new(Database::open(path)?);
-        let identity = database.identify(app, device)?;
+        let identity = database.begin(database.identify(app, device)?, durability)?;
         let catalog = Arc::new(Catalog::load(&database)?);
         let (sequence, time_ms) = database.newest().clock()?;
         let (commits, _) = broadcast::channel(COMMITS_QUEUED_MAX);
@@ -97,6 +113,7 @@ impl Store {
         Ok(Self(Arc::new(Inner {
             actor: actor(device, &identity.incarnation),
             feed: identity.feed,
+            durability,
             writer: Mutex::new(Writer {
                 sequence,
                 catalog,
@@ -191,9 +208,12 @@ impl Inner {
         self.published.borrow().clone()
     }
 
-    /// Returns once everything up to `sequence` is durable and published.
+    /// Returns once everything up to `sequence` is as durable as it is to be, and published.
     fn settle(&self, sequence: u64) -> Result<(), StoreError> {
-        let sync = || self.database.sync();
+        let sync = || match self.durability {
+            Durability::Synced => self.database.sync(),
+            Durability::Os => Ok(()),
+        };
         self.group
             .wait(sequence, sync, |pending| self.publish(pending))
     }

@@ -7,7 +7,7 @@ use crate::state::{StateError, StateFolder, StateLock};
 use crate::store::StoreHandle;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
-use sedge_crdt::{Store, random};
+use sedge_crdt::{Durability, Store, random};
 use sedge_identity::{
     Admitted, AppId, CertificateRequest, DeviceKey, Issuer, LocalIdentity, SharedSecret, Trust,
 };
@@ -43,6 +43,7 @@ pub struct NodeBuilder {
     listen: Vec<String>,
     peers: Vec<String>,
     discovery: bool,
+    durability: Durability,
     collections: Vec<String>,
 }
 
@@ -69,6 +70,7 @@ impl Node {
             listen: vec!["/ip4/0.0.0.0/tcp/0".to_owned()],
             peers: Vec::new(),
             discovery: true,
+            durability: Durability::default(),
             collections: Vec::new(),
         }
     }
@@ -171,6 +173,13 @@ impl NodeBuilder {
         self
     }
 
+    /// When a write is acknowledged: by default once it is on the disk.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
     /// Holds the named collections only, instead of all.
     #[must_use]
     pub fn collections<C: Into<String>>(mut self, names: impl IntoIterator<Item = C>) -> Self {
@@ -193,8 +202,9 @@ impl NodeBuilder {
             .clone()
             .ok_or(NodeError::Incomplete("a store folder"))?;
         let config = self.mesh_config(&app)?;
-        let (name, discovery) = (self.name, self.discovery);
-        let opening = tokio::task::spawn_blocking(move || open(&app, &identity, path, &name));
+        let (name, discovery, durability) = (self.name, self.discovery, self.durability);
+        let opening =
+            tokio::task::spawn_blocking(move || open(&app, &identity, path, &name, durability));
         let (lock, store, identity) = opening
             .await
             .map_err(|_| NodeError::Stopped("opening the store"))??;
@@ -243,6 +253,7 @@ fn open(
     identity: &Identity,
     path: PathBuf,
     name: &str,
+    durability: Durability,
 ) -> Result<(StateLock, Store, LocalIdentity), NodeError> {
     let Identity::Development(secret) = identity;
     let secret = SharedSecret::parse(secret)?;
@@ -250,7 +261,7 @@ fn open(
     state.create()?;
     let lock = state.lock()?;
     let key = state.key()?;
-    let store = state.open_store(app, &key.public())?;
+    let store = state.open_store(app, &key.public(), durability)?;
     Ok((lock, store, certify(app, &secret, key, name)?))
 }
 

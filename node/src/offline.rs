@@ -28,7 +28,7 @@ impl Offline {
         let lock = state.lock()?;
         let device = state.key()?.public();
         let app = AppId::new(&settings.app)?;
-        let store = state.open_store(&app, &device)?;
+        let store = state.open_store(&app, &device, settings.durability)?;
         Ok(Self {
             store: StoreHandle::new(store),
             settings,

@@ -13,7 +13,7 @@ mod settings;
 
 use crate::error::NodeError;
 use crate::limits::SOCKET_PATH_BYTES_MAX;
-use sedge_crdt::{RandomError, Store, StoreError, random};
+use sedge_crdt::{Durability, RandomError, Store, StoreError, StoreOptions, random};
 use sedge_identity::{AppId, DeviceKey, PublicKey, SharedSecret, hex, parse_hex};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -130,7 +130,7 @@ impl StateFolder {
         // Again, because another init may have made a device here in the meantime.
         self.check_uninitialised()?;
         let device = self.key()?.public();
-        drop(self.open_store(&app, &device)?);
+        drop(self.open_store(&app, &device, settings.durability)?);
         let secret = self.settle_secret(secret)?;
         // Last, because a folder with settings counts as initialised.
         write_private(&self.settings_path(), settings.to_toml())?;
@@ -255,8 +255,15 @@ impl StateFolder {
     }
 
     /// Opens the database, creating it when there is none. The caller holds the folder's lock.
-    pub(crate) fn open_store(&self, app: &AppId, device: &PublicKey) -> Result<Store, NodeError> {
-        Store::open(&self.store_path(), app, device).map_err(|error| match error {
+    pub(crate) fn open_store(
+        &self,
+        app: &AppId,
+        device: &PublicKey,
+        durability: Durability,
+    ) -> Result<Store, NodeError> {
+        let options = StoreOptions { durability };
+        let opened = Store::open_with(&self.store_path(), app, device, options);
+        opened.map_err(|error| match error {
             StoreError::Damaged { what, reason } => NodeError::DamagedStore {
                 state: self.0.clone(),
                 what,

@@ -35,6 +35,8 @@ pub(super) const META_APP: &[u8] = b"app";
 pub(super) const META_DEVICE: &[u8] = b"device";
 pub(super) const META_INCARNATION: &[u8] = b"incarnation";
 pub(super) const META_FEED: &[u8] = b"feed";
+/// There while the store is open with commits that are not synced, and after an unclean end of that. Empty.
+pub(super) const META_UNSYNCED: &[u8] = b"unsynced";
 /// The newest sequence (u64) and the time of the newest own change (i64, ms).
 pub(super) const META_CLOCK: &[u8] = b"clock";
 

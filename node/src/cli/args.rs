@@ -1,9 +1,10 @@
 //! The arguments of every command.
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use sedge::{
-    AppId, NodeError, Value, check_address, check_collection_name, check_device_name,
+    AppId, Durability, NodeError, Value, check_address, check_collection_name, check_device_name,
     check_writable_collection_name, parse_json,
 };
 use std::path::PathBuf;
@@ -159,6 +160,10 @@ pub(super) struct RunArguments {
     /// Hold this collection only; repeat for more [default: all]
     #[arg(long, value_name = "COLLECTION", value_parser = collection)]
     pub(super) subscribe: Vec<String>,
+    /// When a write is acknowledged: once it is on the disk, or once the system has it (for bulk loads: a power cut may
+    /// lose the newest writes) [default: synced]
+    #[arg(long, value_name = "WHEN", value_parser = PossibleValuesParser::new(["synced", "os"]).map(durability))]
+    pub(super) durability: Option<Durability>,
     /// Stop when standard input ends, so that no process outlives the one that started it
     #[arg(long, hide = true)]
     pub(super) until_stdin_ends: bool,
@@ -222,6 +227,13 @@ fn collection(name: &str) -> Result<String, String> {
 fn writable_collection(name: &str) -> Result<String, String> {
     check_writable_collection_name(name)?;
     Ok(name.to_owned())
+}
+
+fn durability(word: String) -> Durability {
+    match word.as_str() {
+        "os" => Durability::Os,
+        _ => Durability::Synced,
+    }
 }
 
 fn device_name(name: &str) -> Result<String, String> {

@@ -37,6 +37,7 @@ pub(super) async fn run(
         .store(state.path())
         .name(&settings.name)
         .discovery(settings.discovery)
+        .durability(settings.durability)
         .collections(&settings.subscribe);
     for peer in &settings.peers {
         node = node.peer(peer);
@@ -93,6 +94,9 @@ fn effective(mut settings: Settings, arguments: RunArguments) -> Settings {
     }
     settings.peers.extend(arguments.peer);
     settings.discovery &= !arguments.no_discovery;
+    if let Some(durability) = arguments.durability {
+        settings.durability = durability;
+    }
     settings
 }
 

@@ -2,6 +2,7 @@
 
 use super::{StateError, read};
 use config::{Config, Environment, File, FileFormat};
+use sedge_crdt::Durability;
 use sedge_identity::NAME_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -10,7 +11,15 @@ use std::path::Path;
 const ENVIRONMENT_PREFIX: &str = "SEDGE_";
 
 /// The names of the settings, as the file spells them.
-const NAMES: [&str; 6] = ["app", "name", "listen", "peers", "discovery", "subscribe"];
+const NAMES: [&str; 7] = [
+    "app",
+    "name",
+    "listen",
+    "peers",
+    "discovery",
+    "subscribe",
+    "durability",
+];
 /// Those that are lists; a variable separates their items by commas.
 const LISTS: [&str; 3] = ["listen", "peers", "subscribe"];
 
@@ -36,6 +45,10 @@ pub struct Settings {
     /// The collections to hold; none named: all.
     #[serde(default)]
     pub subscribe: Vec<String>,
+    /// When a write is acknowledged: `synced` once it is on the disk, `os` once the operating system has it, which is for
+    /// bulk loads.
+    #[serde(default)]
+    pub durability: Durability,
 }
 
 fn discovery_default() -> bool {
@@ -71,6 +84,7 @@ impl Settings {
             peers: Vec::new(),
             discovery: discovery_default(),
             subscribe: Vec::new(),
+            durability: Durability::default(),
         }
     }
 
@@ -176,6 +190,18 @@ mod tests {
         let settings = Settings::parse(&written.to_toml(), variables).unwrap();
         assert!(!settings.discovery);
         assert_eq!(settings.peers.len(), 2);
+    }
+
+    /// Goal: durability is one of two words; any other is an error that names them.
+    #[test]
+    fn durability_is_synced_or_os() {
+        let parse =
+            |text: &str| Settings::parse(&format!("app = \"demo\"\n{text}"), HashMap::new());
+        assert_eq!(parse("").unwrap().durability, Durability::Synced);
+        let os = parse("durability = \"os\"");
+        assert_eq!(os.unwrap().durability, Durability::Os);
+        let wrong = parse("durability = \"none\"").unwrap_err();
+        assert!(wrong.contains("synced") && wrong.contains("os"), "{wrong}");
     }
 
     #[test]

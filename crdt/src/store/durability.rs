@@ -1,0 +1,109 @@
+//! When a write counts as done: on the disk, or handed to the operating system.
+//!
+//! In `Os` a crash of the system may lose the newest commits after others have heard of them. A marker says that a store is
+//! open that way; one that is found at opening means that the end was unclean. Then the store writes under a new
+//! incarnation, so that no (actor, seq) is used twice, and its feed is a new one, because sequences may stand for other
+//! documents than before.
+
+use super::Inner;
+use super::database::{Database, StoreIdentity};
+use super::error::StoreError;
+use super::schema::{DocumentState, META, META_FEED, META_INCARNATION, META_UNSYNCED, STATES};
+use crate::limits::STATES_RENEWED_AT_ONCE;
+use crate::random::random;
+use serde::{Deserialize, Serialize};
+
+/// When a write is acknowledged, made visible and told to peers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// Once it is on the disk: nothing acknowledged is ever lost.
+    #[default]
+    Synced,
+    /// Once the operating system has it: for bulk loads. A crash of the process loses nothing, one of the system or a
+    /// power cut may lose the newest writes, never some without all later ones.
+    Os,
+}
+
+/// How a store is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// When a write is acknowledged.
+    pub durability: Durability,
+}
+
+impl Database {
+    /// Draws a new incarnation and feed if the last end was unclean, and marks that commits are not synced from now on if
+    /// that is so. Returns the identity that holds from now on.
+    pub(super) fn begin(
+        &self,
+        identity: StoreIdentity,
+        durability: Durability,
+    ) -> Result<StoreIdentity, StoreError> {
+        let unclean = self.newest().get(META, META_UNSYNCED)?.is_some();
+        let identity = match unclean {
+            true => self.renew()?,
+            false => identity,
+        };
+        if durability == Durability::Os {
+            let mut batch = self.batch();
+            batch.put(META, META_UNSYNCED, []);
+            batch.write()?;
+        }
+        Ok(identity)
+    }
+
+    /// Makes everything durable and removes the marker.
+    fn end(&self) -> Result<(), StoreError> {
+        let mut batch = self.batch();
+        batch.delete(META, META_UNSYNCED);
+        batch.write() // the log is synced up to here, with all that was written before
+    }
+
+    /// Draws a new incarnation and feed. A crash meanwhile leaves the marker, and all of it is done again.
+    fn renew(&self) -> Result<StoreIdentity, StoreError> {
+        let mut batch = self.batch();
+        let mut renewed = 0;
+        for entry in self.newest().entries_from(STATES, &[])? {
+            let (key, bytes) = entry?;
+            let Some(state) = DocumentState::read(&bytes) else {
+                continue; // damaged; told when the document is asked for
+            };
+            if state.own_seq > 0 {
+                let state = DocumentState {
+                    own_seq: 0,
+                    ..state
+                };
+                batch.put(STATES, &key, state.bytes());
+                renewed += 1;
+            }
+            if renewed == STATES_RENEWED_AT_ONCE {
+                std::mem::replace(&mut batch, self.batch()).write_unsynced()?;
+                renewed = 0;
+            }
+        }
+        let identity = StoreIdentity {
+            incarnation: random()?,
+            feed: random()?,
+        };
+        batch.put(META, META_INCARNATION, identity.incarnation);
+        batch.put(META, META_FEED, identity.feed);
+        batch.delete(META, META_UNSYNCED);
+        batch.write()?;
+        tracing::warn!(
+            "the store was not closed properly while its writes were not synced (durability os): the newest ones may be \
+             lost, unless peers have them"
+        );
+        Ok(identity)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if self.durability == Durability::Os
+            && let Err(error) = self.database.end()
+        {
+            tracing::warn!(%error, "the store could not be closed properly");
+        }
+    }
+}
