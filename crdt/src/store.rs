@@ -6,6 +6,7 @@
 //! subscribers, observers among them (`observe`), and acknowledged.
 
 mod catalog;
+mod check;
 mod commit;
 mod database;
 mod deadline;

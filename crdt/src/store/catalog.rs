@@ -22,10 +22,15 @@ pub struct Digest([u64; 4]);
 impl Digest {
     /// The digest of one document's visible value.
     pub fn of(id: &DocumentId, value: &Value) -> Self {
+        Self::of_encoded(id, &value.encode())
+    }
+
+    /// The same of a value in binary form.
+    pub(super) fn of_encoded(id: &DocumentId, value: &[u8]) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&(id.as_bytes().len() as u64).to_le_bytes());
         hasher.update(id.as_bytes());
-        hasher.update(&value.encode());
+        hasher.update(value);
         Self::from_bytes(hasher.finalize().as_bytes())
     }
 
@@ -152,22 +157,16 @@ impl Catalog {
         found.map(|(name, _)| Arc::clone(name))
     }
 
-    /// Notes that a document's visible value went from one to the other.
-    pub(super) fn count(
-        &mut self,
-        name: &str,
-        id: &DocumentId,
-        before: Option<&Value>,
-        after: Option<&Value>,
-    ) {
+    /// Notes that a document went from one visible value to another, by their digests.
+    pub(super) fn count(&mut self, name: &str, before: Option<Digest>, after: Option<Digest>) {
         if let Some(collection) = self.by_name.get_mut(name) {
-            if let Some(value) = before {
+            if let Some(digest) = before {
                 collection.documents = collection.documents.saturating_sub(1);
-                collection.digest = collection.digest.minus(Digest::of(id, value));
+                collection.digest = collection.digest.minus(digest);
             }
-            if let Some(value) = after {
+            if let Some(digest) = after {
                 collection.documents += 1;
-                collection.digest = collection.digest.plus(Digest::of(id, value));
+                collection.digest = collection.digest.plus(digest);
             }
         }
     }

@@ -14,6 +14,8 @@ pub(super) struct Entry {
     pub(super) before: Option<Value>,
     /// The visible value now.
     pub(super) visible: Option<Value>,
+    /// The same in binary form, once the transaction has changed it.
+    pub(super) encoded: Option<Vec<u8>>,
     pub(super) state: DocumentState,
     /// Automerge chunks, of which the first `stored` bytes are in the database already.
     record: Vec<u8>,
@@ -25,6 +27,8 @@ pub(super) struct Entry {
 /// What a write did to a document.
 pub(super) struct Grown {
     pub(super) visible: Option<Value>,
+    /// The same in binary form.
+    pub(super) encoded: Option<Vec<u8>>,
     pub(super) state: DocumentState,
     /// The new chunks in the order in which they apply.
     pub(super) chunks: Vec<Vec<u8>>,
@@ -50,6 +54,7 @@ impl Entry {
             collection,
             before: visible.clone(),
             visible,
+            encoded: None,
             state,
             stored: record.len(),
             record,
@@ -76,6 +81,7 @@ impl Entry {
         let values = [&self.before, &self.visible].into_iter().flatten();
         size_of::<Self>()
             + values.map(Value::held_bytes).sum::<usize>()
+            + self.encoded.as_ref().map_or(0, Vec::len)
             + size_of_val(self.state.heads.as_slice())
             + self.record.len()
             + self.delta.bytes()
@@ -83,6 +89,7 @@ impl Entry {
 
     pub(super) fn grow(&mut self, grown: Grown) {
         self.visible = grown.visible;
+        self.encoded = grown.encoded;
         self.state = grown.state;
         self.state.tail_chunks += grown.chunks.len() as u32;
         self.record.extend(grown.chunks.into_iter().flatten());

@@ -4,7 +4,8 @@
 //! one batch by [`commit`](Transaction::commit), which leaves the writer to the next one while the batch is synced;
 //! dropped without it, nothing has happened.
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Digest};
+use super::check::{check_bytes, check_delta, check_key, check_value};
 use super::commit::{Commit, Committed, Origin};
 use super::database::Database;
 use super::deadline::Deadline;
@@ -18,15 +19,11 @@ use super::schema::{
 use super::source::Source;
 use super::view::View;
 use super::{Inner, Writer};
-use crate::document::{
-    Author, Delta, Document, DocumentError, RESERVED_KEY_PREFIX, Written, create,
-};
+use crate::document::{Author, Delta, Document, DocumentError, Written, create};
 use crate::id::DocumentId;
-use crate::limits::{
-    DOCUMENT_BYTES_MAX, DOCUMENT_BYTES_WARN, FIELD_NAME_BYTES_MAX, TRANSACTION_BYTES_MAX,
-};
+use crate::limits::{DOCUMENT_BYTES_WARN, TRANSACTION_BYTES_MAX};
 use crate::query::Edit;
-use crate::value::{DEPTH_MAX, Value};
+use crate::value::Value;
 use parking_lot::MutexGuard;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -131,8 +128,14 @@ impl Transaction<'_> {
             )));
         };
         check_value(value, 0)?;
-        check_wanted(id, [value])?;
         let mut fields = fields.clone();
+        fields.insert("_id".to_owned(), id.to_value());
+        let visible = Value::Map(fields);
+        let encoded = visible.encode();
+        check_bytes(id, encoded.len())?;
+        let Value::Map(mut fields) = visible else {
+            return Ok(false);
+        };
         fields.remove("_id");
         let key = self.key(collection, id)?;
         let entry = self.entry(&key)?;
@@ -145,8 +148,9 @@ impl Transaction<'_> {
         fields.insert("_id".to_owned(), id.to_value());
         check_delta(&written.delta)?;
         let heads = vec![written.change.hash()];
-        let grown = grown(&entry.state, written, heads, Some(Value::Map(fields)));
-        self.check_size(&key.id, grown.visible.as_ref())?;
+        let visible = Some((Value::Map(fields), encoded));
+        let grown = grown(&entry.state, written, heads, visible);
+        self.check_size(&key.id, grown.encoded.as_deref())?;
         self.grow(key, entry, grown, None);
         self.check_room().map(|()| true)
     }
@@ -164,7 +168,8 @@ impl Transaction<'_> {
                 check_value(value, edit.path.len())?;
             }
         }
-        check_wanted(id, edits.iter().filter_map(|edit| edit.value.as_ref()))?;
+        let wanted = edits.iter().filter_map(|edit| edit.value.as_ref());
+        check_bytes(id, wanted.map(|value| value.encode().len()).sum())?;
         let key = self.key(collection, id)?;
         let entry = self.entry(&key)?;
         self.modify(key, entry, |document, author| {
@@ -218,6 +223,7 @@ impl Transaction<'_> {
                 .filter(|change| *change.actor_id() == self.store.actor);
             let own_seq = own.map(|change| change.seq()).max().unwrap_or(0);
             let grown = Grown {
+                encoded: ingested.value.as_ref().map(Value::encode),
                 visible: ingested.value,
                 state: DocumentState {
                     own_seq: own_seq.max(entry.state.own_seq),
@@ -286,8 +292,8 @@ impl Transaction<'_> {
                 RecordWrite::Put(record) => batch.put(DOCUMENTS, &bytes, record),
                 RecordWrite::Append(tail) => batch.append(DOCUMENTS, &bytes, tail),
             }
-            match &entry.visible {
-                Some(value) => batch.put(VALUES, &bytes, value.encode()),
+            match &entry.encoded {
+                Some(value) => batch.put(VALUES, &bytes, value),
                 None => batch.delete(VALUES, &bytes),
             }
             // The feed keeps a document's latest entry only: it leads to all that a follower lacks.
@@ -297,8 +303,11 @@ impl Transaction<'_> {
             }
             batch.put(STATES, &bytes, entry.state.bytes());
             batch.put(FEED, &sequence.to_be_bytes(), &bytes);
-            let (before, after) = (entry.before.as_ref(), entry.visible.as_ref());
-            catalog.count(&entry.collection, &key.id, before, after);
+            let before = entry.before.as_ref();
+            let before = before.map(|value| Digest::of(&key.id, value));
+            let after = entry.encoded.as_ref();
+            let after = after.map(|value| Digest::of_encoded(&key.id, value));
+            catalog.count(&entry.collection, before, after);
             touched.insert(Arc::clone(&entry.collection));
             documents.push(Committed {
                 collection: entry.collection,
@@ -368,8 +377,12 @@ impl Transaction<'_> {
         };
         check_delta(&written.delta)?;
         let visible = document.value(&key.id);
+        let visible = visible.map(|value| {
+            let encoded = value.encode();
+            (value, encoded)
+        });
         let grown = grown(&entry.state, written, document.heads(), visible);
-        self.check_size(&key.id, grown.visible.as_ref())?;
+        self.check_size(&key.id, grown.encoded.as_deref())?;
         self.grow(key, entry, grown, Some(&document));
         self.check_room().map(|()| true)
     }
@@ -400,8 +413,9 @@ impl Transaction<'_> {
     }
 
     /// Bounds what this device writes; what merging makes of it elsewhere is never refused.
-    fn check_size(&mut self, id: &DocumentId, value: Option<&Value>) -> Result<(), StoreError> {
-        let bytes = check_wanted(id, value)?;
+    fn check_size(&mut self, id: &DocumentId, encoded: Option<&[u8]>) -> Result<(), StoreError> {
+        let bytes = encoded.map_or(0, <[u8]>::len);
+        check_bytes(id, bytes)?;
         if bytes > DOCUMENT_BYTES_WARN {
             self.warnings.push(format!(
                 "document {id} has {bytes} bytes; above {DOCUMENT_BYTES_WARN} every edit and merge gets slow"
@@ -409,22 +423,6 @@ impl Transaction<'_> {
         }
         Ok(())
     }
-}
-
-/// The bytes of values that a document is to consist of, or some of them. Values too large are refused before a change
-/// is made of them.
-fn check_wanted<'a>(
-    id: &DocumentId,
-    values: impl IntoIterator<Item = &'a Value>,
-) -> Result<usize, StoreError> {
-    let bytes = values.into_iter().map(|value| value.encode().len()).sum();
-    if bytes > DOCUMENT_BYTES_MAX {
-        return Err(StoreError::Document(format!(
-            "{id} would have {bytes} bytes; at most {DOCUMENT_BYTES_MAX} are allowed. Split it, or keep large parts \
-             elsewhere"
-        )));
-    }
-    Ok(bytes)
 }
 
 fn load(id: &DocumentId, entry: &Entry) -> Result<Document, StoreError> {
@@ -436,11 +434,13 @@ fn grown(
     state: &DocumentState,
     written: Written,
     heads: Vec<automerge::ChangeHash>,
-    visible: Option<Value>,
+    visible: Option<(Value, Vec<u8>)>,
 ) -> Grown {
     let changes = written.births.iter().chain([&written.change]);
+    let (visible, encoded) = visible.unzip();
     Grown {
         visible,
+        encoded,
         state: DocumentState {
             own_seq: state.own_seq + 1,
             heads,
@@ -448,49 +448,6 @@ fn grown(
         },
         chunks: changes.map(|change| change.raw_bytes().to_vec()).collect(),
         delta: written.delta,
-    }
-}
-
-/// What no other store would take must not be acknowledged here.
-fn check_delta(delta: &Delta) -> Result<(), StoreError> {
-    delta
-        .check()
-        .map_err(|error| StoreError::Document(format!("{error}; write it in several steps")))
-}
-
-fn check_key(key: &str) -> Result<(), StoreError> {
-    if key.starts_with(RESERVED_KEY_PREFIX) {
-        return Err(StoreError::Document(
-            "a field name begins with U+0000, which is kept for the store itself".to_owned(),
-        ));
-    }
-    if key.len() > FIELD_NAME_BYTES_MAX {
-        return Err(StoreError::Document(format!(
-            "a field name has {} bytes; at most {FIELD_NAME_BYTES_MAX} are allowed",
-            key.len()
-        )));
-    }
-    Ok(())
-}
-
-/// Checks a value that is to stand so many levels below its document's root.
-fn check_value(value: &Value, depth: usize) -> Result<(), StoreError> {
-    if !value.fits(DEPTH_MAX.saturating_sub(depth)) {
-        return Err(StoreError::Document(format!(
-            "it nests deeper than {DEPTH_MAX} levels"
-        )));
-    }
-    check_keys(value)
-}
-
-fn check_keys(value: &Value) -> Result<(), StoreError> {
-    match value {
-        Value::List(items) => items.iter().try_for_each(check_keys),
-        Value::Map(members) => members.iter().try_for_each(|(key, member)| {
-            check_key(key)?;
-            check_keys(member)
-        }),
-        _ => Ok(()),
     }
 }
 
