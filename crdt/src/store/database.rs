@@ -10,7 +10,8 @@ use crate::random::random;
 use crate::value::Value;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
-    ErrorKind, MergeOperands, Options, Snapshot, WriteBatch, WriteOptions,
+    DEFAULT_COLUMN_FAMILY_NAME, ErrorKind, MergeOperands, Options, Snapshot, WriteBatch,
+    WriteOptions,
 };
 use sedge_identity::{AppId, PublicKey, hex};
 use std::path::Path;
@@ -43,9 +44,11 @@ impl Database {
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         check_whole(path)?;
         let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
-        let families = FAMILIES
-            .iter()
-            .map(|name| ColumnFamilyDescriptor::new(*name, family_options(name, &cache)));
+        // RocksDB adds the family `default`, unused here. With its own settings it would have RocksDB wait, after the disk
+        // was full, for as much free space as that family's buffer of 64 MiB takes.
+        let families = [DEFAULT_COLUMN_FAMILY_NAME].iter().chain(&FAMILIES);
+        let families =
+            families.map(|name| ColumnFamilyDescriptor::new(*name, family_options(name, &cache)));
         let rocks = DB::open_cf_descriptors(&options(), path, families).map_err(|error| {
             let text = error.as_ref();
             if text.contains(DISK_FULL) {

@@ -169,7 +169,9 @@ impl StoreError {
 /// What to do about a failure of RocksDB, where that is known; begins with a separator.
 fn advice(failure: &str) -> &'static str {
     match failure.contains(DISK_FULL) {
-        true => "; free some space, then start again: nothing acknowledged is lost",
+        true => {
+            "; free some space: writes go on some seconds later by themselves, and nothing acknowledged is lost"
+        }
         false => "",
     }
 }
