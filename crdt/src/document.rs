@@ -8,6 +8,7 @@ mod birth;
 mod chunk;
 mod delta;
 mod ingest;
+mod scalar;
 mod visible;
 mod write;
 
@@ -83,7 +84,7 @@ impl Document {
         self.automerge.get_change_meta_by_hash(hash).is_some()
     }
 
-    /// What readers see, `_id` included; `None` for a deleted document.
+    /// What readers see, `_id` included, with a record of conflicts beside it; `None` for a deleted document.
     pub fn value(&self, id: &DocumentId) -> Option<Value> {
         visible::document_value(&self.automerge, id)
     }

@@ -29,6 +29,9 @@ pub enum IdError {
         "_id holds the integer {0}, which JSON numbers can't carry exactly; write it as a string"
     )]
     Inexact(i64),
+    /// A member that is not of JSON's own types.
+    #[error("_id holds a value of type {0}; an id is made of what JSON has types for")]
+    Member(&'static str),
     /// Bytes from outside that are not a canonical id.
     #[error("not a document id in canonical form")]
     NotCanonical,
@@ -43,7 +46,7 @@ impl DocumentId {
         match value {
             Value::String(text) if text.is_empty() => return Err(IdError::Empty),
             Value::Map(map) if map.is_empty() => return Err(IdError::Empty),
-            Value::String(_) | Value::Map(_) => check_numbers(value)?,
+            Value::String(_) | Value::Map(_) => check_parts(value)?,
             other => return Err(IdError::Type(other.type_name())),
         }
         let canonical = serde_jcs::to_vec(value).map_err(|_| IdError::NotCanonical)?;
@@ -98,14 +101,19 @@ impl fmt::Display for DocumentId {
     }
 }
 
-fn check_numbers(value: &Value) -> Result<(), IdError> {
+fn check_parts(value: &Value) -> Result<(), IdError> {
     match value {
         Value::Int(number) if number.unsigned_abs() > EXACT_INT_MAX => {
             Err(IdError::Inexact(*number))
         }
-        Value::List(items) => items.iter().try_for_each(check_numbers),
-        Value::Map(map) => map.values().try_for_each(check_numbers),
-        _ => Ok(()),
+        Value::List(items) => items.iter().try_for_each(check_parts),
+        Value::Map(map) => map.values().try_for_each(check_parts),
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::String(_) => Ok(()),
+        Value::Bytes(_)
+        | Value::Timestamp(_)
+        | Value::Counter(_)
+        | Value::Text(_)
+        | Value::Attachment(_) => Err(IdError::Member(value.type_name())),
     }
 }
 
@@ -138,6 +146,10 @@ mod tests {
         assert_eq!(
             id(r#"{"n":9007199254740993}"#),
             Err(IdError::Inexact(9_007_199_254_740_993))
+        );
+        assert_eq!(
+            id(r#"{"n":{"$counter":1}}"#),
+            Err(IdError::Member("counter"))
         );
         for bytes in [&b"{\"b\":1, \"a\":1}"[..], b"abc", b"\"a", b"\xff", b""] {
             assert!(DocumentId::from_canonical(bytes).is_err());

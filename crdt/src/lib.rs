@@ -21,4 +21,4 @@ pub use store::{
     Feed, FeedEntry, FeedLimits, FeedPage, Imported, Observation, Origin, Outcome, Row, Store,
     StoreError, StoreOptions, Transacted, Transaction, Update, View,
 };
-pub use value::{DEPTH_MAX, DecodeError, JsonError, Value, parse_json};
+pub use value::{Attachment, DEPTH_MAX, DecodeError, JsonError, Value, parse_json};

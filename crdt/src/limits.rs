@@ -102,3 +102,15 @@ pub const OBSERVED_BYTES_TOTAL_MAX: usize = 48 << 20;
 
 /// About what a row takes beside its own bytes, in bytes: its place in a map, and two allocations.
 pub const OBSERVED_ROW_BYTES: usize = 96;
+
+/// How far a written counter may be from 0. Automerge adds increments in 64 bits and has no answer when they overflow; the
+/// distance to there is more than any number of concurrent increments will cross.
+pub const COUNTER_MAX: u64 = 1 << 62;
+
+/// What one increment of a counter may add or take away: some four million of the largest fit between [`COUNTER_MAX`]
+/// and an overflow.
+pub const INCREMENT_MAX: u64 = 1 << 40;
+
+/// Items or characters that setting a list or text removes and adds in one that is there. Beyond that it is written anew,
+/// so that the operations of one change suffice for it.
+pub const SPLICE_OPS_MAX: usize = 32_000;

@@ -43,7 +43,7 @@ pub use select::{Page, Select};
 pub use statement::{Statement, StatementKind};
 pub use work::{Patience, Work};
 pub(crate) use write::merge;
-pub use write::{Delete, Edit, Insert, OnConflict, Update};
+pub use write::{Action, Delete, Edit, Insert, OnConflict, Update};
 
 /// The values of a statement's parameters, by name without the colon.
 pub type Params = std::collections::BTreeMap<String, Value>;

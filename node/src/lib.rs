@@ -31,8 +31,8 @@ pub use node::{Identity, Node, NodeBuilder, check_address};
 pub use offline::Offline;
 pub use sedge_crdt::query::{Params, check_collection_name, check_writable_collection_name};
 pub use sedge_crdt::{
-    CollectionStatus, Deadline, Digest, DocumentId, Durability, Imported, Outcome, StoreError,
-    Transacted, Transaction, Update, Value, View, parse_json,
+    Attachment, CollectionStatus, Deadline, Digest, DocumentId, Durability, Imported, Outcome,
+    StoreError, Transacted, Transaction, Update, Value, View, parse_json,
 };
 pub use sedge_identity::{AppId, AppIdError, SecretError, SharedSecret};
 pub use sedge_mesh::{Direction, PeerStatus};

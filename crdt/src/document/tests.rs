@@ -1,7 +1,7 @@
 //! Merge semantics: what two devices write apart must meet as the design says, in every order.
 
 use super::*;
-use crate::query::Edit;
+use crate::query::{Action, Edit};
 use crate::value::{arbitrary, parse_json};
 use automerge::ActorId;
 use proptest::prelude::*;
@@ -63,7 +63,7 @@ impl Device {
     fn set(&mut self, path: &[&str], json: Option<&str>) -> Option<Delta> {
         let edit = Edit {
             path: path.iter().map(|key| key.to_string()).collect(),
-            value: json.map(|json| parse_json(json).unwrap()),
+            action: json.map_or(Action::Unset, |json| Action::Set(parse_json(json).unwrap())),
         };
         self.edit(&[edit])
     }
@@ -71,7 +71,7 @@ impl Device {
     fn set_all(&mut self, edits: &[(&[&str], &str)]) -> Option<Delta> {
         let edit = |(path, json): &(&[&str], &str)| Edit {
             path: path.iter().map(|key| key.to_string()).collect(),
-            value: Some(parse_json(json).unwrap()),
+            action: Action::Set(parse_json(json).unwrap()),
         };
         let edits: Vec<Edit> = edits.iter().map(edit).collect();
         self.edit(&edits)
@@ -105,7 +105,7 @@ impl Device {
     }
 
     fn shows(&self) -> String {
-        match self.document().value(&id()) {
+        match self.document().value(&id()).map(Value::visible) {
             Some(Value::Map(mut fields)) => {
                 fields.remove("_id");
                 Value::Map(fields).to_string()

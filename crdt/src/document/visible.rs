@@ -1,55 +1,41 @@
 //! From an Automerge document to the value that readers see.
 //!
 //! The visible value is ours to define, not Automerge's winner: a map with live keys wins over a scalar written
-//! concurrently, an empty map is invisible unless it was written as `{}`, and a tombstone hides the document.
+//! concurrently, an empty map is invisible unless it was written as `{}`, and a tombstone hides the document. What lost
+//! is noted beside the value, for CONFLICTS.
 
 use super::birth::is_birth;
+use super::scalar::value_of_scalar;
 use super::{EMPTY_MAP, RESERVED_KEY_PREFIX, TOMBSTONE};
 use crate::id::DocumentId;
-use crate::value::{DEPTH_MAX, Value, without_sign_of_zero};
+use crate::value::{Conflict, DEPTH_MAX, Value};
 use automerge::iter::MapRangeItem;
-use automerge::{Automerge, ObjId, ObjType, ROOT, ReadDoc, ScalarValueRef, ValueRef};
-use sedge_identity::hex;
+use automerge::{Automerge, ObjId, ObjType, ROOT, ReadDoc, ValueRef};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
-/// The document's visible value with its `_id`; `None` when it is deleted.
+/// The document's visible value with its `_id` and the record of its conflicts; `None` when it is deleted.
 pub(super) fn document_value(document: &Automerge, id: &DocumentId) -> Option<Value> {
     if !matches!(document.get(ROOT, TOMBSTONE), Ok(None)) {
         return None;
     }
-    let mut fields = members(document, &ROOT, 0).unwrap_or_default();
-    fields.insert("_id".to_owned(), id.to_value());
-    Some(Value::Map(fields))
+    let reader = Reader::new(document);
+    let mut fields = Value::Map(reader.members(&ROOT, 0).unwrap_or_default());
+    fields.cut(DEPTH_MAX);
+    let mut conflicts = Vec::new();
+    if reader.conflicted.get() {
+        reader.conflicts(&ROOT, &mut Vec::new(), &mut conflicts);
+    }
+    if let Value::Map(fields) = &mut fields {
+        fields.insert("_id".to_owned(), id.to_value());
+    }
+    Some(fields.with_conflicts(conflicts))
 }
 
 /// The visible value of one operation's result: a scalar, or the object that it made. `None` for a born map without
 /// live keys.
-pub(super) fn value_of(
-    document: &Automerge,
-    value: &ValueRef<'_>,
-    id: &ObjId,
-    depth: usize,
-) -> Option<Value> {
-    if depth > DEPTH_MAX {
-        return None;
-    }
-    match value {
-        ValueRef::Scalar(scalar) => Some(scalar_value(scalar)),
-        ValueRef::Object(ObjType::Map | ObjType::Table) => match members(document, id, depth) {
-            Some(members) => Some(Value::Map(members)),
-            None if is_born(id) => None,
-            None => Some(Value::Map(BTreeMap::new())),
-        },
-        ValueRef::Object(ObjType::List) => Some(Value::List(
-            document
-                .list_range(id, ..)
-                .map(|item| {
-                    value_of(document, &item.value, &item.id(), depth + 1).unwrap_or(Value::Null)
-                })
-                .collect(),
-        )),
-        ValueRef::Object(ObjType::Text) => document.text(id).ok().map(Value::String),
-    }
+pub(super) fn value_of(document: &Automerge, value: &ValueRef<'_>, id: &ObjId) -> Option<Value> {
+    Reader::new(document).value_of(value, id, 0)
 }
 
 /// The same value in the form in which ranges give it.
@@ -65,56 +51,122 @@ pub(super) fn is_born(id: &ObjId) -> bool {
     matches!(id, ObjId::Id(_, actor, _) if is_birth(actor))
 }
 
-/// The live members of a map; `None` when there are none and it wasn't written as `{}`.
-fn members(document: &Automerge, map: &ObjId, depth: usize) -> Option<BTreeMap<String, Value>> {
-    let mut live = BTreeMap::new();
-    let mut written_empty = false;
-    for item in document.map_range(map, ..) {
-        if item.key.starts_with(RESERVED_KEY_PREFIX) {
-            written_empty |= item.key == EMPTY_MAP;
-        } else if let Some(value) = member(document, map, &item, depth + 1) {
-            live.insert(item.key.into_owned(), value);
-        }
-    }
-    (written_empty || !live.is_empty()).then_some(live)
+fn is_map(value: &ValueRef<'_>) -> bool {
+    matches!(value, ValueRef::Object(ObjType::Map | ObjType::Table))
 }
 
-/// The visible value under one key.
-fn member(
-    document: &Automerge,
-    map: &ObjId,
-    item: &MapRangeItem<'_>,
-    depth: usize,
-) -> Option<Value> {
-    if !item.conflict {
-        return value_of(document, &item.value, &item.id(), depth);
-    }
-    let all = document.get_all(map, item.key.as_ref()).unwrap_or_default();
-    let born = all.iter().find(|(_, id)| is_born(id));
-    // Automerge orders by operation id: the last of the others is its winner among them.
-    let other = all.iter().rev().find(|(_, id)| !is_born(id));
-    [born, other]
-        .into_iter()
-        .flatten()
-        .find_map(|(value, id)| value_of(document, &by_reference(value), id, depth))
+/// One value that stands under a key, and the operation that put it there.
+type Candidate = (ValueRef<'static>, ObjId);
+
+struct Reader<'a> {
+    document: &'a Automerge,
+    /// Whether a key with several values was met.
+    conflicted: Cell<bool>,
 }
 
-/// Types that this version doesn't write are shown as the nearest one that JSON has.
-fn scalar_value(scalar: &ScalarValueRef<'_>) -> Value {
-    match scalar {
-        ScalarValueRef::Null | ScalarValueRef::Unknown { .. } => Value::Null,
-        ScalarValueRef::Boolean(truth) => Value::Bool(*truth),
-        ScalarValueRef::Int(number)
-        | ScalarValueRef::Counter(number)
-        | ScalarValueRef::Timestamp(number) => Value::Int(*number),
-        ScalarValueRef::Uint(number) => {
-            i64::try_from(*number).map_or(Value::Float(*number as f64), Value::Int)
+impl<'a> Reader<'a> {
+    fn new(document: &'a Automerge) -> Self {
+        Self {
+            document,
+            conflicted: Cell::new(false),
         }
-        ScalarValueRef::F64(number) if number.is_finite() => {
-            Value::Float(without_sign_of_zero(*number))
+    }
+
+    fn value_of(&self, value: &ValueRef<'_>, id: &ObjId, depth: usize) -> Option<Value> {
+        if depth > DEPTH_MAX {
+            return None;
         }
-        ScalarValueRef::F64(_) => Value::Null,
-        ScalarValueRef::Str(text) => Value::String(text.to_string()),
-        ScalarValueRef::Bytes(bytes) => Value::String(hex(bytes).to_string()),
+        match value {
+            ValueRef::Scalar(scalar) => Some(value_of_scalar(scalar)),
+            ValueRef::Object(ObjType::Map | ObjType::Table) => match self.members(id, depth) {
+                Some(members) => Some(Value::Map(members)),
+                None if is_born(id) => None,
+                None => Some(Value::Map(BTreeMap::new())),
+            },
+            ValueRef::Object(ObjType::List) => {
+                let items = self.document.list_range(id, ..);
+                let items = items.map(|item| {
+                    let shown = self.value_of(&item.value, &item.id(), depth + 1);
+                    shown.unwrap_or(Value::Null)
+                });
+                Some(Value::List(items.collect()))
+            }
+            ValueRef::Object(ObjType::Text) => self.document.text(id).ok().map(Value::Text),
+        }
+    }
+
+    /// The live members of a map; `None` when there are none and it wasn't written as `{}`.
+    fn members(&self, map: &ObjId, depth: usize) -> Option<BTreeMap<String, Value>> {
+        let mut live = BTreeMap::new();
+        let mut written_empty = false;
+        for item in self.document.map_range(map, ..) {
+            if item.key.starts_with(RESERVED_KEY_PREFIX) {
+                written_empty |= item.key == EMPTY_MAP;
+            } else if let Some(value) = self.member(map, &item, depth + 1) {
+                live.insert(item.key.into_owned(), value);
+            }
+        }
+        (written_empty || !live.is_empty()).then_some(live)
+    }
+
+    /// The visible value under one key.
+    fn member(&self, map: &ObjId, item: &MapRangeItem<'_>, depth: usize) -> Option<Value> {
+        if !item.conflict {
+            return self.value_of(&item.value, &item.id(), depth);
+        }
+        self.conflicted.set(true);
+        let candidates = self.candidates(map, &item.key);
+        let mut shown = candidates.iter();
+        shown.find_map(|(value, id)| self.value_of(value, id, depth))
+    }
+
+    /// What stands under a key, in the order in which readers prefer it: the map born there, then the newest first.
+    fn candidates(&self, map: &ObjId, key: &str) -> Vec<Candidate> {
+        let all = self.document.get_all(map, key).unwrap_or_default();
+        let all = all.into_iter().rev(); // Automerge orders by operation id: its winner is the last
+        let (mut born, others): (Vec<Candidate>, Vec<Candidate>) = all
+            .map(|(value, id)| (by_reference(&value), id))
+            .partition(|(_, id)| is_born(id));
+        born.extend(others);
+        born
+    }
+
+    /// Notes the fields reached by keys that have several different values.
+    fn conflicts(&self, map: &ObjId, path: &mut Vec<String>, found: &mut Vec<Conflict>) {
+        if path.len() > DEPTH_MAX {
+            return;
+        }
+        for item in self.document.map_range(map, ..) {
+            if item.key.starts_with(RESERVED_KEY_PREFIX) {
+                continue;
+            }
+            let depth = path.len() + 1;
+            let mut map_there = is_map(&item.value).then(|| item.id());
+            path.push(item.key.to_string());
+            if item.conflict {
+                let mut values: Vec<Value> = Vec::new();
+                for (value, id) in self.candidates(map, &item.key) {
+                    let Some(candidate) = self.value_of(&value, &id, depth) else {
+                        continue;
+                    };
+                    if values.is_empty() {
+                        map_there = is_map(&value).then_some(id);
+                    }
+                    if !values.contains(&candidate) {
+                        values.push(candidate);
+                    }
+                }
+                if values.len() > 1 {
+                    found.push(Conflict {
+                        path: path.clone(),
+                        values,
+                    });
+                }
+            }
+            if let Some(map) = map_there {
+                self.conflicts(&map, path, found);
+            }
+            path.pop();
+        }
     }
 }

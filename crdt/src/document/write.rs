@@ -6,12 +6,13 @@
 //! loaded document at all.
 
 mod plan;
+mod splice;
 mod writer;
 
 use super::birth::is_birth;
 use super::{Delta, Document, DocumentError, TOMBSTONE};
 use crate::id::DocumentId;
-use crate::query::Edit;
+use crate::query::{Action, Edit};
 use crate::value::Value;
 use automerge::{ActorId, Change, ChangeHash, ROOT, ReadDoc};
 use plan::Plan;
@@ -119,13 +120,13 @@ impl Document {
 fn set(key: &str, value: &Value) -> Edit {
     Edit {
         path: vec![key.to_owned()],
-        value: Some(value.clone()),
+        action: Action::Set(value.clone()),
     }
 }
 
 fn unset(key: String) -> Edit {
     Edit {
         path: vec![key],
-        value: None,
+        action: Action::Unset,
     }
 }

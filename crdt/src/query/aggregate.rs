@@ -84,10 +84,10 @@ impl<'a> Accumulator<'a> {
             self.count += 1;
             return Ok(());
         };
-        let value = match argument.value(scope)? {
-            Some(value) if *value != Value::Null => value,
-            _ => return Ok(()),
-        };
+        let value = argument.or_null(scope)?;
+        if *value == Value::Null {
+            return Ok(());
+        }
         if self.call.distinct {
             if !self.seen.insert(Ranked(Some(value.clone().into_owned()))) {
                 return Ok(());

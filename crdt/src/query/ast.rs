@@ -75,6 +75,8 @@ pub(super) enum ExprKind {
     Call(Function, Vec<Expr>),
     List(Vec<Expr>),
     Map(Vec<(String, Expr)>),
+    /// A map that is one even where it looks like a typed value.
+    PlainMap(Vec<(String, Expr)>),
     /// The result of the SELECT's aggregate of this number.
     Aggregate(usize),
     /// The group's value of the GROUP BY expression of this number.
@@ -227,7 +229,9 @@ macro_rules! visit_children {
             | ExprKind::Or(parts)
             | ExprKind::Call(_, parts)
             | ExprKind::List(parts) => parts.$iter().for_each(|part| $visit(part)),
-            ExprKind::Map(members) => members.$iter().for_each(|(_, part)| $visit(part)),
+            ExprKind::Map(members) | ExprKind::PlainMap(members) => {
+                members.$iter().for_each(|(_, part)| $visit(part))
+            }
         }
     };
 }

@@ -1,7 +1,8 @@
 //! Equality and order of values.
 //!
 //! `=` and `<` follow three-valued logic; ORDER BY, MIN, MAX, DISTINCT and GROUP BY use one total order over all types:
-//! missing < null < bool < numbers < strings < lists < maps. Integers and floats compare by their exact numeric value.
+//! missing < null < bool < numbers < timestamps < strings < bytes < attachments < lists < maps. Integers and floats compare by
+//! their exact numeric value; a counter is an integer here, a text is a string.
 
 use crate::value::Value;
 use std::cmp::Ordering;
@@ -35,12 +36,15 @@ pub(super) fn total_with_missing(left: Option<&Value>, right: Option<&Value>) ->
 pub(super) fn total(left: &Value, right: &Value) -> Ordering {
     match (left, right) {
         (Value::Bool(a), Value::Bool(b)) => a.cmp(b),
-        (Value::Int(a), Value::Int(b)) => a.cmp(b),
+        (Value::Int(a) | Value::Counter(a), Value::Int(b) | Value::Counter(b)) => a.cmp(b),
         // Floats in values are finite, so partial_cmp always decides; it makes -0.0 equal to 0.0.
         (Value::Float(a), Value::Float(b)) => a.partial_cmp(b).unwrap_or(Ordering::Equal),
-        (Value::Int(a), Value::Float(b)) => int_with_float(*a, *b),
-        (Value::Float(a), Value::Int(b)) => int_with_float(*b, *a).reverse(),
-        (Value::String(a), Value::String(b)) => a.cmp(b),
+        (Value::Int(a) | Value::Counter(a), Value::Float(b)) => int_with_float(*a, *b),
+        (Value::Float(a), Value::Int(b) | Value::Counter(b)) => int_with_float(*b, *a).reverse(),
+        (Value::String(a) | Value::Text(a), Value::String(b) | Value::Text(b)) => a.cmp(b),
+        (Value::Timestamp(a), Value::Timestamp(b)) => a.cmp(b),
+        (Value::Bytes(a), Value::Bytes(b)) => a.cmp(b),
+        (Value::Attachment(a), Value::Attachment(b)) => a.cmp(b),
         (Value::List(a), Value::List(b)) => a
             .iter()
             .zip(b)
@@ -61,10 +65,13 @@ fn rank(value: &Value) -> u8 {
     match value {
         Value::Null => 0,
         Value::Bool(_) => 1,
-        Value::Int(_) | Value::Float(_) => 2,
-        Value::String(_) => 3,
-        Value::List(_) => 4,
-        Value::Map(_) => 5,
+        Value::Int(_) | Value::Float(_) | Value::Counter(_) => 2,
+        Value::Timestamp(_) => 3,
+        Value::String(_) | Value::Text(_) => 4,
+        Value::Bytes(_) => 5,
+        Value::Attachment(_) => 6,
+        Value::List(_) => 7,
+        Value::Map(_) => 8,
     }
 }
 
@@ -136,8 +143,8 @@ mod tests {
 
     #[test]
     fn types_rank_in_the_documented_order() {
-        let ranked =
-            r#"[null,false,true,-1,0.5,1,"","a",[],[1],[1,0],[2],{},{"a":1},{"a":2},{"b":0}]"#;
+        let ranked = r#"[null,false,true,-1,0.5,{"$counter":1},2,{"$timestamp":1},{"$timestamp":2},"",{"$text":"a"},"b",
+                {"$bytes":""},{"$bytes":"AA=="},[],[1],[1,0],[2],{},{"a":1},{"a":2},{"b":0}]"#;
         let Ok(Value::List(values)) = parse_json(ranked) else {
             unreachable!("the text is a list");
         };

@@ -10,8 +10,9 @@ use super::error::{Position, QueryError};
 use super::functions::{self, Function};
 use super::like;
 use super::work::Work;
-use crate::value::{DecodeError, Encoded, Value};
+use crate::value::{DecodeError, Encoded, Value, typed, values_at};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// A value, or `None` for MISSING.
 pub(super) type Datum<'a> = Option<Cow<'a, Value>>;
@@ -160,15 +161,13 @@ impl Expr {
                     .map(|item| Ok(item.built(scope)?.unwrap_or(Value::Null)))
                     .collect::<Result<_, QueryError>>()?,
             ))),
-            ExprKind::Map(members) => Some(Cow::Owned(Value::Map(
-                members
-                    .iter()
-                    .filter_map(|(name, member)| {
-                        let value = member.built(scope).transpose()?;
-                        Some(value.map(|value| (name.clone(), value)))
-                    })
-                    .collect::<Result<_, QueryError>>()?,
-            ))),
+            ExprKind::Map(members) => {
+                let value = typed(members_of(members, scope)?);
+                Some(Cow::Owned(value.map_err(|wrong| self.at.error(wrong))?))
+            }
+            ExprKind::PlainMap(members) => {
+                Some(Cow::Owned(Value::Map(members_of(members, scope)?)))
+            }
             ExprKind::Not(_)
             | ExprKind::And(_)
             | ExprKind::Or(_)
@@ -256,9 +255,42 @@ impl Expr {
         Ok(value.map(Cow::into_owned))
     }
 
-    /// The value, with null in the place of MISSING: what operators work on.
-    fn or_null<'a>(&'a self, scope: Scope<'a>) -> Result<Cow<'a, Value>, QueryError> {
-        Ok(self.value(scope)?.unwrap_or(Cow::Borrowed(&NULL)))
+    /// The value, with null in the place of MISSING: what operators work on. A counter is an integer to them, a text a
+    /// string.
+    pub(super) fn or_null<'a>(&'a self, scope: Scope<'a>) -> Result<Cow<'a, Value>, QueryError> {
+        let value = self.value(scope)?.unwrap_or(Cow::Borrowed(&NULL));
+        Ok(match &*value {
+            Value::Counter(number) => Cow::Owned(Value::Int(*number)),
+            Value::Text(_) => Cow::Owned(value.into_owned().plain()),
+            _ => value,
+        })
+    }
+
+    /// All values of a field, the visible one first.
+    fn conflicts<'a>(&'a self, scope: Scope<'a>) -> Result<Datum<'a>, QueryError> {
+        let ExprKind::Path(path) = &self.kind else {
+            return Err(self.at.error("CONFLICTS takes a field of a document"));
+        };
+        let damaged = |error| self.at.error(format!("a stored value is damaged: {error}"));
+        let record = match scope.document {
+            Source::Value(document) => document.conflicts(),
+            Source::Encoded(document) => document.conflicts().map_err(damaged)?.map(Cow::Owned),
+        };
+        let names = path.iter().filter_map(|segment| match segment {
+            Segment::Name(name) => Some(name.as_str()),
+            Segment::Index(_) => None,
+        });
+        let names: Vec<&str> = names.collect();
+        let recorded = record.map(|record| values_at(&record, &names));
+        let values = match recorded.transpose().map_err(damaged)?.flatten() {
+            Some(values) => Some(values),
+            None => self.value(scope)?.map(|value| vec![value.into_owned()]),
+        };
+        let value = values.map(Value::List);
+        scope
+            .work
+            .build(value.as_ref().map_or(0, Value::held_bytes), self.at)?;
+        Ok(value.map(Cow::Owned))
     }
 
     fn call<'a>(
@@ -267,6 +299,9 @@ impl Expr {
         arguments: &'a [Expr],
         scope: Scope<'a>,
     ) -> Result<Datum<'a>, QueryError> {
+        if let (Function::Conflicts, [field]) = (function, arguments) {
+            return field.conflicts(scope);
+        }
         if function == Function::Coalesce {
             for argument in arguments {
                 let value = argument.or_null(scope)?;
@@ -285,6 +320,18 @@ impl Expr {
         scope.work.build(value.held_bytes(), self.at)?;
         Ok(Some(Cow::Owned(value)))
     }
+}
+
+/// The members of a written map; those that are missing are left out.
+fn members_of(
+    members: &[(String, Expr)],
+    scope: Scope<'_>,
+) -> Result<BTreeMap<String, Value>, QueryError> {
+    let members = members.iter().filter_map(|(name, member)| {
+        let value = member.built(scope).transpose()?;
+        Some(value.map(|value| (name.clone(), value)))
+    });
+    members.collect()
 }
 
 /// AND (`decisive` false) or OR (`decisive` true): one decisive part decides, else one unknown part leaves it open.
@@ -398,7 +445,7 @@ fn concat(left: &Value, right: &Value) -> Value {
     let text = |value: &Value| match value {
         Value::String(text) => Some(text.clone()),
         Value::Int(_) | Value::Float(_) | Value::Bool(_) => Some(value.to_string()),
-        Value::Null | Value::List(_) | Value::Map(_) => None,
+        _ => None,
     };
     match (text(left), text(right)) {
         (Some(left), Some(right)) => Value::String(left + &right),

@@ -8,7 +8,8 @@ use super::ast::{Absence, Arithmetic, Comparison, Expr, ExprKind};
 use super::error::{Position, QueryError};
 use super::lexer::Token;
 use super::parser::{Parser, is_word};
-use crate::value::Value;
+use crate::value::{MAP, TYPES, Value, typed};
+use std::sync::Arc;
 
 const OR: u8 = 1;
 const AND: u8 = 2;
@@ -376,7 +377,7 @@ impl Parser<'_> {
             self.expect_symbol(":")?;
             members.push((name, self.expression()?));
         }
-        self.node(ExprKind::Map(members), at)
+        self.node(written_map(members, at)?, at)
     }
 
     fn case(&mut self, at: Position) -> Result<Expr, QueryError> {
@@ -417,4 +418,23 @@ impl Parser<'_> {
     pub(super) fn sees_pair(&self, first: &str, second: &str) -> bool {
         self.sees(first) && is_word(self.peek_second(), second)
     }
+}
+
+/// What a written map is: a typed value, a plain map behind `$map`, or just a map. What a typed value is made of may be
+/// known only later, and then so is whether it is right.
+fn written_map(mut members: Vec<(String, Expr)>, at: Position) -> Result<ExprKind, QueryError> {
+    let [(name, member)] = members.as_mut_slice() else {
+        return Ok(ExprKind::Map(members));
+    };
+    Ok(match &mut member.kind {
+        ExprKind::Map(escaped) | ExprKind::PlainMap(escaped) if name == MAP => {
+            ExprKind::PlainMap(std::mem::take(escaped))
+        }
+        ExprKind::Literal(value) if name == MAP || TYPES.contains(&name.as_str()) => {
+            let map = [(name.clone(), Value::clone(value))].into();
+            let value = typed(map).map_err(|wrong| at.error(wrong))?;
+            ExprKind::Literal(Arc::new(value))
+        }
+        _ => ExprKind::Map(members),
+    })
 }

@@ -98,7 +98,7 @@ fn check_condition(expr: &Expr) -> Result<(), QueryError> {
         ExprKind::Arithmetic(..) | ExprKind::Negate(_) => "number",
         ExprKind::Concat(..) => "string",
         ExprKind::List(_) => "list",
-        ExprKind::Map(_) => "map",
+        ExprKind::PlainMap(_) => "map",
         _ => return Ok(()),
     };
     Err(expr.at.error(format!(

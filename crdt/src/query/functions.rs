@@ -10,6 +10,8 @@ pub(super) enum Function {
     Abs,
     /// The first argument that is neither null nor missing; the evaluator runs it, as it stops early.
     Coalesce,
+    /// All values that concurrent writes left in a field; the evaluator runs it, as it reads the document.
+    Conflicts,
     Length,
     Lower,
     Round,
@@ -19,9 +21,10 @@ pub(super) enum Function {
 }
 
 /// Name, function, fewest and most arguments.
-pub(super) const FUNCTIONS: [(&str, Function, usize, usize); 9] = [
+pub(super) const FUNCTIONS: [(&str, Function, usize, usize); 10] = [
     ("ABS", Function::Abs, 1, 1),
     ("COALESCE", Function::Coalesce, 1, usize::MAX),
+    ("CONFLICTS", Function::Conflicts, 1, 1),
     ("LENGTH", Function::Length, 1, 1),
     ("LOWER", Function::Lower, 1, 1),
     ("ROUND", Function::Round, 1, 2),
@@ -45,6 +48,7 @@ pub(super) fn call(
         ),
         (Function::Abs, [Value::Float(number)]) => Value::Float(number.abs()),
         (Function::Length, [Value::String(text)]) => count(text.chars().count()),
+        (Function::Length, [Value::Bytes(bytes)]) => count(bytes.len()),
         (Function::Length, [Value::List(items)]) => count(items.len()),
         (Function::Length, [Value::Map(members)]) => count(members.len()),
         (Function::Lower, [Value::String(text)]) => Value::String(text.to_lowercase()),

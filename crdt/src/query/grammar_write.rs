@@ -6,7 +6,12 @@ use super::expression::INFIX_WORDS;
 use super::names::Access;
 use super::parser::{Aggregates, Parser};
 use super::returning::Returning;
-use super::write::{Assignment, Delete, Insert, OnConflict, Targets, Update, plain_names};
+use super::write::{
+    Assignment, Delete, Insert, OnConflict, Operation, Targets, Update, plain_names,
+};
+
+/// The clauses of UPDATE.
+const CLAUSES: [&str; 3] = ["SET", "UNSET", "APPLY"];
 
 impl Parser<'_> {
     /// Everything after `INSERT`.
@@ -75,28 +80,25 @@ impl Parser<'_> {
     pub(super) fn update(&mut self) -> Result<Update, QueryError> {
         self.context = Aggregates::Forbidden("in UPDATE");
         let collection = self.collection(Access::Write)?;
-        if !self.sees("SET") && !self.sees("UNSET") {
-            return Err(self.unexpected("SET or UNSET", &["SET", "UNSET"]));
-        }
+        let Some(mut clause) = self.clause() else {
+            return Err(self.unexpected("SET, UNSET or APPLY", &CLAUSES));
+        };
         let mut assignments = Vec::new();
-        let mut sets = true;
         loop {
-            // SET and UNSET may alternate, with or without a comma before them.
-            if self.eat("SET") {
-                sets = true;
-            } else if self.eat("UNSET") {
-                sets = false;
-            }
-            assignments.push(self.assignment(sets)?);
-            if !self.eat_symbol(",") && !self.sees("SET") && !self.sees("UNSET") {
-                break;
+            assignments.push(self.assignment(clause)?);
+            // The clauses may alternate, with or without a comma before them.
+            let goes_on = self.eat_symbol(",");
+            match self.clause() {
+                Some(next) => clause = next,
+                None if goes_on => {}
+                None => break,
             }
         }
         check_overlap(&assignments)?;
         let targets = self.targets()?;
         let returning = self.returning()?;
-        let words = ["WHERE", "SET", "UNSET", "LIMIT", "RETURNING"];
-        let words = [&INFIX_WORDS[..], &words].concat();
+        let words = ["WHERE", "LIMIT", "RETURNING"];
+        let words = [&INFIX_WORDS[..], &words, &CLAUSES].concat();
         self.end("`,`, WHERE or the end of the statement", &words)?;
         Ok(Update {
             collection,
@@ -106,7 +108,12 @@ impl Parser<'_> {
         })
     }
 
-    fn assignment(&mut self, sets: bool) -> Result<Assignment, QueryError> {
+    /// The word that begins a clause of UPDATE.
+    fn clause(&mut self) -> Option<&'static str> {
+        CLAUSES.into_iter().find(|word| self.eat(word))
+    }
+
+    fn assignment(&mut self, clause: &str) -> Result<Assignment, QueryError> {
         let target = self.path()?;
         let ExprKind::Path(path) = &target.kind else {
             return Err(target.at.error("expected a field"));
@@ -121,18 +128,24 @@ impl Parser<'_> {
                 "_id never changes; insert a document with the new _id and delete this one",
             ));
         }
-        let expr = if sets {
-            if !self.eat_symbol("=") {
-                return Err(self.unexpected("`=` after the field to set", &[]));
+        let operation = match clause {
+            "SET" => {
+                if !self.eat_symbol("=") {
+                    return Err(self.unexpected("`=` after the field to set", &[]));
+                }
+                Operation::Set(self.expression()?)
             }
-            Some(self.expression()?)
-        } else {
-            None
+            "APPLY" => {
+                self.expect("INCREMENT")?;
+                self.expect("BY")?;
+                Operation::Increment(self.expression()?)
+            }
+            _ => Operation::Unset,
         };
         Ok(Assignment {
             path,
             at: target.at,
-            expr,
+            operation,
         })
     }
 

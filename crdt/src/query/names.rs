@@ -3,10 +3,11 @@
 use super::aggregate::{AggregateCall, AggregateFunction};
 use super::ast::{Expr, ExprKind, Segment};
 use super::error::{Position, QueryError, did_you_mean, excerpt};
-use super::functions::FUNCTIONS;
+use super::functions::{FUNCTIONS, Function};
 use super::lexer::Token;
 use super::limits::{AGGREGATES_MAX, COLLECTION_NAME_BYTES_MAX};
 use super::parser::{Aggregates, Parser};
+use super::write::plain_names;
 use crate::value::DEPTH_MAX;
 
 /// Collections of this prefix describe the peer itself and cannot be written.
@@ -50,6 +51,10 @@ pub fn check_writable_collection_name(name: &str) -> Result<(), String> {
 pub(super) enum Access {
     Read,
     Write,
+}
+
+fn is_field(expr: &Expr) -> bool {
+    matches!(&expr.kind, ExprKind::Path(path) if plain_names(path).is_some())
 }
 
 impl Parser<'_> {
@@ -151,6 +156,11 @@ impl Parser<'_> {
                 (fewest, most) => format!("{fewest} or {most} arguments"),
             };
             return Err(at.error(format!("{upper} takes {wanted}, not {}", arguments.len())));
+        }
+        if *function == Function::Conflicts && !arguments.first().is_some_and(is_field) {
+            return Err(at.error(
+                "CONFLICTS takes a field, as in CONFLICTS(place.city), and no item of a list",
+            ));
         }
         self.node(ExprKind::Call(*function, arguments), at)
     }

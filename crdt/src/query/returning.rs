@@ -5,7 +5,7 @@ use super::error::QueryError;
 use super::eval::Scope;
 use super::held::Held;
 use super::limits::PAGE_ROWS_MAX;
-use super::select::{Columns, Page, row};
+use super::select::{Columns, Page, row, shown};
 use super::work::Work;
 use crate::value::Value;
 
@@ -22,7 +22,7 @@ impl Returning {
     /// Evaluation failed or has to end.
     pub fn row(&self, document: &Value, work: &Work<'_>) -> Result<Value, QueryError> {
         match &self.columns {
-            Columns::Everything => Ok(document.clone()),
+            Columns::Everything => Ok(shown(document.clone())),
             Columns::Named(columns) => row(columns, Scope::document(document, work)),
         }
     }

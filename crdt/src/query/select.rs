@@ -116,7 +116,7 @@ impl Select {
             ));
         }
         match &self.columns {
-            Columns::Everything => Ok(document.clone()),
+            Columns::Everything => Ok(shown(document.clone())),
             Columns::Named(columns) => row(columns, Scope::document(document, work)),
         }
     }
@@ -188,7 +188,7 @@ impl Select {
             match &self.columns {
                 Columns::Everything => {
                     let keys = self.keys(scope, &document)?;
-                    answer.push(document, keys)?;
+                    answer.push(shown(document), keys)?;
                 }
                 Columns::Named(columns) => {
                     let row = row(columns, scope)?;
@@ -315,12 +315,17 @@ pub(super) fn check_bounds<'a>(
     Ok(())
 }
 
+/// A document as a row.
+pub(super) fn shown(document: Value) -> Value {
+    document.visible().plain()
+}
+
 /// The row that the columns make; missing values are left out.
 pub(super) fn row(columns: &[Column], scope: Scope<'_>) -> Result<Value, QueryError> {
     let mut members = BTreeMap::new();
     for column in columns {
         if let Some(value) = column.expr.built(scope)? {
-            members.insert(column.name.clone(), value);
+            members.insert(column.name.clone(), value.plain());
         }
     }
     Ok(Value::Map(members))

@@ -133,7 +133,7 @@ impl Statement {
             Statement::Update(update) => {
                 let assignments = update.assignments.iter_mut();
                 assignments
-                    .filter_map(|assignment| assignment.expr.as_mut())
+                    .filter_map(|assignment| assignment.operation.expr_mut())
                     .for_each(&mut *visit);
                 update.targets.for_each_expr_mut(visit);
                 &mut update.returning

@@ -7,6 +7,7 @@ use super::filter::Filter;
 use super::returning::Returning;
 use super::select::{check_bounds, count};
 use super::work::Work;
+use crate::limits::{COUNTER_MAX, INCREMENT_MAX};
 use crate::value::{DEPTH_MAX, Value};
 
 /// What INSERT does about a document whose `_id` exists.
@@ -56,12 +57,29 @@ pub(super) struct Targets {
     pub(super) limit: Option<Expr>,
 }
 
-/// One item of SET or, without an expression, of UNSET.
+/// One item of SET, UNSET or APPLY.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Assignment {
     pub(super) path: Vec<String>,
     pub(super) at: Position,
-    pub(super) expr: Option<Expr>,
+    pub(super) operation: Operation,
+}
+
+/// What an assignment does.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Operation {
+    Set(Expr),
+    Unset,
+    Increment(Expr),
+}
+
+impl Operation {
+    pub(super) fn expr_mut(&mut self) -> Option<&mut Expr> {
+        match self {
+            Operation::Set(expr) | Operation::Increment(expr) => Some(expr),
+            Operation::Unset => None,
+        }
+    }
 }
 
 /// One change to a document.
@@ -69,8 +87,29 @@ pub(super) struct Assignment {
 pub struct Edit {
     /// The names that lead to the field, from the document's root. Maps that are missing on the way are to be made.
     pub path: Vec<String>,
-    /// The field's new value, or `None` to remove the field, which exists.
-    pub value: Option<Value>,
+    /// What becomes of the field.
+    pub action: Action,
+}
+
+/// What an edit does to a field.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// The field has this value from now on.
+    Set(Value),
+    /// The field, which exists, is removed.
+    Unset,
+    /// The field, a counter, grows by so much.
+    Increment(i64),
+}
+
+impl Edit {
+    /// The value that the field is set to.
+    pub fn value(&self) -> Option<&Value> {
+        match &self.action {
+            Action::Set(value) => Some(value),
+            Action::Unset | Action::Increment(_) => None,
+        }
+    }
 }
 
 impl Insert {
@@ -123,8 +162,8 @@ pub(crate) fn merge(document: &Value, into: &Value) -> Vec<Edit> {
 
 fn merge_field(path: Vec<String>, value: &Value, there: Option<&Value>, edits: &mut Vec<Edit>) {
     let (Value::Map(members), Some(there @ Value::Map(_))) = (value, there) else {
-        let value = Some(value.clone());
-        return edits.push(Edit { path, value });
+        let action = Action::Set(value.clone());
+        return edits.push(Edit { path, action });
     };
     for (name, member) in members {
         let path = [&path[..], std::slice::from_ref(name)].concat();
@@ -184,19 +223,10 @@ impl Update {
         let scope = Scope::document(document, work);
         let mut edits = Vec::with_capacity(self.assignments.len());
         for assignment in &self.assignments {
-            let exists = assignment.exists_in(document)?;
-            let value = match &assignment.expr {
-                Some(expr) => expr.built(scope)?,
-                None => None,
-            };
-            if let Some(value) = &value {
-                let levels = DEPTH_MAX.saturating_sub(assignment.path.len());
-                check_depth(value, levels, assignment.at)?;
-            }
-            if value.is_some() || exists {
+            if let Some(action) = assignment.action(document, scope)? {
                 edits.push(Edit {
                     path: assignment.path.clone(),
-                    value,
+                    action,
                 });
             }
         }
@@ -205,7 +235,66 @@ impl Update {
 }
 
 impl Assignment {
-    fn exists_in(&self, document: &Value) -> Result<bool, QueryError> {
+    /// What to do in a document; `None` when there is nothing to do.
+    fn action(&self, document: &Value, scope: Scope<'_>) -> Result<Option<Action>, QueryError> {
+        let found = self.find_in(document)?;
+        let value = match &self.operation {
+            Operation::Set(expr) => expr.built(scope)?,
+            Operation::Unset => None,
+            Operation::Increment(expr) => return self.increment(found, expr, scope),
+        };
+        if let Some(value) = &value {
+            let levels = DEPTH_MAX.saturating_sub(self.path.len());
+            check_depth(value, levels, self.at)?;
+        }
+        Ok(match value {
+            Some(value) => Some(Action::Set(value)),
+            None => found.map(|_| Action::Unset),
+        })
+    }
+
+    fn increment(
+        &self,
+        found: Option<&Value>,
+        expr: &Expr,
+        scope: Scope<'_>,
+    ) -> Result<Option<Action>, QueryError> {
+        let name = self.path.join(".");
+        let Some(Value::Counter(number)) = found else {
+            let is = match found {
+                Some(value) => format!("of type {}", value.type_name()),
+                None => "missing".to_owned(),
+            };
+            return Err(self.at.error(format!(
+                "{name} is {is} in a document, and only a counter can be incremented; make one with SET {name} = \
+                 {{'$counter': 0}}, or leave the document out with WHERE"
+            )));
+        };
+        let by = match &*expr.or_null(scope)? {
+            Value::Int(by) if by.unsigned_abs() <= INCREMENT_MAX => *by,
+            Value::Int(by) => {
+                return Err(expr.at.error(format!(
+                    "one increment is at most {INCREMENT_MAX} up or down, and this is {by}"
+                )));
+            }
+            other => {
+                return Err(expr.at.error(format!(
+                    "INCREMENT BY takes a whole number, and this is of type {}",
+                    other.type_name()
+                )));
+            }
+        };
+        let sum = number.saturating_add(by);
+        if sum.unsigned_abs() > COUNTER_MAX {
+            return Err(self.at.error(format!(
+                "{name} would be {sum}; a counter is at most {COUNTER_MAX} away from 0"
+            )));
+        }
+        Ok((by != 0).then_some(Action::Increment(by)))
+    }
+
+    /// The field's value in a document.
+    fn find_in<'a>(&self, document: &'a Value) -> Result<Option<&'a Value>, QueryError> {
         let mut value = document;
         for (walked, name) in self.path.iter().enumerate() {
             if let Value::List(_) = value {
@@ -216,10 +305,10 @@ impl Assignment {
             }
             match value.get(name) {
                 Some(member) => value = member,
-                None => return Ok(false),
+                None => return Ok(None),
             }
         }
-        Ok(true)
+        Ok(Some(value))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::error::StoreError;
 use crate::document::{Delta, RESERVED_KEY_PREFIX};
 use crate::id::DocumentId;
-use crate::limits::{DOCUMENT_BYTES_MAX, FIELD_NAME_BYTES_MAX};
+use crate::limits::{COUNTER_MAX, DOCUMENT_BYTES_MAX, FIELD_NAME_BYTES_MAX};
 use crate::value::{DEPTH_MAX, Value};
 
 /// Checks the size of what a document is to consist of. Values too large are refused before a change is made of them.
@@ -46,15 +46,25 @@ pub(super) fn check_value(value: &Value, depth: usize) -> Result<(), StoreError>
             "it nests deeper than {DEPTH_MAX} levels"
         )));
     }
-    check_keys(value)
+    check_members(value)
 }
 
-fn check_keys(value: &Value) -> Result<(), StoreError> {
+fn check_members(value: &Value) -> Result<(), StoreError> {
     match value {
-        Value::List(items) => items.iter().try_for_each(check_keys),
+        Value::List(items) => items.iter().try_for_each(check_members),
+        Value::Counter(number) if number.unsigned_abs() > COUNTER_MAX => Err(StoreError::Document(
+            format!("the counter {number} is more than {COUNTER_MAX} away from 0"),
+        )),
+        Value::Attachment(attachment) if attachment.len > i64::MAX.unsigned_abs() => {
+            Err(StoreError::Document(format!(
+                "an attachment of {} bytes can't be; at most {} are",
+                attachment.len,
+                i64::MAX
+            )))
+        }
         Value::Map(members) => members.iter().try_for_each(|(key, member)| {
             check_key(key)?;
-            check_keys(member)
+            check_members(member)
         }),
         _ => Ok(()),
     }

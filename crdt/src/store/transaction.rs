@@ -164,11 +164,11 @@ impl Transaction<'_> {
     ) -> Result<bool, StoreError> {
         for edit in edits {
             edit.path.iter().try_for_each(|key| check_key(key))?;
-            if let Some(value) = &edit.value {
+            if let Some(value) = edit.value() {
                 check_value(value, edit.path.len())?;
             }
         }
-        let wanted = edits.iter().filter_map(|edit| edit.value.as_ref());
+        let wanted = edits.iter().filter_map(Edit::value);
         check_bytes(id, wanted.map(|value| value.encode().len()).sum())?;
         let key = self.key(collection, id)?;
         let entry = self.entry(&key)?;
@@ -305,8 +305,8 @@ impl Transaction<'_> {
             batch.put(FEED, &sequence.to_be_bytes(), &bytes);
             let before = entry.before.as_ref();
             let before = before.map(|value| Digest::of(&key.id, value));
-            let after = entry.encoded.as_ref();
-            let after = after.map(|value| Digest::of_encoded(&key.id, value));
+            let after = entry.visible.as_ref().zip(entry.encoded.as_ref());
+            let after = after.map(|(value, encoded)| Digest::of_both(&key.id, value, encoded));
             catalog.count(&entry.collection, before, after);
             touched.insert(Arc::clone(&entry.collection));
             documents.push(Committed {

@@ -98,7 +98,7 @@ impl View {
     ) -> Result<impl Iterator<Item = Result<Value, StoreError>> + use<'_>, StoreError> {
         let number = self.number(collection)?;
         let documents = self.reads().scan(number, |_, _| Ok(true))?;
-        Ok(documents.map(|document| document.map(|(_, value)| value)))
+        Ok(documents.map(|document| document.map(|(_, value)| value.visible())))
     }
 
     pub(super) fn reads(&self) -> Reads<'_> {

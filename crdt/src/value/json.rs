@@ -1,9 +1,9 @@
-//! JSON text in and out of values. Reading is stricter than JSON itself: a duplicate key or a number that would
+//! JSON text in and out of values, in the typed form (`typed`). Reading is stricter than JSON itself: a duplicate key or a number that would
 //! lose digits is an error, never silently repaired.
 
+use super::typed::give_types;
 use super::{DEPTH_MAX, Value, without_sign_of_zero};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, btree_map::Entry};
 use std::fmt;
@@ -19,10 +19,11 @@ pub struct JsonError(#[from] serde_json::Error);
 /// Parses one JSON value.
 ///
 /// # Errors
-/// Malformed JSON, duplicate keys, integers beyond 64 bits, nesting deeper than [`DEPTH_MAX`].
+/// Malformed JSON, duplicate keys, integers beyond 64 bits, a wrong typed form, nesting deeper than [`DEPTH_MAX`].
 pub fn parse_json(text: &str) -> Result<Value, JsonError> {
     let Parsed(value) = serde_json::from_str(text)?;
     check_integers(text)?;
+    let value = give_types(value).map_err(|reason| JsonError(serde_json::Error::custom(reason)))?;
     if !value.fits(DEPTH_MAX) {
         return Err(JsonError(serde_json::Error::custom(format!(
             "the value nests deeper than {DEPTH_MAX} levels"
@@ -86,32 +87,6 @@ impl fmt::Display for Value {
     }
 }
 
-impl Serialize for Value {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Value::Null => serializer.serialize_unit(),
-            Value::Bool(truth) => serializer.serialize_bool(*truth),
-            Value::Int(number) => serializer.serialize_i64(*number),
-            Value::Float(number) => serializer.serialize_f64(without_sign_of_zero(*number)),
-            Value::String(text) => serializer.serialize_str(text),
-            Value::List(items) => {
-                let mut list = serializer.serialize_seq(Some(items.len()))?;
-                for item in items {
-                    list.serialize_element(item)?;
-                }
-                list.end()
-            }
-            Value::Map(members) => {
-                let mut map = serializer.serialize_map(Some(members.len()))?;
-                for (key, item) in members {
-                    map.serialize_entry(key, item)?;
-                }
-                map.end()
-            }
-        }
-    }
-}
-
 /// From JSON by serde_json alone, as strictly as [`parse_json`] reads.
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -120,7 +95,7 @@ impl<'de> Deserialize<'de> for Value {
     }
 }
 
-/// A value whose integers and depth are still to be checked.
+/// A value whose integers and depth are still to be checked, and whose types are still to be given.
 struct Parsed(Value);
 
 impl<'de> Deserialize<'de> for Parsed {

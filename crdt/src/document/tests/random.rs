@@ -92,7 +92,7 @@ proptest! {
                 let apart = |edit: &Edit| !edit.path.starts_with(&path) && !path.starts_with(&edit.path);
                 if edits.iter().all(apart) {
                     write_into(&mut model, &path, &value);
-                    edits.push(Edit { path, value: Some(value) });
+                    edits.push(Edit { path, action: Action::Set(value) });
                 }
             }
             let Some(delta) = device.edit(&edits) else { continue };

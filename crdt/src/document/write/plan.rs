@@ -133,7 +133,7 @@ impl<'a> Maps<'a> {
     fn of(edits: &'a [Edit]) -> Self {
         let mut root = Self::default();
         for edit in edits {
-            if let (Some(value), Some((key, parents))) = (&edit.value, edit.path.split_last()) {
+            if let (Some(value), Some((key, parents))) = (edit.value(), edit.path.split_last()) {
                 let mut maps = &mut root;
                 for parent in parents {
                     maps = maps.0.entry(parent).or_default();

@@ -2,9 +2,10 @@
 
 use super::plan::Born;
 use crate::document::EMPTY_MAP;
+use crate::document::scalar::scalar_of;
 use crate::document::visible::{by_reference, is_born, value_of};
-use crate::query::Edit;
-use crate::value::{Value, without_sign_of_zero};
+use crate::query::{Action, Edit};
+use crate::value::Value;
 use automerge::legacy::{ElementId, Key, ObjectId, Op, OpId, OpType};
 use automerge::{ActorId, Automerge, ObjId, ObjType, ROOT, ReadDoc, ScalarValue};
 use std::collections::{BTreeMap, HashMap};
@@ -19,11 +20,11 @@ struct Map {
 
 /// What a loaded document holds under one key.
 #[derive(Default)]
-struct Seen {
+pub(super) struct Seen {
     /// The map born there.
     born: Option<ObjId>,
-    /// Everything else: operations that a write replaces.
-    others: Vec<(automerge::Value<'static>, ObjId)>,
+    /// Everything else: operations that a write replaces, the one that readers see last.
+    pub(super) others: Vec<(automerge::Value<'static>, ObjId)>,
 }
 
 impl Seen {
@@ -41,7 +42,7 @@ impl Seen {
     }
 }
 
-fn op_id(id: &ObjId) -> Option<OpId> {
+pub(super) fn op_id(id: &ObjId) -> Option<OpId> {
     match id {
         ObjId::Id(counter, actor, _) => Some(OpId::new(*counter, actor)),
         ObjId::Root => None,
@@ -49,7 +50,7 @@ fn op_id(id: &ObjId) -> Option<OpId> {
 }
 
 pub(super) struct Writer<'a> {
-    document: Option<&'a Automerge>,
+    pub(super) document: Option<&'a Automerge>,
     born: &'a Born,
     actor: ActorId,
     start_op: u64,
@@ -85,12 +86,35 @@ impl<'a> Writer<'a> {
             return;
         };
         for key in parents {
-            if edit.value.is_none() && !self.has_map(&map, key) {
-                return; // nothing there to unset
+            if edit.value().is_none() && !self.has_map(&map, key) {
+                return; // nothing there to unset or to increment
             }
             map = self.enter(&map, key);
         }
-        self.set(&map, key, edit.value.as_ref());
+        match &edit.action {
+            Action::Set(value) => self.set(&map, key, Some(value)),
+            Action::Unset => self.set(&map, key, None),
+            Action::Increment(by) => self.increment(&map, key, *by),
+        }
+    }
+
+    /// Adds to the counter under `key`; of several that were made concurrently to each, so that whichever stays has it.
+    fn increment(&mut self, map: &Map, key: &str, by: i64) {
+        let mut seen = self.seen(map, key);
+        seen.others.retain(|(value, _)| {
+            matches!(value, automerge::Value::Scalar(scalar) if matches!(&**scalar, ScalarValue::Counter(_)))
+        });
+        if !seen.others.is_empty() {
+            let key = Key::from(key.to_owned());
+            let object = map.object.clone();
+            self.push(
+                OpType::Increment(by),
+                object,
+                key,
+                seen.predecessors(),
+                false,
+            );
+        }
     }
 
     /// Makes `key` show `value`, or nothing.
@@ -99,13 +123,21 @@ impl<'a> Writer<'a> {
             let child = self.enter(map, key);
             return self.fill(&child, members);
         }
-        let seen = self.seen(map, key);
+        let mut seen = self.seen(map, key);
         if let Some(born) = &seen.born {
             let child = loaded_map(born);
             self.clear(&child);
         }
         match value {
             Some(value) if self.shows(&seen, value) => {}
+            Some(value) if self.splice(&seen, value) => {
+                // What was written concurrently with the list or text is replaced by it.
+                let shown = seen.others.len() - 1;
+                seen.others.truncate(shown);
+                if !seen.others.is_empty() {
+                    self.delete(map, key, &seen);
+                }
+            }
             Some(value) => self.put(
                 map.object.clone(),
                 Key::from(key.to_owned()),
@@ -200,7 +232,7 @@ impl<'a> Writer<'a> {
     fn shows(&self, seen: &Seen, wanted: &Value) -> bool {
         match (self.document, seen.others.as_slice()) {
             (Some(document), [(value, id)]) => {
-                value_of(document, &by_reference(value), id, 0).as_ref() == Some(wanted)
+                value_of(document, &by_reference(value), id).as_ref() == Some(wanted)
             }
             _ => false,
         }
@@ -212,7 +244,13 @@ impl<'a> Writer<'a> {
         self.push(OpType::Delete, object, key, seen.predecessors(), false);
     }
 
-    fn put(&mut self, object: ObjectId, key: Key, predecessors: Vec<OpId>, value: &Value) {
+    pub(super) fn put(
+        &mut self,
+        object: ObjectId,
+        key: Key,
+        predecessors: Vec<OpId>,
+        value: &Value,
+    ) {
         let insert = !key.is_map_key();
         let made = self.push(action(value), object, key, predecessors, insert);
         let within = ObjectId::Id(made);
@@ -220,9 +258,13 @@ impl<'a> Writer<'a> {
             Value::List(items) => {
                 let mut after = ElementId::Head;
                 for item in items {
-                    let element = self.next_op();
-                    self.put(within.clone(), after.into_key(), Vec::new(), item);
-                    after = ElementId::Id(element);
+                    after = self.put_item(&within, after, item);
+                }
+            }
+            Value::Text(text) => {
+                let mut after = ElementId::Head;
+                for character in text.chars() {
+                    after = self.put_character(&within, after, character);
                 }
             }
             Value::Map(members) => {
@@ -235,11 +277,35 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Puts an item behind another one of a list.
+    pub(super) fn put_item(
+        &mut self,
+        list: &ObjectId,
+        after: ElementId,
+        item: &Value,
+    ) -> ElementId {
+        let element = self.next_op();
+        self.put(list.clone(), after.into_key(), Vec::new(), item);
+        ElementId::Id(element)
+    }
+
+    /// Puts a character behind another one of a text.
+    pub(super) fn put_character(
+        &mut self,
+        text: &ObjectId,
+        after: ElementId,
+        character: char,
+    ) -> ElementId {
+        let character = OpType::Put(ScalarValue::Str(character.to_string().into()));
+        let made = self.push(character, text.clone(), after.into_key(), Vec::new(), true);
+        ElementId::Id(made)
+    }
+
     fn next_op(&self) -> OpId {
         OpId::new(self.start_op + self.operations.len() as u64, &self.actor)
     }
 
-    fn push(
+    pub(super) fn push(
         &mut self,
         action: OpType,
         obj: ObjectId,
@@ -276,13 +342,10 @@ fn new_map(object: ObjectId) -> Map {
 }
 
 fn action(value: &Value) -> OpType {
-    match value {
-        Value::Null => OpType::Put(ScalarValue::Null),
-        Value::Bool(truth) => OpType::Put(ScalarValue::Boolean(*truth)),
-        Value::Int(number) => OpType::Put(ScalarValue::Int(*number)),
-        Value::Float(number) => OpType::Put(ScalarValue::F64(without_sign_of_zero(*number))),
-        Value::String(text) => OpType::Put(ScalarValue::Str(text.as_str().into())),
-        Value::Map(_) => OpType::Make(ObjType::Map),
-        Value::List(_) => OpType::Make(ObjType::List),
-    }
+    let make = match value {
+        Value::Map(_) => ObjType::Map,
+        Value::Text(_) => ObjType::Text,
+        _ => ObjType::List,
+    };
+    scalar_of(value).map_or(OpType::Make(make), OpType::Put)
 }

@@ -221,7 +221,7 @@ fn errors_name_place_and_remedy() {
         ),
         (
             "UPDATE c a = 1",
-            "line 1, column 10: expected SET or UNSET, found `a`",
+            "line 1, column 10: expected SET, UNSET or APPLY, found `a`",
         ),
         (
             "UPDATE c SET _id = 1",

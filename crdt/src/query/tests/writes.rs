@@ -28,7 +28,7 @@ fn edits(text: &str, document: &str) -> Result<Vec<String>, String> {
 
 /// An edit as `path=value` or `-path`.
 fn shown(edit: Edit) -> String {
-    match edit.value {
+    match edit.value() {
         Some(value) => format!("{}={value}", edit.path.join("/")),
         None => format!("-{}", edit.path.join("/")),
     }
