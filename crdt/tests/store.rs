@@ -12,6 +12,8 @@ mod replication;
 mod statements;
 #[path = "store/transactions.rs"]
 mod transactions;
+#[path = "store/types.rs"]
+mod types;
 
 use automerge::legacy::{Key, ObjectId, Op, OpId, OpType};
 use automerge::{ActorId, Change, ChangeHash, ExpandedChange};

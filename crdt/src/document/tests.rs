@@ -2,13 +2,15 @@
 
 use super::*;
 use crate::query::{Action, Edit};
-use crate::value::{arbitrary, parse_json};
+use crate::value::{arbitrary, parse_json, values_at};
 use automerge::ActorId;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 mod delta;
+mod merge;
 mod random;
+mod types;
 
 const COLLECTION: &str = "cars";
 
@@ -81,6 +83,14 @@ impl Device {
         let mut document = self.document();
         let written = document.edit(COLLECTION, &id(), self.author(), edits);
         self.keep(written.unwrap())
+    }
+
+    fn increment(&mut self, path: &[&str], by: i64) -> Option<Delta> {
+        let edit = Edit {
+            path: path.iter().map(|key| key.to_string()).collect(),
+            action: Action::Increment(by),
+        };
+        self.edit(&[edit])
     }
 
     fn delete(&mut self) -> Option<Delta> {

@@ -359,7 +359,13 @@ impl Parser<'_> {
 
     /// `{'name': expression, …}`
     fn map(&mut self) -> Result<Expr, QueryError> {
-        let at = self.take().at;
+        let at = self.at();
+        let members = self.members()?;
+        self.node(written_map(members, at)?, at)
+    }
+
+    fn members(&mut self) -> Result<Vec<(String, Expr)>, QueryError> {
+        self.take();
         let mut members: Vec<(String, Expr)> = Vec::new();
         let mut names = std::collections::BTreeSet::new();
         while !self.eat_symbol("}") {
@@ -375,9 +381,22 @@ impl Parser<'_> {
                 return Err(place.error(format!("the member {name} is given twice")));
             }
             self.expect_symbol(":")?;
-            members.push((name, self.expression()?));
+            let member = match name == MAP && self.sees_symbol("{") {
+                true => self.maybe_escaped()?,
+                false => self.expression()?,
+            };
+            members.push((name, member));
         }
-        self.node(written_map(members, at)?, at)
+        Ok(members)
+    }
+
+    /// A map behind `$map`: what it stands for is not known before its end.
+    fn maybe_escaped(&mut self) -> Result<Expr, QueryError> {
+        self.enter()?;
+        let at = self.at();
+        let members = self.members()?;
+        self.leave();
+        self.node(ExprKind::Map(members), at)
     }
 
     fn case(&mut self, at: Position) -> Result<Expr, QueryError> {
@@ -420,21 +439,37 @@ impl Parser<'_> {
     }
 }
 
-/// What a written map is: a typed value, a plain map behind `$map`, or just a map. What a typed value is made of may be
+/// What a written map is: a plain map behind `$map`, a typed value, or just a map. What a typed value is made of may be
 /// known only later, and then so is whether it is right.
 fn written_map(mut members: Vec<(String, Expr)>, at: Position) -> Result<ExprKind, QueryError> {
-    let [(name, member)] = members.as_mut_slice() else {
-        return Ok(ExprKind::Map(members));
-    };
-    Ok(match &mut member.kind {
-        ExprKind::Map(escaped) | ExprKind::PlainMap(escaped) if name == MAP => {
-            ExprKind::PlainMap(std::mem::take(escaped))
+    if let [(name, member)] = members.as_mut_slice()
+        && name == MAP
+        && let ExprKind::Map(escaped) = &mut member.kind
+    {
+        let mut escaped = std::mem::take(escaped);
+        decide_escaped(&mut escaped)?;
+        return Ok(ExprKind::PlainMap(escaped));
+    }
+    decide_escaped(&mut members)?;
+    if let [(name, member)] = members.as_slice()
+        && (name == MAP || TYPES.contains(&name.as_str()))
+        && let ExprKind::Literal(value) = &member.kind
+    {
+        let map = [(name.clone(), Value::clone(value))].into();
+        let value = typed(map).map_err(|wrong| at.error(wrong))?;
+        return Ok(ExprKind::Literal(Arc::new(value)));
+    }
+    Ok(ExprKind::Map(members))
+}
+
+/// Says what a map behind a `$map` is that turned out to be a plain member's name.
+fn decide_escaped(members: &mut [(String, Expr)]) -> Result<(), QueryError> {
+    for (name, member) in members {
+        if name == MAP
+            && let ExprKind::Map(within) = &mut member.kind
+        {
+            member.kind = written_map(std::mem::take(within), member.at)?;
         }
-        ExprKind::Literal(value) if name == MAP || TYPES.contains(&name.as_str()) => {
-            let map = [(name.clone(), Value::clone(value))].into();
-            let value = typed(map).map_err(|wrong| at.error(wrong))?;
-            ExprKind::Literal(Arc::new(value))
-        }
-        _ => ExprKind::Map(members),
-    })
+    }
+    Ok(())
 }

@@ -7,10 +7,10 @@ use super::lexer::{Lexeme, Token, lexemes};
 use super::limits::NESTING_MAX;
 
 /// Words that are never plain names; a field or collection of such a name is written in quotes.
-const RESERVED: [&str; 28] = [
-    "AND", "AS", "BETWEEN", "CASE", "DISTINCT", "ELSE", "END", "FALSE", "FROM", "GROUP", "HAVING",
-    "IN", "IS", "LIKE", "LIMIT", "MISSING", "NOT", "NULL", "OFFSET", "OR", "ORDER", "SELECT",
-    "SET", "THEN", "TRUE", "UNSET", "WHEN", "WHERE",
+const RESERVED: [&str; 29] = [
+    "AND", "APPLY", "AS", "BETWEEN", "CASE", "DISTINCT", "ELSE", "END", "FALSE", "FROM", "GROUP",
+    "HAVING", "IN", "IS", "LIKE", "LIMIT", "MISSING", "NOT", "NULL", "OFFSET", "OR", "ORDER",
+    "SELECT", "SET", "THEN", "TRUE", "UNSET", "WHEN", "WHERE",
 ];
 
 /// What an aggregate would mean at the place being parsed.

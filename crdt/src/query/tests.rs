@@ -4,6 +4,7 @@ mod airports;
 mod errors;
 mod expressions;
 mod select;
+mod types;
 mod writes;
 
 use super::{Params, QueryError, Select, Statement, Work};

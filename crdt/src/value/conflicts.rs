@@ -44,6 +44,7 @@ impl Value {
     }
 
     /// As [`visible`](Self::visible), of a borrowed document.
+    #[cfg(feature = "rocksdb")]
     pub(crate) fn as_visible(&self) -> Cow<'_, Value> {
         match self.get(RECORD) {
             Some(_) => Cow::Owned(self.clone().visible()),
