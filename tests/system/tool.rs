@@ -17,6 +17,10 @@ const DELICATE: &str = concat!(
     "\n",
     r#"{"_id":"bare"}"#,
     "\n",
+    r#"{"_id":"typed","n":{"$counter":7},"t":{"$text":"grün"},"b":{"$bytes":"AP8="},"at":{"$timestamp":"2026-11-23T12:00:00.000Z"},"#,
+    r#""file":{"$attachment":{"id":"0000000000000000000000000000000000000000000000000000000000000001","len":3,"metadata":{"name":"a"}}},"#,
+    r#""odd":{"$map":{"$counter":"none"}},"other":{"$unknown":1}}"#,
+    "\n",
 );
 
 fn keys(object: &Value) -> Vec<&str> {
@@ -43,7 +47,7 @@ fn export_and_import_are_a_round_trip() {
     to.finish(["import", copy.to_str().unwrap(), "--collection", "d"])
         .ok();
     assert_eq!(from.held(), to.held());
-    assert_eq!(from.documents("d"), 4);
+    assert_eq!(from.documents("d"), 5);
     let read = |text: &str| -> Vec<Value> {
         let mut values: Vec<Value> = text
             .lines()
