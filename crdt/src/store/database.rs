@@ -43,27 +43,8 @@ pub(super) struct StoreIdentity {
 impl Database {
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         check_whole(path)?;
-        let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
-        // RocksDB adds the family `default`, unused here. With its own settings it would have RocksDB wait, after the disk
-        // was full, for as much free space as that family's buffer of 64 MiB takes.
-        let families = [DEFAULT_COLUMN_FAMILY_NAME].iter().chain(&FAMILIES);
-        let families =
-            families.map(|name| ColumnFamilyDescriptor::new(*name, family_options(name, &cache)));
-        let rocks = DB::open_cf_descriptors(&options(), path, families).map_err(|error| {
-            let text = error.as_ref();
-            if text.contains(DISK_FULL) {
-                StoreError::Database(error)
-            } else if text.contains("lock") && text.contains("LOCK") {
-                StoreError::InUse(path.to_owned())
-            } else if error.kind() == ErrorKind::Corruption || text.contains("No such file") {
-                StoreError::Damaged {
-                    what: format!("the store {}", path.display()),
-                    reason: text.to_owned(),
-                }
-            } else {
-                StoreError::Database(error)
-            }
-        })?;
+        let rocks = DB::open_cf_descriptors(&options(), path, families());
+        let rocks = rocks.map_err(|error| unopened(path, error))?;
         Ok(Self { rocks })
     }
 
@@ -236,6 +217,31 @@ fn check_whole(path: &Path) -> Result<(), StoreError> {
         });
     }
     Ok(())
+}
+
+/// Why a database can't be opened.
+fn unopened(path: &Path, error: rocksdb::Error) -> StoreError {
+    let text = error.as_ref();
+    if text.contains(DISK_FULL) {
+        StoreError::Database(error)
+    } else if text.contains("lock") && text.contains("LOCK") {
+        StoreError::InUse(path.to_owned())
+    } else if error.kind() == ErrorKind::Corruption || text.contains("No such file") {
+        StoreError::Damaged {
+            what: format!("the store {}", path.display()),
+            reason: text.to_owned(),
+        }
+    } else {
+        StoreError::Database(error)
+    }
+}
+
+/// All families. The unused default one is named for its options: after a full disk RocksDB resumes once the largest
+/// write buffer of any family has room, and by its own default that is 64 MiB.
+fn families() -> impl Iterator<Item = ColumnFamilyDescriptor> {
+    let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
+    let families = FAMILIES.into_iter().chain([DEFAULT_COLUMN_FAMILY_NAME]);
+    families.map(move |name| ColumnFamilyDescriptor::new(name, family_options(name, &cache)))
 }
 
 fn options() -> Options {

@@ -170,7 +170,8 @@ impl StoreError {
 fn advice(failure: &str) -> &'static str {
     match failure.contains(DISK_FULL) {
         true => {
-            "; free some space: writes go on some seconds later by themselves, and nothing acknowledged is lost"
+            "; nothing acknowledged is lost, and reading goes on. Free some space, a few MiB at least: a running daemon \
+             then takes writes again by itself within seconds"
         }
         false => "",
     }
@@ -192,7 +193,7 @@ mod tests {
     fn a_full_disk_has_advice() {
         let failure =
             "IO error: No space left on device: While appending to file: /d/store/000004.log";
-        assert!(advice(failure).contains("free some space"));
+        assert!(advice(failure).contains("Free some space"));
         assert_eq!(advice("IO error: Input/output error"), "");
     }
 }
