@@ -17,8 +17,8 @@ pub use id::{DocumentId, IdError};
 pub use random::{RandomError, random};
 #[cfg(feature = "rocksdb")]
 pub use store::{
-    Arrival, Arrived, CollectionStatus, Commit, Committed, Deadline, DeltaPart, Digest, Durability,
-    Feed, FeedEntry, FeedLimits, FeedPage, Imported, Observation, Origin, Outcome, Row, Store,
-    StoreError, StoreOptions, Transacted, Transaction, Update, View,
+    Arrival, Arrived, Check, CollectionStatus, Commit, Committed, Contents, Deadline, DeltaPart,
+    Digest, Durability, Feed, FeedEntry, FeedLimits, FeedPage, Imported, Observation, Origin,
+    Outcome, Row, Store, StoreError, StoreOptions, Transacted, Transaction, Update, View,
 };
 pub use value::{Attachment, DEPTH_MAX, DecodeError, JsonError, Value, parse_json};

@@ -5,6 +5,7 @@
 //! have left share the sync of their batches (`group`). Only then a commit is the `view` that readers see, is told to
 //! subscribers, observers among them (`observe`), and acknowledged.
 
+mod backup;
 mod catalog;
 mod check;
 mod commit;
@@ -38,6 +39,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::{broadcast, watch};
 
+pub use backup::{Check, Contents};
 pub use catalog::{CollectionStatus, Digest};
 pub use commit::{Commit, Committed, Origin};
 pub use deadline::Deadline;

@@ -8,6 +8,7 @@ use super::schema::{
 };
 use crate::random::random;
 use crate::value::Value;
+use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
     DEFAULT_COLUMN_FAMILY_NAME, ErrorKind, MergeOperands, Options, Snapshot, WriteBatch,
@@ -46,6 +47,20 @@ impl Database {
         let rocks = DB::open_cf_descriptors(&options(), path, families());
         let rocks = rocks.map_err(|error| unopened(path, error))?;
         Ok(Self { rocks })
+    }
+
+    /// Opens a database that nobody has open, without changing a byte of it.
+    pub(super) fn open_for_reading(path: &Path) -> Result<Self, StoreError> {
+        check_whole(path)?;
+        let rocks = DB::open_cf_descriptors_read_only(&options(), path, families(), false);
+        let rocks = rocks.map_err(|error| unopened(path, error))?;
+        Ok(Self { rocks })
+    }
+
+    /// Makes a database of the new folder `path` that holds what this one holds now. On the same file system its
+    /// files are links, as RocksDB never changes one that is written.
+    pub(super) fn checkpoint(&self, path: &Path) -> Result<(), StoreError> {
+        Ok(Checkpoint::new(&self.rocks)?.create_checkpoint(path)?)
     }
 
     /// Binds a new database to its app and device; checks format, app and device of an old one.
@@ -135,11 +150,15 @@ impl Database {
         }
     }
 
-    fn get(&self, family: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+    pub(super) fn get(
+        &self,
+        family: &'static str,
+        key: &[u8],
+    ) -> Result<Option<Vec<u8>>, StoreError> {
         self.newest().get(family, key)
     }
 
-    fn meta(&self, key: &[u8]) -> Result<Vec<u8>, StoreError> {
+    pub(super) fn meta(&self, key: &[u8]) -> Result<Vec<u8>, StoreError> {
         self.get(META, key)?.ok_or_else(|| damaged(key))
     }
 

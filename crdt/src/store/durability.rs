@@ -42,7 +42,13 @@ impl Database {
     ) -> Result<StoreIdentity, StoreError> {
         let unclean = self.newest().get(META, META_UNSYNCED)?.is_some();
         let identity = match unclean {
-            true => self.renew()?,
+            true => {
+                tracing::warn!(
+                    "the store was not closed properly while its writes were not synced (durability os): the newest ones may \
+                     be lost, unless peers have them"
+                );
+                self.renew()?
+            }
             false => identity,
         };
         if durability == Durability::Os {
@@ -60,8 +66,8 @@ impl Database {
         batch.write() // the log is synced up to here, with all that was written before
     }
 
-    /// Draws a new incarnation and feed. A crash meanwhile leaves the marker, and all of it is done again.
-    fn renew(&self) -> Result<StoreIdentity, StoreError> {
+    /// Draws a new incarnation and feed, under which nothing was written yet. After a crash it has to be done again.
+    pub(super) fn renew(&self) -> Result<StoreIdentity, StoreError> {
         let mut batch = self.batch();
         let mut renewed = 0;
         for entry in self.newest().entries_from(STATES, &[])? {
@@ -90,10 +96,6 @@ impl Database {
         batch.put(META, META_FEED, identity.feed);
         batch.delete(META, META_UNSYNCED);
         batch.write()?;
-        tracing::warn!(
-            "the store was not closed properly while its writes were not synced (durability os): the newest ones may be \
-             lost, unless peers have them"
-        );
         Ok(identity)
     }
 }
