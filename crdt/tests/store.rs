@@ -6,6 +6,8 @@
 mod backup;
 #[path = "store/bounds.rs"]
 mod bounds;
+#[path = "store/damage.rs"]
+mod damage;
 #[path = "store/opening.rs"]
 mod opening;
 #[path = "store/replication.rs"]

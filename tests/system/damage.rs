@@ -36,10 +36,13 @@ fn log(store: &Path) -> PathBuf {
 fn assert_told_and_kept(damage: impl Fn(&Path), part: &str) {
     let world = World::new();
     let filled = Filled::new(&world);
+    // Killed, so that the write-ahead log keeps what came last.
+    let daemon = filled.device.start(&[]);
     for number in 0..50 {
         let document = serde_json::json!({"_id": format!("more-{number}")});
         filled.device.insert("cars", &document);
     }
+    daemon.kill();
     let state = filled.device.state.clone();
     let store = state.join("store");
     damage(&store);

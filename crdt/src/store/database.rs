@@ -11,8 +11,8 @@ use crate::value::Value;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
-    DEFAULT_COLUMN_FAMILY_NAME, ErrorKind, MergeOperands, Options, Snapshot, WriteBatch,
-    WriteOptions,
+    DEFAULT_COLUMN_FAMILY_NAME, ErrorKind, FlushOptions, MergeOperands, Options, Snapshot,
+    WriteBatch, WriteOptions,
 };
 use sedge_identity::{AppId, PublicKey, hex};
 use std::path::Path;
@@ -166,6 +166,24 @@ impl Database {
         self.rocks
             .cf_handle(name)
             .ok_or_else(|| damaged(name.as_bytes()))
+    }
+}
+
+/// What is only in the write-ahead log goes into tables, all of whose bytes have checksums: in the log a damaged length
+/// looks like the torn end that a crash leaves, and hides what follows. After a crash the next opening does the same.
+impl Drop for Database {
+    fn drop(&mut self) {
+        let families = FAMILIES
+            .iter()
+            .filter_map(|name| self.rocks.cf_handle(name))
+            .collect::<Vec<_>>();
+        let flushed = self
+            .rocks
+            .flush_cfs_opt(&families, &FlushOptions::default());
+        if let Err(error) = flushed {
+            // As on a full disk, or when it was opened for reading. All of it is in the log.
+            tracing::debug!(%error, "the log was not emptied");
+        }
     }
 }
 
