@@ -10,6 +10,8 @@
     reason = "what cannot be set up or read is a failed test"
 )]
 
+#[path = "system/backup.rs"]
+mod backup;
 #[path = "system/bench.rs"]
 mod bench;
 #[path = "system/crash.rs"]
@@ -30,6 +32,8 @@ mod folder;
 mod harness;
 #[path = "system/identity.rs"]
 mod identity;
+#[path = "system/load.rs"]
+mod load;
 #[path = "system/mesh.rs"]
 mod mesh;
 #[path = "system/processes.rs"]

@@ -2,6 +2,7 @@
 
 mod access;
 mod args;
+mod backup;
 mod error;
 mod export;
 mod import;
@@ -12,6 +13,7 @@ pub(crate) mod ndjson;
 pub(crate) mod output;
 mod peers;
 mod query;
+mod restore;
 mod run;
 pub(crate) mod signals;
 mod status;
@@ -92,6 +94,10 @@ async fn dispatch(arguments: Arguments) -> Result<Done, CliError> {
         Command::Query(arguments) => query::run(&state?, arguments, json).await,
         Command::Import(arguments) => import::run(&state?, arguments, json).await,
         Command::Export(arguments) => export::run(&state?, arguments, json).await,
+        Command::Backup(arguments) => backup::run(&state?, arguments, json).await,
+        Command::Restore(arguments) => {
+            tokio::task::block_in_place(|| restore::run(&state?, &arguments, json))
+        }
         Command::Status => status::run(&state?, json).await,
         Command::Peers => peers::run(&state?, json).await,
     }

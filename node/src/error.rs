@@ -1,5 +1,6 @@
 //! What a node can fail with.
 
+use crate::backup::BackupError;
 use crate::state::StateError;
 use sedge_crdt::StoreError;
 use sedge_identity::{AppIdError, CertificateError, IssueError, SecretError, TrustError};
@@ -38,6 +39,9 @@ pub enum NodeError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A backup can't be made or restored.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// The development certificate could not be issued.
     #[error("the certificate could not be issued: {0}")]
     Issue(#[from] IssueError),

@@ -37,6 +37,18 @@ pub(crate) const IMPORT_REJECTED_MAX: usize = 1_000;
 /// wait for that.
 pub(crate) const EXPORTS_MAX: usize = 4;
 
+/// Backups that are made at once; more wait. Each reads all of the store.
+pub(crate) const BACKUPS_MAX: usize = 1;
+
+/// Pause between two lines in which the API tells how far a backup is, in milliseconds.
+pub(crate) const BACKUP_TOLD_MS: u64 = 100;
+
+/// Lines on a backup that wait for a client; further ones but the last are left out.
+pub(crate) const BACKUP_LINES_QUEUED_MAX: usize = 8;
+
+/// Longest line on a backup that a client takes, in bytes: a path and some numbers.
+pub(crate) const BACKUP_LINE_BYTES_MAX: usize = 64 << 10;
+
 /// Bytes of text after which an export or an event of a live query sends a piece.
 pub(crate) const PIECE_BYTES: usize = 64 << 10;
 

@@ -2,13 +2,15 @@
 
 use crate::api::imported_response;
 use crate::api::wire::{
-    ExecuteRequest, ExecuteResponse, ImportRequest, ImportResponse, StatusResponse,
+    BackupResponse, ExecuteRequest, ExecuteResponse, ImportRequest, ImportResponse, StatusResponse,
 };
+use crate::backup::Progress;
 use crate::error::NodeError;
 use crate::state::{Settings, StateFolder, StateLock};
 use crate::store::StoreHandle;
 use sedge_identity::{AppId, PublicKey};
 use std::io;
+use std::path::Path;
 
 /// An opened store that no mesh sees. What is written goes out when the daemon runs again.
 pub struct Offline {
@@ -70,6 +72,19 @@ impl Offline {
             }
         }
         Ok(Ok(()))
+    }
+
+    /// Makes a backup.
+    ///
+    /// # Errors
+    /// As [`StoreHandle::backup`].
+    pub async fn backup(
+        &self,
+        path: &Path,
+        told: impl FnMut(Progress) + Send + 'static,
+    ) -> Result<BackupResponse, NodeError> {
+        let manifest = self.store.backup(&self.settings.name, path, told).await?;
+        Ok(BackupResponse::of(path, &manifest))
     }
 
     /// What the device is and holds.

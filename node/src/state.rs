@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `device.key` | the seed of the device's Ed25519 key, 64 hexadecimal digits, mode 0600 |
 //! | `store/` | the database |
+//! | `restored/` | a restored database, before it takes the place of `store/` |
+//! | `store-set-aside-TIME/` | a database in whose place a restored one is |
 //! | `sedge.toml` | settings of the daemon |
 //! | `secret` | the app's shared secret, mode 0600 |
 //! | `lock` | locked while a process uses the folder |
@@ -73,7 +75,7 @@ pub enum StateError {
     Random(#[from] RandomError),
 }
 
-fn remedy(error: &io::Error) -> &'static str {
+pub(crate) fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull => "free some space, then start again",
         _ => "check that it exists and that this user may use it",
@@ -261,6 +263,7 @@ impl StateFolder {
         device: &PublicKey,
         durability: Durability,
     ) -> Result<Store, NodeError> {
+        self.finish_restore()?;
         let options = StoreOptions { durability };
         let opened = Store::open_with(&self.store_path(), app, device, options);
         opened.map_err(|error| match error {
@@ -273,8 +276,24 @@ impl StateFolder {
         })
     }
 
-    fn store_path(&self) -> PathBuf {
+    /// Puts a restored database in its place where a restore has set the earlier one aside and was cut short then.
+    pub(crate) fn finish_restore(&self) -> Result<(), StateError> {
+        let (store, restored) = (self.store_path(), self.restored_path());
+        if store.join("CURRENT").exists() || !restored.exists() {
+            return Ok(());
+        }
+        // What may be there is an empty folder, which is replaced.
+        let renamed = fs::rename(&restored, &store);
+        let synced = renamed.and_then(|()| File::open(&self.0)?.sync_all());
+        synced.map_err(|source| io_error(&restored, source))
+    }
+
+    pub(crate) fn store_path(&self) -> PathBuf {
         self.0.join("store")
+    }
+
+    pub(crate) fn restored_path(&self) -> PathBuf {
+        self.0.join("restored")
     }
 
     /// The daemon's socket: in the folder, or in `/tmp/sedge-UID` when that path is too long for a socket. One folder

@@ -1,7 +1,10 @@
 //! The store as async code sees it: calls that may touch the disk run on the blocking pool, a bounded number at once.
 
+use crate::backup::{self, Manifest, Progress};
 use crate::error::NodeError;
-use crate::limits::{EXPORT_PIECES_QUEUED_MAX, EXPORTS_MAX, PIECE_BYTES, STORE_CALLS_MAX};
+use crate::limits::{
+    BACKUPS_MAX, EXPORT_PIECES_QUEUED_MAX, EXPORTS_MAX, PIECE_BYTES, STORE_CALLS_MAX,
+};
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 use sedge_crdt::query::Params;
@@ -9,6 +12,7 @@ use sedge_crdt::{
     CollectionStatus, Deadline, Imported, Observation, Outcome, Store, StoreError, Transacted,
     Transaction, Update, Value, View,
 };
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -22,6 +26,7 @@ pub struct StoreHandle {
     store: Store,
     calls: Arc<Semaphore>,
     exports: Arc<Semaphore>,
+    backups: Arc<Semaphore>,
 }
 
 impl StoreHandle {
@@ -30,6 +35,7 @@ impl StoreHandle {
             store,
             calls: Arc::new(Semaphore::new(STORE_CALLS_MAX)),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
+            backups: Arc::new(Semaphore::new(BACKUPS_MAX)),
         }
     }
 
@@ -193,6 +199,28 @@ impl StoreHandle {
         is_open.await.map_err(|_| STOPPED)??;
         let pieces = ReceiverStream::new(receiver).map(Ok);
         Ok(pieces.chain(stream::once(exporting).filter_map(failure)))
+    }
+
+    /// Makes a backup at `path`, absolute, where nothing is: a folder that appears there whole or not at all. `name` is
+    /// the device's. `told` hears how far it is. It goes on when the future is dropped.
+    ///
+    /// # Errors
+    /// The path can't hold a backup, or the disk or the database fails.
+    pub async fn backup(
+        &self,
+        name: &str,
+        path: &Path,
+        mut told: impl FnMut(Progress) + Send + 'static,
+    ) -> Result<Manifest, NodeError> {
+        backup::check_target(path)?;
+        let permit = Arc::clone(&self.backups).acquire_owned().await;
+        let permit = permit.map_err(|_| STOPPED)?;
+        let (store, name, path) = (self.store.clone(), name.to_owned(), path.to_owned());
+        let taking = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            backup::take(&store, &name, &path, &mut told)
+        });
+        taking.await.map_err(|_| STOPPED)?
     }
 
     /// What each collection holds.

@@ -1,6 +1,8 @@
 //! Devices as folders, daemons as children that never outlive a test, and polling with a deadline.
 
 use crate::processes::{Guarded, signal};
+use sedge::StateFolder;
+use sedge::api::Client;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -64,7 +66,11 @@ impl Ended {
 
 /// The program, with nothing of this user's own devices or settings in its surroundings.
 pub(crate) fn sedge(surroundings: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sedge"));
+    in_surroundings(Command::new(env!("CARGO_BIN_EXE_sedge")), surroundings)
+}
+
+/// Any program, with the same surroundings.
+fn in_surroundings(mut command: Command, surroundings: &Path) -> Command {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("SEDGE_") || text.starts_with("XDG_") || text == "NO_COLOR" {
@@ -180,6 +186,42 @@ impl Device {
         command
     }
 
+    /// The same device with its folder copied elsewhere.
+    pub(crate) fn moved(&self, to: &Path) -> Device {
+        let copied = Command::new("cp")
+            .arg("-a")
+            .arg(&self.state)
+            .arg(to)
+            .status();
+        assert!(
+            copied.expect("cp is there").success(),
+            "the folder is copied"
+        );
+        Device {
+            state: to.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// The program under another one, whose arguments stand before it.
+    pub(crate) fn sedge_under(&self, other: Command) -> Command {
+        let mut command = in_surroundings(other, &self.surroundings);
+        command.arg(env!("CARGO_BIN_EXE_sedge"));
+        command.arg("--state").arg(&self.state);
+        command
+    }
+
+    /// The daemon of this device, as programs ask it.
+    pub(crate) fn client(&self) -> Client {
+        let state = StateFolder::new(&self.state);
+        Client::new(&state.socket_path().expect("a socket"))
+    }
+
+    /// Where a daemon of this device listens.
+    pub(crate) fn anywhere(&self) -> String {
+        format!("/ip4/{}/tcp/0", self.host)
+    }
+
     pub(crate) fn finish<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Ended {
         finish(self.sedge().args(arguments))
     }
@@ -244,7 +286,7 @@ impl Device {
     /// Starts the daemon; its addresses are chosen by the system.
     pub(crate) fn start(&self, neighbours: &[&Daemon]) -> Daemon {
         let peers = neighbours.iter().flat_map(|peer| ["--peer", &peer.address]);
-        self.start_with(&format!("/ip4/{}/tcp/0", self.host), peers)
+        self.start_with(&self.anywhere(), peers)
     }
 
     /// Starts the daemon where it was before.
@@ -259,9 +301,18 @@ impl Device {
         listen: &str,
         more: impl IntoIterator<Item = &'a str>,
     ) -> Daemon {
+        self.start_by(self.sedge(), listen, more)
+    }
+
+    /// Starts the daemon by a command that lacks its arguments.
+    pub(crate) fn start_by<'a>(
+        &self,
+        mut run: Command,
+        listen: &str,
+        more: impl IntoIterator<Item = &'a str>,
+    ) -> Daemon {
         let (log, announced) = (self.state.join("log"), self.state.join("announced"));
         let log_file = File::options().create(true).append(true).open(&log);
-        let mut run = self.sedge();
         run.args(["run", "--json", "--until-stdin-ends", "--no-discovery"]);
         run.args(["--listen", listen])
             .args(more)

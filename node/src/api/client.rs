@@ -2,10 +2,11 @@
 
 use super::events::Reader;
 use super::wire::{
-    ExecuteRequest, ExecuteResponse, ImportRequest, ImportResponse, ObserveEvent, Peer, Problem,
-    StatusResponse,
+    BackupEvent, BackupRequest, BackupResponse, ExecuteRequest, ExecuteResponse, ImportRequest,
+    ImportResponse, ObserveEvent, Peer, Problem, StatusResponse,
 };
-use crate::limits::{ANSWER_SECONDS_MAX, STATUS_SECONDS_MAX};
+use crate::backup::Progress;
+use crate::limits::{ANSWER_SECONDS_MAX, BACKUP_LINE_BYTES_MAX, STATUS_SECONDS_MAX};
 use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode, Uri, header};
 use futures::StreamExt;
@@ -116,6 +117,41 @@ impl Client {
             }
         }
         Ok(())
+    }
+
+    /// Has the daemon make a backup at `path`, absolute. `told` hears how far it is.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn backup(
+        &self,
+        path: &Path,
+        mut told: impl FnMut(Progress),
+    ) -> Result<BackupResponse, ClientError> {
+        let request = BackupRequest {
+            path: path.to_owned(),
+        };
+        let body = serde_json::to_vec(&request).map_err(ClientError::broken)?;
+        let asked = self.ask(Method::POST, "/api/v1/store/backup", body.into());
+        let response = within(ANSWER_SECONDS_MAX, asked).await?;
+        let mut body = BodyStream::new(response.into_body());
+        let mut pending = Vec::new();
+        while let Some(frame) = body.next().await {
+            let data = frame.map_err(ClientError::broken)?.into_data();
+            pending.extend_from_slice(&data.unwrap_or_default());
+            while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = pending.drain(..=end).collect();
+                match serde_json::from_slice(&line).map_err(ClientError::broken)? {
+                    BackupEvent::Progress(progress) => told(progress),
+                    BackupEvent::Done(backup) => return Ok(backup),
+                    BackupEvent::Failed(reason) => return Err(ClientError::Refused(reason)),
+                }
+            }
+            if pending.len() > BACKUP_LINE_BYTES_MAX {
+                return Err(ClientError::broken("a line is too long"));
+            }
+        }
+        Err(ClientError::broken("the backup's end is missing"))
     }
 
     /// Starts a live query.

@@ -1,6 +1,7 @@
 //! From errors to problem documents.
 
 use super::wire::Problem;
+use crate::backup::BackupError;
 use crate::error::NodeError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -25,6 +26,10 @@ impl From<NodeError> for Failure {
     fn from(error: NodeError) -> Self {
         let status = match &error {
             NodeError::Store(error) => status_of(error),
+            NodeError::Backup(BackupError::Exists(_)) => StatusCode::CONFLICT,
+            NodeError::Backup(BackupError::Relative(_) | BackupError::NoFolder { .. }) => {
+                StatusCode::BAD_REQUEST
+            }
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error.to_string())

@@ -4,11 +4,15 @@ use super::errors::Failure;
 use super::events;
 use super::server::ApiLimits;
 use super::wire::{
-    ExecuteRequest, ExecuteResponse, ExportQuery, ImportRequest, ImportResponse, NoQuery,
-    ObserveQuery, Peer, Rejected, StatusResponse,
+    BackupEvent, BackupRequest, BackupResponse, ExecuteRequest, ExecuteResponse, ExportQuery,
+    ImportRequest, ImportResponse, NoQuery, ObserveQuery, Peer, Rejected, StatusResponse,
 };
+use crate::backup::{Progress, check_target};
 use crate::error::NodeError;
-use crate::limits::{BODY_BYTES_MAX, IMPORT_BODY_BYTES_MAX, IMPORT_REJECTED_MAX};
+use crate::limits::{
+    BACKUP_LINES_QUEUED_MAX, BACKUP_TOLD_MS, BODY_BYTES_MAX, IMPORT_BODY_BYTES_MAX,
+    IMPORT_REJECTED_MAX,
+};
 use crate::node::Node;
 use axum::body::Body;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
@@ -22,7 +26,10 @@ use sedge_crdt::{Deadline, Imported, Observation};
 use sedge_mesh::{Direction, PeerStatus};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 /// The calls, on this node.
@@ -33,6 +40,7 @@ pub(super) fn router(api: Api) -> Router {
         .route("/api/v1/store/import", import)
         .route("/api/v1/store/export", get(export))
         .route("/api/v1/store/observe", get(observe))
+        .route("/api/v1/store/backup", post(backup))
         .route("/api/v1/status", get(status))
         .route("/api/v1/peers", get(peers))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -135,6 +143,43 @@ async fn observe(
     }
     let observation = observation.map_err(NodeError::from)?;
     Ok(events::answer(observation, api.stop).await?)
+}
+
+/// Answers with lines of JSON while the backup is made, so that a client knows that it goes on.
+async fn backup(
+    State(api): State<Api>,
+    Timely(request): Timely<BackupRequest>,
+) -> Result<Response, Failure> {
+    let path = request.path;
+    check_target(&path).map_err(NodeError::from)?;
+    let (lines, receiver) = mpsc::channel(BACKUP_LINES_QUEUED_MAX);
+    let progress = lines.clone();
+    let mut last = None::<Instant>;
+    let pause = Duration::from_millis(BACKUP_TOLD_MS);
+    let told = move |made: Progress| {
+        if last.is_none_or(|last| last.elapsed() >= pause) {
+            last = Some(Instant::now());
+            // A client that reads slowly misses some, and one that has left misses all.
+            progress
+                .try_send(BackupEvent::Progress(made))
+                .unwrap_or_default();
+        }
+    };
+    tokio::spawn(async move {
+        let taken = api.node.store().backup(api.node.name(), &path, told).await;
+        let last = match taken {
+            Ok(manifest) => BackupEvent::Done(BackupResponse::of(&path, &manifest)),
+            Err(error) => {
+                tracing::warn!(%error, "a backup could not be made");
+                BackupEvent::Failed(error.to_string())
+            }
+        };
+        lines.send(last).await.unwrap_or_default();
+    });
+    let lines = ReceiverStream::new(receiver)
+        .map(|event| serde_json::to_string(&event).map(|line| format!("{line}\n")));
+    let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
+    Ok((kind, Body::from_stream(lines)).into_response())
 }
 
 async fn status(

@@ -1,5 +1,6 @@
 //! What travels in the API's requests and answers.
 
+use crate::backup::{Manifest, Progress};
 use crate::limits::IMPORT_DOCUMENTS_MAX;
 use crate::store::StoreHandle;
 use libp2p::PeerId;
@@ -8,6 +9,7 @@ use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 /// Asks to run a statement: `POST /api/v1/store/execute`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -143,6 +145,58 @@ pub struct ObserveEvent {
     pub updated: Vec<Value>,
     /// Rows that are gone.
     pub deleted: Vec<Value>,
+}
+
+/// Asks for a backup: `POST /api/v1/store/backup`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupRequest {
+    /// The folder to be made, on the daemon's machine.
+    pub path: PathBuf,
+}
+
+/// A line of the answer to a request for a backup. The last one is not `progress`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum BackupEvent {
+    /// It goes on.
+    Progress(Progress),
+    /// It is there.
+    Done(BackupResponse),
+    /// It could not be made; the reason, and what to do.
+    Failed(String),
+}
+
+/// A backup that was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupResponse {
+    /// Where it is.
+    pub path: PathBuf,
+    /// When it was taken, in milliseconds since 1970.
+    pub taken_ms: u64,
+    /// The newest transaction in it.
+    pub transaction_id: u64,
+    /// Its collections.
+    pub collections: usize,
+    /// The visible documents of all collections.
+    pub documents: u64,
+    /// The size of its files.
+    pub bytes: u64,
+}
+
+impl BackupResponse {
+    /// The backup at `path` with this manifest.
+    pub fn of(path: &Path, manifest: &Manifest) -> Self {
+        Self {
+            path: path.to_owned(),
+            taken_ms: manifest.taken_ms,
+            transaction_id: manifest.transaction_id,
+            collections: manifest.collections.len(),
+            documents: manifest.documents(),
+            bytes: manifest.bytes(),
+        }
+    }
 }
 
 /// No query parameters at all, for calls that take none.

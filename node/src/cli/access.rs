@@ -2,11 +2,13 @@
 
 use super::CliError;
 use sedge::api::wire::{
-    ExecuteRequest, ExecuteResponse, ImportRequest, ImportResponse, StatusResponse,
+    BackupResponse, ExecuteRequest, ExecuteResponse, ImportRequest, ImportResponse, StatusResponse,
 };
 use sedge::api::{Client, ClientError};
+use sedge::backup::Progress;
 use sedge::{Offline, StateFolder};
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 /// How long a daemon that holds the folder but doesn't answer yet is given to start, in tries and milliseconds apiece.
@@ -67,6 +69,17 @@ impl Access {
             },
             Self::Offline(offline) => offline.export(collection, piece)?.map_err(CliError::Output),
         }
+    }
+
+    pub(super) async fn backup(
+        &self,
+        path: &Path,
+        told: impl FnMut(Progress) + Send + 'static,
+    ) -> Result<BackupResponse, CliError> {
+        Ok(match self {
+            Self::Daemon(client) => client.backup(path, told).await?,
+            Self::Offline(offline) => offline.backup(path, told).await?,
+        })
     }
 
     pub(super) async fn status(&self) -> Result<StatusResponse, CliError> {

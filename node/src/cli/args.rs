@@ -62,6 +62,10 @@ pub(super) enum Command {
     Import(ImportArguments),
     /// Write a collection as NDJSON
     Export(ExportArguments),
+    /// Copy the store as it is now into a new folder, while the daemon runs or not
+    Backup(BackupArguments),
+    /// Make what is in a backup the store of this device
+    Restore(RestoreArguments),
     /// Show what the device is and holds, per collection with count and digest
     #[command(after_help = "Example:\n  sedge status --json")]
     Status,
@@ -212,6 +216,32 @@ pub(super) struct ExportArguments {
     /// The file to write, - for standard output [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sedge backup /mnt/usb/till-2\n  sedge backup \"$HOME/sedge-$(date +%F)\" --json\n\n\
+                  Writing goes on meanwhile. The folder appears whole or not at all. It has neither the device's key \
+                  nor the app's secret in it.\nOn the file system of the store it shares files with it, so it takes \
+                  little space there, and is lost with that disk."
+)]
+pub(super) struct BackupArguments {
+    /// The folder to make; nothing may be there
+    pub(super) path: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  sedge restore /mnt/usb/till-2\n  \
+                  sedge init --app shop --secret-file secret.txt && sedge restore /mnt/usb/till-2\n  \
+                  sedge restore --force /mnt/usb/till-2\n\n\
+                  The daemon must not run. Every byte of the backup is checked first. What other peers have and the \
+                  backup lacks comes with the next synchronisation.")]
+pub(super) struct RestoreArguments {
+    /// A folder that sedge backup made, of any device of this app
+    pub(super) path: PathBuf,
+    /// Set the documents aside that the device has; nothing is deleted
+    #[arg(long)]
+    pub(super) force: bool,
 }
 
 fn address(text: &str) -> Result<String, NodeError> {
