@@ -20,6 +20,8 @@ mod crash;
 mod damage;
 #[path = "system/demo.rs"]
 mod demo;
+#[path = "system/durability.rs"]
+mod durability;
 #[path = "system/edges.rs"]
 mod edges;
 #[path = "system/export.rs"]
