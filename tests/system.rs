@@ -42,5 +42,7 @@ mod mesh;
 mod processes;
 #[path = "system/settings.rs"]
 mod settings;
+#[path = "system/synced.rs"]
+mod synced;
 #[path = "system/tool.rs"]
 mod tool;
