@@ -42,6 +42,8 @@ mod mesh;
 mod processes;
 #[path = "system/settings.rs"]
 mod settings;
+#[path = "system/space.rs"]
+mod space;
 #[path = "system/synced.rs"]
 mod synced;
 #[path = "system/tool.rs"]
