@@ -242,6 +242,16 @@ fn statements() -> Vec<(String, Vec<u8>)> {
             "UPDATE c SET owner.name = make || ' x', year = year + 1 UNSET tags, empty WHERE \
              _id = '2'",
         ),
+        (
+            "apply",
+            "UPDATE c APPLY n INCREMENT BY km % 3, m.n INCREMENT BY 1 SET t = {'$text': t || 'x'}, at = \
+             {'$timestamp': '2026-11-23T12:00:00+01:00'} WHERE n > {'$counter': -9}",
+        ),
+        (
+            "types",
+            "SELECT CONFLICTS(t) AS c, {'$map': {'$map': {'$bytes': 'AP8='}, 'a': {'$map': b}}} AS m, length(b) AS l FROM c \
+             WHERE length(CONFLICTS(owner.name)) >= 1 AND {'$bytes': :y} <> b",
+        ),
         ("delete", "DELETE FROM c WHERE km > :a AND _id <> 'x'"),
         ("system", "SELECT * FROM system:x -- a comment\n LIMIT :n"),
         ("misspelt", "SELECT * FORM c"),

@@ -19,7 +19,8 @@ const DOCUMENTS: &str = r#"{"_id":"1","make":"Saab","year":1990,"km":10,"tags":[
 {"_id":"2","make":"Volvo","year":1980,"km":20.5,"owner":{"name":"Ann","age":41},"US Gross":9007199254740993}
 {"_id":{"loc":"x","n":1},"make":"Saab","year":null,"tags":[],"owner":{}}
 {"_id":"4","make":"grün % _ '","km":-9223372036854775808,"year":9223372036854775807,"f":1.7e308}
-{"_id":"5","list":[{"a":1},{"a":{"b":[null,false,0.1]}}],"empty":"","":{"":1}}"#;
+{"_id":"5","list":[{"a":1},{"a":{"b":[null,false,0.1]}}],"empty":"","":{"":1}}
+{"_id":"6","n":{"$counter":-5},"t":{"$text":"grün"},"b":{"$bytes":"AP8="},"at":{"$timestamp":"2026-11-23T12:00:00Z"},"odd":{"$map":{"$text":{"$timestamp":9223372036854775807}}},"file":{"$attachment":{"id":"00000000000000000000000000000000000000000000000000000000000000ff","len":3,"metadata":{"a":"b"}}}}"#;
 
 /// The documents that statements run over.
 ///
