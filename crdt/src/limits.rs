@@ -35,6 +35,10 @@ pub const CHUNK_INFLATED_BYTES_MAX: usize = 8 << 20;
 /// Most operations in one change from outside: run-length encoding makes billions of them fit a few bytes.
 pub const CHANGE_OPS_MAX: u64 = 64 << 10;
 
+/// Greatest distance of a change's time from 1970, in ms: automerge keeps the differences of times, which must not overflow
+/// 64 bits, whatever other changes say.
+pub const CHANGE_TIME_MS_MAX: i64 = 1 << 53;
+
 /// Most dependencies of one change, and most other actors it names.
 pub const CHANGE_REFERENCES_MAX: u64 = 1_024;
 

@@ -5,7 +5,8 @@
 //! bounds: sizes, counts and run lengths. It proves nothing else; automerge still verifies checksum and contents.
 
 use crate::limits::{
-    CHANGE_OPS_MAX, CHANGE_REFERENCES_MAX, CHUNK_BYTES_MAX, CHUNK_INFLATED_BYTES_MAX,
+    CHANGE_OPS_MAX, CHANGE_REFERENCES_MAX, CHANGE_TIME_MS_MAX, CHUNK_BYTES_MAX,
+    CHUNK_INFLATED_BYTES_MAX,
 };
 use std::io::Read;
 
@@ -43,6 +44,9 @@ pub enum ChunkError {
     /// A column expands to more than the allowed operations.
     #[error("the change has more than {CHANGE_OPS_MAX} operations")]
     Operations,
+    /// Further from 1970 than [`CHANGE_TIME_MS_MAX`].
+    #[error("the change's time is {0} ms after 1970, which no clock says")]
+    Time(i64),
     /// Too many dependencies, actors or columns.
     #[error("the change has more than {CHANGE_REFERENCES_MAX} dependencies, actors or columns")]
     References,
@@ -95,7 +99,10 @@ fn check_body(body: &[u8]) -> Result<u64, ChunkError> {
     body.prefixed()?; // actor
     body.unsigned()?; // seq
     body.unsigned()?; // start_op
-    body.signed()?; // time
+    let time_ms = body.signed()?;
+    if time_ms.unsigned_abs() > CHANGE_TIME_MS_MAX.unsigned_abs() {
+        return Err(ChunkError::Time(time_ms));
+    }
     body.prefixed()?; // message
     for _ in 0..body.references()? {
         body.prefixed()?; // another actor
@@ -303,6 +310,19 @@ mod tests {
                 check(&chunk(TYPE_CHANGE, &body(specification, column))),
                 Err(ChunkError::Operations)
             );
+        }
+    }
+
+    /// Goal: no change's time can make automerge's differences of times overflow, which would keep others' changes out.
+    #[test]
+    fn times_that_no_clock_says_are_refused() {
+        for time_ms in [i64::MIN, i64::MAX, CHANGE_TIME_MS_MAX + 1] {
+            let mut document = AutoCommit::new();
+            document.put(ROOT, "a", 1).unwrap();
+            let options = automerge::transaction::CommitOptions::default().with_time(time_ms);
+            document.commit_with(options);
+            let change = document.get_last_local_change().unwrap();
+            assert_eq!(check(change.raw_bytes()), Err(ChunkError::Time(time_ms)));
         }
     }
 
