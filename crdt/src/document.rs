@@ -4,9 +4,11 @@
 //! (`write`), remote ones arrive as deltas (`delta`) that are measured (`chunk`) and tried (`ingest`) first, and what both
 //! lead to is the visible value (`visible`). Maps are born deterministically (`birth`).
 
+mod at;
 mod birth;
 mod chunk;
 mod delta;
+mod history;
 mod ingest;
 mod scalar;
 mod visible;
@@ -20,6 +22,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub use chunk::ChunkError;
 pub(crate) use delta::DEVICE_ACTOR_BYTES;
 pub use delta::{Delta, DeltaError};
+pub(crate) use history::{History, Moment};
 pub use ingest::Ingested;
 pub(crate) use write::{Author, Written, create};
 

@@ -10,6 +10,7 @@ pub mod query;
 mod random;
 #[cfg(feature = "rocksdb")]
 mod store;
+mod time;
 mod value;
 
 pub use document::{ChunkError, Delta, DeltaError, Document, DocumentError, Ingested};

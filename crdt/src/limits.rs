@@ -118,3 +118,7 @@ pub const INCREMENT_MAX: u64 = 1 << 40;
 /// Items or characters that setting a list or text removes and adds in one that is there. Beyond that it is written anew,
 /// so that the operations of one change suffice for it.
 pub const SPLICE_OPS_MAX: usize = 32_000;
+
+/// Bytes of the paths that tell one change's fields; one with more is told by whole fields. A long path before each of
+/// many members would take gigabytes.
+pub const CHANGED_PATHS_BYTES_MAX: usize = 1 << 20;

@@ -37,6 +37,7 @@ use crate::value::Value;
 
 pub use error::QueryError;
 pub use filter::Filter;
+pub(crate) use names::path_text;
 pub use names::{check_collection_name, check_writable_collection_name};
 pub use returning::{Returned, Returning};
 pub use select::{Page, Select};

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 mod delta;
+mod history;
 mod merge;
 mod random;
 mod types;
@@ -20,6 +21,7 @@ struct Device {
     record: Vec<u8>,
     seq: u64,
     name: u8,
+    time_ms: i64,
 }
 
 impl Device {
@@ -41,7 +43,7 @@ impl Device {
         Author {
             actor: ActorId::from(&[self.name; DEVICE_ACTOR_BYTES][..]),
             seq: self.seq + 1,
-            time_ms: 0,
+            time_ms: self.time_ms,
         }
     }
 

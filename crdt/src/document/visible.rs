@@ -4,19 +4,20 @@
 //! concurrently, an empty map is invisible unless it was written as `{}`, and a tombstone hides the document. What lost
 //! is noted beside the value, for CONFLICTS.
 
+use super::at::Reading;
 use super::birth::is_birth;
 use super::scalar::value_of_scalar;
 use super::{EMPTY_MAP, RESERVED_KEY_PREFIX, TOMBSTONE};
 use crate::id::DocumentId;
 use crate::value::{Conflict, DEPTH_MAX, Value};
 use automerge::iter::MapRangeItem;
-use automerge::{Automerge, ObjId, ObjType, ROOT, ReadDoc, ValueRef};
+use automerge::{ObjId, ObjType, ROOT, ValueRef};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
 /// The document's visible value with its `_id` and the record of its conflicts; `None` when it is deleted.
-pub(super) fn document_value(document: &Automerge, id: &DocumentId) -> Option<Value> {
-    if !matches!(document.get(ROOT, TOMBSTONE), Ok(None)) {
+pub(super) fn document_value(document: &impl Reading, id: &DocumentId) -> Option<Value> {
+    if is_deleted(document) {
         return None;
     }
     let reader = Reader::new(document);
@@ -32,9 +33,23 @@ pub(super) fn document_value(document: &Automerge, id: &DocumentId) -> Option<Va
     Some(fields.with_conflicts(conflicts))
 }
 
+/// Whether a tombstone hides the document.
+pub(super) fn is_deleted(document: &impl Reading) -> bool {
+    let tombstones = document.get_all(&ROOT, TOMBSTONE);
+    tombstones.map_or(true, |all| !all.is_empty())
+}
+
+/// The visible value of one field.
+pub(super) fn field(document: &impl Reading, name: &str) -> Option<Value> {
+    match name.starts_with(RESERVED_KEY_PREFIX) {
+        true => None,
+        false => Reader::new(document).winner(&ROOT, name, 1),
+    }
+}
+
 /// The visible value of one operation's result: a scalar, or the object that it made. `None` for a born map without
 /// live keys.
-pub(super) fn value_of(document: &Automerge, value: &ValueRef<'_>, id: &ObjId) -> Option<Value> {
+pub(super) fn value_of(document: &impl Reading, value: &ValueRef<'_>, id: &ObjId) -> Option<Value> {
     Reader::new(document).value_of(value, id, 0)
 }
 
@@ -58,14 +73,14 @@ fn is_map(value: &ValueRef<'_>) -> bool {
 /// One value that stands under a key, and the operation that put it there.
 type Candidate = (ValueRef<'static>, ObjId);
 
-struct Reader<'a> {
-    document: &'a Automerge,
+struct Reader<'a, R> {
+    document: &'a R,
     /// Whether a key with several values was met.
     conflicted: Cell<bool>,
 }
 
-impl<'a> Reader<'a> {
-    fn new(document: &'a Automerge) -> Self {
+impl<'a, R: Reading> Reader<'a, R> {
+    fn new(document: &'a R) -> Self {
         Self {
             document,
             conflicted: Cell::new(false),
@@ -115,7 +130,12 @@ impl<'a> Reader<'a> {
             return self.value_of(&item.value, &item.id(), depth);
         }
         self.conflicted.set(true);
-        let candidates = self.candidates(map, &item.key);
+        self.winner(map, &item.key, depth)
+    }
+
+    /// The visible value among all that stand under one key.
+    fn winner(&self, map: &ObjId, key: &str, depth: usize) -> Option<Value> {
+        let candidates = self.candidates(map, key);
         let mut shown = candidates.iter();
         shown.find_map(|(value, id)| self.value_of(value, id, depth))
     }

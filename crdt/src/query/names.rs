@@ -6,7 +6,7 @@ use super::error::{Position, QueryError, did_you_mean, excerpt};
 use super::functions::{FUNCTIONS, Function};
 use super::lexer::Token;
 use super::limits::{AGGREGATES_MAX, COLLECTION_NAME_BYTES_MAX};
-use super::parser::{Aggregates, Parser};
+use super::parser::{Aggregates, Parser, is_reserved};
 use super::write::plain_names;
 use crate::value::DEPTH_MAX;
 
@@ -44,6 +44,30 @@ pub fn check_writable_collection_name(name: &str) -> Result<(), String> {
         )),
         false => Ok(()),
     }
+}
+
+/// A path as statements write it.
+pub(crate) fn path_text(path: &[&str]) -> String {
+    let mut text = String::new();
+    for (step, name) in path.iter().enumerate() {
+        if step > 0 {
+            text.push('.');
+        }
+        let mut letters = name.chars();
+        let is_plain = letters
+            .next()
+            .is_some_and(|first| first.is_alphabetic() || first == '_')
+            && letters.all(|letter| letter.is_alphanumeric() || letter == '_');
+        match is_plain && (step > 0 || !is_reserved(name)) {
+            true => text.push_str(name),
+            false => {
+                text.push('"');
+                text.push_str(&name.replace('"', "\"\""));
+                text.push('"');
+            }
+        }
+    }
+    text
 }
 
 /// Whether a statement means to change the collection it names.

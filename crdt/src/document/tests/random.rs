@@ -3,7 +3,7 @@
 use super::*;
 
 /// Writes into a model of the visible value, as one SET does.
-fn write_into(fields: &mut BTreeMap<String, Value>, path: &[String], value: &Value) {
+pub(super) fn write_into(fields: &mut BTreeMap<String, Value>, path: &[String], value: &Value) {
     let [key, rest @ ..] = path else { return };
     if rest.is_empty() {
         fields.insert(key.clone(), value.clone());
@@ -20,13 +20,13 @@ fn write_into(fields: &mut BTreeMap<String, Value>, path: &[String], value: &Val
 
 /// One random write.
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Put(Value),
     Set(Vec<String>, Option<Value>),
     Delete,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     let path = prop::collection::vec("[abc]", 1..4);
     prop_oneof![
         1 => arbitrary::document().prop_map(|document| {
@@ -39,8 +39,9 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn take_step(device: &mut Device, step: &Step) {
-    let delta = match step {
+/// The change that it made, if any.
+pub(super) fn take_step(device: &mut Device, step: &Step) -> Option<Delta> {
+    match step {
         Step::Put(value) => device.put(&value.to_string()),
         Step::Set(path, value) => {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
@@ -48,8 +49,7 @@ fn take_step(device: &mut Device, step: &Step) {
             device.set(&path, json.as_deref())
         }
         Step::Delete => device.delete(),
-    };
-    drop(delta);
+    }
 }
 
 proptest! {
