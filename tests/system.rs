@@ -32,6 +32,8 @@ mod filled;
 mod folder;
 #[path = "system/harness.rs"]
 mod harness;
+#[path = "system/history.rs"]
+mod history;
 #[path = "system/identity.rs"]
 mod identity;
 #[path = "system/load.rs"]

@@ -16,6 +16,7 @@ mod entry;
 mod error;
 mod execute;
 mod group;
+mod history;
 mod observe;
 mod overlay;
 mod reads;
@@ -112,9 +113,10 @@ impl Store {
         let catalog = Arc::new(Catalog::load(&database)?);
         let (sequence, time_ms) = database.newest().clock()?;
         let (commits, _) = broadcast::channel(COMMITS_QUEUED_MAX);
-        let view = View::new(&database, Arc::clone(&catalog), sequence);
+        let actor = actor(device, &identity.incarnation);
+        let view = View::new(&database, Arc::clone(&catalog), sequence, actor.clone());
         Ok(Self(Arc::new(Inner {
-            actor: actor(device, &identity.incarnation),
+            actor,
             feed: identity.feed,
             durability,
             writer: Mutex::new(Writer {

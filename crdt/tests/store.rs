@@ -8,6 +8,8 @@ mod backup;
 mod bounds;
 #[path = "store/damage.rs"]
 mod damage;
+#[path = "store/history.rs"]
+mod history;
 #[path = "store/opening.rs"]
 mod opening;
 #[path = "store/replication.rs"]

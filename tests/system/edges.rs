@@ -24,7 +24,10 @@ fn wrong_statements_are_refused() {
             ("", &["line 1, column 1", "SELECT"]),
             (
                 "DROP cars",
-                &["line 1, column 1", "SELECT, INSERT, UPDATE and DELETE"],
+                &[
+                    "line 1, column 1",
+                    "SELECT, INSERT, UPDATE, DELETE, HISTORY and REVERT",
+                ],
             ),
             ("SELECT * FROM car", &["\"car\"", "cars"]),
             ("UPDATE car SET n = 1", &["\"car\"", "cars"]),

@@ -259,7 +259,7 @@ impl<'a> History<'a> {
 
     /// All fields but `_id`.
     fn members(&self, document: &impl Reading) -> BTreeMap<String, Value> {
-        match visible::document_value(document, self.id) {
+        match visible::document_value(document, self.id).map(Value::visible) {
             Some(Value::Map(mut fields)) => {
                 fields.remove("_id");
                 fields

@@ -12,7 +12,9 @@ use super::select::{Column, Columns, Grouping, Select, SortBy, SortKey};
 use std::collections::BTreeSet;
 
 /// The clauses after FROM, in the order they are written in.
-const CLAUSES: [&str; 6] = ["WHERE", "GROUP BY", "HAVING", "ORDER BY", "LIMIT", "OFFSET"];
+const CLAUSES: [&str; 7] = [
+    "AS OF", "WHERE", "GROUP BY", "HAVING", "ORDER BY", "LIMIT", "OFFSET",
+];
 
 /// What other SQL has after FROM and this language has not.
 const NOT_SUPPORTED: [&str; 14] = [
@@ -45,6 +47,7 @@ impl Parser<'_> {
             ));
         }
         let collection = self.collection(Access::Read)?;
+        let as_of = self.as_of()?;
         let filter = self.condition()?;
         let group_by = self.group_by()?;
         let mut having = self.having()?;
@@ -72,6 +75,7 @@ impl Parser<'_> {
         }
         Ok(Select {
             collection,
+            as_of,
             filter,
             distinct,
             columns,

@@ -8,6 +8,7 @@ use super::error::{Position, QueryError};
 use super::eval::Scope;
 use super::filter::Filter;
 use super::held::{Held, held_bytes};
+use super::history::PastPoint;
 use super::limits::PAGE_ROWS_MAX;
 use super::work::Work;
 use crate::value::Value;
@@ -18,6 +19,7 @@ use std::collections::btree_map::Entry;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Select {
     pub(super) collection: String,
+    pub(super) as_of: Option<PastPoint>,
     pub(super) filter: Filter,
     pub(super) distinct: bool,
     pub(super) columns: Columns,
@@ -88,6 +90,11 @@ impl Select {
     /// The collection that is read.
     pub fn collection(&self) -> &str {
         &self.collection
+    }
+
+    /// The point in the past that is read; without one it is the present.
+    pub fn as_of(&self) -> Option<&PastPoint> {
+        self.as_of.as_ref()
     }
 
     /// The WHERE clause.
@@ -269,6 +276,9 @@ impl Select {
     /// Visits every expression, so that parameters can be put in.
     pub(super) fn for_each_expr_mut(&mut self, visit: &mut dyn FnMut(&mut Expr)) {
         self.columns.for_each_expr_mut(visit);
+        if let Some(past) = &mut self.as_of {
+            visit(&mut past.expr);
+        }
         self.filter
             .condition_mut()
             .into_iter()
@@ -296,6 +306,9 @@ impl Select {
 
     /// Checks what can only be checked once parameters have values.
     pub(super) fn check(&self) -> Result<(), QueryError> {
+        if let Some(past) = &self.as_of {
+            past.check()?;
+        }
         self.filter.check()?;
         if let Some(grouping) = &self.grouping {
             grouping.having.check()?;

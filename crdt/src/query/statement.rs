@@ -3,6 +3,7 @@
 use super::Params;
 use super::ast::Expr;
 use super::error::QueryError;
+use super::history::{History, Revert};
 use super::parser::Parser;
 use super::select::Select;
 use super::write::{Delete, Insert, Update};
@@ -24,6 +25,10 @@ pub enum Statement {
     Update(Update),
     /// Deletes documents.
     Delete(Delete),
+    /// Reads the changes of a document.
+    History(History),
+    /// Gives documents back the value that they had.
+    Revert(Revert),
 }
 
 /// What a statement does, as results name it.
@@ -37,16 +42,22 @@ pub enum StatementKind {
     Update,
     /// Deletes documents.
     Delete,
+    /// Reads the changes of a document.
+    History,
+    /// Gives documents back the value that they had.
+    Revert,
 }
 
 impl StatementKind {
-    /// The kind in lower case: `select`, `insert`, `update`, `delete`.
+    /// The kind in lower case: `select`, `insert`, `update`, `delete`, `history`, `revert`.
     pub fn as_str(self) -> &'static str {
         match self {
             StatementKind::Select => "select",
             StatementKind::Insert => "insert",
             StatementKind::Update => "update",
             StatementKind::Delete => "delete",
+            StatementKind::History => "history",
+            StatementKind::Revert => "revert",
         }
     }
 }
@@ -67,14 +78,18 @@ impl Statement {
             Statement::Update(parser.update()?)
         } else if parser.eat("DELETE") {
             Statement::Delete(parser.delete()?)
+        } else if parser.eat("HISTORY") {
+            Statement::History(parser.history()?)
+        } else if parser.eat("REVERT") {
+            Statement::Revert(parser.revert()?)
         } else if let Some(word) = NOT_SUPPORTED.iter().find(|word| parser.sees(word)) {
             return Err(parser.at().error(format!(
-                "{word} is not supported; statements are SELECT, INSERT, UPDATE and DELETE"
+                "{word} is not supported; statements are SELECT, INSERT, UPDATE, DELETE, HISTORY and REVERT"
             )));
         } else {
             return Err(parser.unexpected(
-                "SELECT, INSERT, UPDATE or DELETE",
-                &["SELECT", "INSERT", "UPDATE", "DELETE"],
+                "SELECT, INSERT, UPDATE, DELETE, HISTORY or REVERT",
+                &["SELECT", "INSERT", "UPDATE", "DELETE", "HISTORY", "REVERT"],
             ));
         };
         statement.check()?;
@@ -88,6 +103,8 @@ impl Statement {
             Statement::Insert(insert) => insert.collection(),
             Statement::Update(update) => update.collection(),
             Statement::Delete(delete) => delete.collection(),
+            Statement::History(history) => history.collection(),
+            Statement::Revert(revert) => revert.collection(),
         }
     }
 
@@ -98,6 +115,8 @@ impl Statement {
             Statement::Insert(_) => StatementKind::Insert,
             Statement::Update(_) => StatementKind::Update,
             Statement::Delete(_) => StatementKind::Delete,
+            Statement::History(_) => StatementKind::History,
+            Statement::Revert(_) => StatementKind::Revert,
         }
     }
 
@@ -142,6 +161,8 @@ impl Statement {
                 delete.targets.for_each_expr_mut(visit);
                 &mut delete.returning
             }
+            Statement::History(history) => return history.for_each_expr_mut(visit),
+            Statement::Revert(revert) => return revert.for_each_expr_mut(visit),
         };
         if let Some(returning) = returning {
             returning.for_each_expr_mut(visit);
@@ -155,6 +176,8 @@ impl Statement {
             Statement::Insert(_) => Ok(()),
             Statement::Update(update) => update.targets.check(),
             Statement::Delete(delete) => delete.targets.check(),
+            Statement::History(history) => history.check(),
+            Statement::Revert(revert) => revert.check(),
         }
     }
 }

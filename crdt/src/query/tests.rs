@@ -3,6 +3,7 @@
 mod airports;
 mod errors;
 mod expressions;
+mod history;
 mod select;
 mod types;
 mod writes;

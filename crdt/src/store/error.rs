@@ -83,6 +83,18 @@ pub enum StoreError {
         /// How long it may take.
         limit: Duration,
     },
+    /// The same of a statement about the past.
+    #[error(
+        "stopped after {} s and {rebuilt} documents that had to be built anew from their history, nothing was changed; name \
+         one document with WHERE _id = …, or a later point",
+        .limit.as_secs_f32()
+    )]
+    PastTimedOut {
+        /// How long it may take.
+        limit: Duration,
+        /// Documents built anew.
+        rebuilt: usize,
+    },
     /// A transaction changes more than is held in memory at once.
     #[error(
         "the changed documents take more than {} MiB of memory, nothing was changed; do the work in parts: of an UPDATE \

@@ -4,12 +4,13 @@ use super::Store;
 use super::commit::Origin;
 use super::deadline::Deadline;
 use super::error::StoreError;
+use super::history::{Past, changes_of};
 use super::source::Source;
 use super::transaction::Transaction;
 use crate::id::DocumentId;
 use crate::query::limits::PAGE_ROWS_MAX;
 use crate::query::{
-    Delete, Filter, Insert, OnConflict, Params, Returned, Returning, Select, Statement,
+    Delete, Filter, Insert, OnConflict, Params, Returned, Returning, Revert, Statement,
     StatementKind, Update, check_writable_collection_name, merge,
 };
 use crate::value::Value;
@@ -125,17 +126,18 @@ enum Write<'a> {
     Insert(&'a Insert, Vec<Value>),
     Update(&'a Update, Vec<DocumentId>),
     Delete(&'a Delete, Vec<DocumentId>),
+    Revert(&'a Revert, Past<'a>, Vec<DocumentId>),
 }
 
 impl<'a> Write<'a> {
-    /// `None` for a SELECT.
+    /// `None` for a statement that reads.
     fn of(
         statement: &'a Statement,
         source: &impl Source,
-        deadline: &Deadline,
+        deadline: &'a Deadline,
     ) -> Result<Option<Self>, StoreError> {
         Ok(Some(match statement {
-            Statement::Select(_) => return Ok(None),
+            Statement::Select(_) | Statement::History(_) => return Ok(None),
             Statement::Insert(insert) => {
                 Write::Insert(insert, deadline.evaluate(|work| insert.documents(work))?)
             }
@@ -149,6 +151,11 @@ impl<'a> Write<'a> {
                 let ids = source.matching(collection, filter, delete.limit()?, deadline)?;
                 Write::Delete(delete, ids)
             }
+            Statement::Revert(revert) => {
+                let past = Past::new(revert.past(), revert.filter(), deadline)?;
+                let ids = past.to_revert(source, revert.collection())?;
+                Write::Revert(revert, past, ids)
+            }
         }))
     }
 
@@ -157,23 +164,30 @@ impl<'a> Write<'a> {
             Write::Insert(..) => StatementKind::Insert,
             Write::Update(..) => StatementKind::Update,
             Write::Delete(..) => StatementKind::Delete,
+            Write::Revert(..) => StatementKind::Revert,
         }
     }
 }
 
-/// The first page of a SELECT's rows. `newest` is the newest transaction in the source.
-pub(super) fn selected(
+/// The first page of the rows of a statement that reads. `newest` is the newest transaction in the source.
+pub(super) fn read(
     source: &impl Source,
-    select: &Select,
+    statement: &Statement,
     newest: u64,
     deadline: &Deadline,
 ) -> Result<Outcome, StoreError> {
-    let page = source.select(select, deadline, |select, documents, work| {
-        select.page(documents, work)
-    })?;
+    let page = match statement {
+        Statement::Select(select) => {
+            source.select(select, deadline, |select, documents, work| {
+                select.page(documents, work)
+            })?
+        }
+        Statement::History(history) => changes_of(source, history, deadline)?,
+        _ => return Err(StoreError::ReadOnly),
+    };
     Ok(Outcome {
         transaction_id: newest,
-        kind: StatementKind::Select,
+        kind: statement.kind(),
         items: page.rows,
         mutated: Vec::new(),
         warnings: page.has_more.then(more_rows).into_iter().collect(),
@@ -200,12 +214,9 @@ impl Transaction<'_> {
         let deadline = self.deadline.clone();
         deadline.check()?;
         let statement = Statement::parse(statement)?.bind(params)?;
-        if let Statement::Select(select) = &statement {
-            return selected(self, select, self.newest_sequence(), &deadline);
-        }
         match Write::of(&statement, self, &deadline)? {
             Some(write) => self.carry_out(write),
-            None => Err(StoreError::ReadOnly),
+            None => read(self, &statement, self.newest_sequence(), &deadline),
         }
     }
 
@@ -229,6 +240,12 @@ impl Transaction<'_> {
                 let (collection, returning) = (delete.collection(), delete.returning());
                 self.each(collection, ids, returning, |this, id| {
                     this.remove(delete, id)
+                })
+            }
+            Write::Revert(revert, past, ids) => {
+                let collection = revert.collection();
+                self.each(collection, ids, None, |this, id| {
+                    this.revert(collection, id, &past)
                 })
             }
         }?;
@@ -332,10 +349,10 @@ impl Transaction<'_> {
 }
 
 /// A document that a write changed.
-struct Changed {
-    id: DocumentId,
+pub(super) struct Changed {
+    pub(super) id: DocumentId,
     /// What it was before it was deleted, which RETURNING shows then.
-    deleted: Option<Value>,
+    pub(super) deleted: Option<Value>,
 }
 
 fn more_returned() -> String {

@@ -99,6 +99,9 @@ impl Store {
         let Statement::Select(select) = Statement::parse(statement)?.bind(params)? else {
             return Err(StoreError::NotObservable);
         };
+        if let Some(past) = select.as_of() {
+            return Err(past.not_live().into());
+        }
         let inbox = Arc::new(Inbox::new(&select, limits));
         self.0.observers.register(&inbox)?;
         Ok(Observation {

@@ -3,17 +3,27 @@
 use super::catalog::Catalog;
 use super::deadline::Deadline;
 use super::error::StoreError;
+use super::reads::Reads;
 use super::schema::DocumentKey;
 use super::source::{Found, Source};
 use super::transaction::Transaction;
 use crate::id::DocumentId;
 use crate::query::Filter;
 use crate::value::Value;
+use automerge::ActorId;
 use std::iter::Peekable;
 
 impl Source for Transaction<'_> {
     fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    fn reads(&self) -> Reads<'_> {
+        self.store().database.newest()
+    }
+
+    fn actor(&self) -> &ActorId {
+        &self.store().actor
     }
 
     fn value(&self, key: &DocumentKey) -> Result<Option<Value>, StoreError> {

@@ -6,12 +6,13 @@
 //! | `collections` | collection name | number (u32), documents (u64), sum (32 B) |
 //! | `documents` | collection number (u32), document id | Automerge chunks: a snapshot and changes, or changes only |
 //! | `values` | the same | the visible value in binary form; absent for a deleted document |
-//! | `states` | the same | own seq (u64), chunks behind the snapshot (u32), sequence in the feed (u64), heads (32 B each) |
+//! | `states` | the same | own seq (u64), chunks behind the snapshot (u32), sequence in the feed (u64), times of the first and the last change (i64 each, ms), heads (32 B each) |
 //! | `feed` | sequence (u64) | collection number (u32), document id; one entry for each document |
 //! | `cursors` | feed (16 B), scope (8 B) | sequence (u64) |
 //!
 //! Numbers in keys are big-endian so that they sort, in values little-endian.
 
+use super::history::Times;
 use crate::id::DocumentId;
 use automerge::ChangeHash;
 
@@ -71,6 +72,8 @@ pub(super) struct DocumentState {
     pub(super) tail_chunks: u32,
     /// Where it stands in the feed; 0 while it is nowhere.
     pub(super) sequence: u64,
+    /// When its changes were made.
+    pub(super) times: Times,
     /// Its newest changes, ascending.
     pub(super) heads: Vec<ChangeHash>,
 }
@@ -80,6 +83,8 @@ impl DocumentState {
         let mut bytes = self.own_seq.to_le_bytes().to_vec();
         bytes.extend_from_slice(&self.tail_chunks.to_le_bytes());
         bytes.extend_from_slice(&self.sequence.to_le_bytes());
+        bytes.extend_from_slice(&self.times.first_ms.to_le_bytes());
+        bytes.extend_from_slice(&self.times.last_ms.to_le_bytes());
         for head in &self.heads {
             bytes.extend_from_slice(&head.0);
         }
@@ -90,7 +95,9 @@ impl DocumentState {
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let (own_seq, rest) = bytes.split_first_chunk::<8>()?;
         let (tail_chunks, rest) = rest.split_first_chunk::<4>()?;
-        let (sequence, heads) = rest.split_first_chunk::<8>()?;
+        let (sequence, rest) = rest.split_first_chunk::<8>()?;
+        let (first_ms, rest) = rest.split_first_chunk::<8>()?;
+        let (last_ms, heads) = rest.split_first_chunk::<8>()?;
         let (heads, []) = heads.as_chunks::<32>() else {
             return None;
         };
@@ -98,6 +105,10 @@ impl DocumentState {
             own_seq: u64::from_le_bytes(*own_seq),
             tail_chunks: u32::from_le_bytes(*tail_chunks),
             sequence: u64::from_le_bytes(*sequence),
+            times: Times {
+                first_ms: i64::from_le_bytes(*first_ms),
+                last_ms: i64::from_le_bytes(*last_ms),
+            },
             heads: heads.iter().map(|head| ChangeHash(*head)).collect(),
         })
     }
@@ -114,8 +125,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn records_round_trip(own_seq in any::<u64>(), tail_chunks in any::<u32>(), sequence in any::<u64>(), heads in prop::collection::vec(any::<[u8; 32]>(), 0..4)) {
-            let state = DocumentState { own_seq, tail_chunks, sequence, heads: heads.into_iter().map(ChangeHash).collect() };
+        fn records_round_trip(own_seq in any::<u64>(), tail_chunks in any::<u32>(), sequence in any::<u64>(), first_ms in any::<i64>(), last_ms in any::<i64>(), heads in prop::collection::vec(any::<[u8; 32]>(), 0..4)) {
+            let state = DocumentState { own_seq, tail_chunks, sequence, times: Times { first_ms, last_ms }, heads: heads.into_iter().map(ChangeHash).collect() };
             let bytes = state.bytes();
             prop_assert_eq!(DocumentState::read(&bytes), Some(state));
             prop_assert_eq!(DocumentState::read(&bytes[..bytes.len() - 1]), None);

@@ -3,10 +3,13 @@
 use super::catalog::Catalog;
 use super::deadline::Deadline;
 use super::error::StoreError;
+use super::history::select_as_of;
+use super::reads::Reads;
 use super::schema::DocumentKey;
 use crate::id::DocumentId;
 use crate::query::{Filter, QueryError, Select, Work};
 use crate::value::Value;
+use automerge::ActorId;
 
 /// Documents with their ids, ascending by id.
 pub(super) type Found<'a> = Box<dyn Iterator<Item = Result<(DocumentId, Value), StoreError>> + 'a>;
@@ -16,6 +19,12 @@ type Documents<'a> = &'a mut dyn Iterator<Item = Value>;
 
 pub(super) trait Source {
     fn catalog(&self) -> &Catalog;
+
+    /// What is stored, without what is only staged.
+    fn reads(&self) -> Reads<'_>;
+
+    /// Who writes here.
+    fn actor(&self) -> &ActorId;
 
     /// The visible value of a document.
     fn value(&self, key: &DocumentKey) -> Result<Option<Value>, StoreError>;
@@ -44,6 +53,11 @@ pub(super) trait Source {
     where
         Self: Sized,
     {
+        if let Some(past) = select.as_of() {
+            return select_as_of(self, select, past, deadline, |documents| {
+                deadline.evaluate(|work| answer(select, documents, work))
+            });
+        }
         let collection = self.number(select.collection())?;
         if let Some(id) = select.filter().document_id() {
             let found = match DocumentId::new(id) {

@@ -12,7 +12,7 @@ use super::deadline::Deadline;
 use super::entry::{Entry, Grown, RecordWrite};
 use super::error::StoreError;
 use super::group::Pending;
-use super::reads::Reads;
+use super::history::authored_times;
 use super::schema::{
     DOCUMENTS, DocumentKey, DocumentState, FEED, META, META_CLOCK, STATES, VALUES,
 };
@@ -109,9 +109,8 @@ impl Transaction<'_> {
         self.writer.sequence
     }
 
-    /// What is stored, without what is staged.
-    pub(super) fn reads(&self) -> Reads<'_> {
-        self.store.database.newest()
+    pub(super) fn store(&self) -> &Inner {
+        self.store
     }
 
     /// Makes the document's visible value equal to `value`; `false` when it already is.
@@ -227,6 +226,7 @@ impl Transaction<'_> {
                 visible: ingested.value,
                 state: DocumentState {
                     own_seq: own_seq.max(entry.state.own_seq),
+                    times: entry.state.times.with(authored_times(&ingested.changes)),
                     heads: ingested.document.heads(),
                     ..entry.state.clone()
                 },
@@ -265,7 +265,12 @@ impl Transaction<'_> {
         writer.sequence = sequence;
         writer.time_ms = time_ms;
         writer.catalog = Arc::clone(&self.catalog);
-        let view = View::new(&self.store.database, Arc::clone(&self.catalog), sequence);
+        let view = View::new(
+            &self.store.database,
+            Arc::clone(&self.catalog),
+            sequence,
+            self.store.actor.clone(),
+        );
         let commit = Commit {
             sequence,
             origin,
@@ -327,6 +332,20 @@ impl Transaction<'_> {
         batch.put(META, META_CLOCK, clock.concat());
         batch.write_unsynced()?;
         Ok((sequence, documents))
+    }
+
+    /// A document with its state; `None` when nothing has ever been written under the id.
+    pub(super) fn stored_document(
+        &mut self,
+        collection: &str,
+        id: &DocumentId,
+    ) -> Result<Option<(Document, DocumentState)>, StoreError> {
+        let key = self.key(collection, id)?;
+        let entry = self.entry(&key)?;
+        match entry.is_new() {
+            true => Ok(None),
+            false => Ok(Some((load(id, &entry)?, entry.state))),
+        }
     }
 
     fn key(&mut self, collection: &str, id: &DocumentId) -> Result<DocumentKey, StoreError> {
@@ -443,6 +462,7 @@ fn grown(
         encoded,
         state: DocumentState {
             own_seq: state.own_seq + 1,
+            times: state.times.with([written.change.timestamp()]),
             heads,
             ..state.clone()
         },
@@ -451,7 +471,7 @@ fn grown(
     }
 }
 
-fn now_ms() -> i64 {
+pub(super) fn now_ms() -> i64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
     since_1970.map_or(0, |time| {
         i64::try_from(time.as_millis()).unwrap_or(i64::MAX)

@@ -4,12 +4,13 @@ use super::catalog::{Catalog, CollectionStatus};
 use super::database::Database;
 use super::deadline::Deadline;
 use super::error::StoreError;
-use super::execute::{Outcome, selected};
+use super::execute::{Outcome, read};
 use super::reads::Reads;
 use super::schema::DocumentKey;
 use super::source::{Found, Source};
 use crate::query::{Filter, Params, Statement};
 use crate::value::Value;
+use automerge::ActorId;
 use rocksdb::Snapshot;
 use self_cell::self_cell;
 use std::sync::Arc;
@@ -33,16 +34,24 @@ struct Seen {
     pinned: Pinned,
     catalog: Arc<Catalog>,
     sequence: u64,
+    /// Who writes in this store.
+    actor: ActorId,
 }
 
 impl View {
     /// The database as it is now, which is that of the commit `sequence`.
-    pub(super) fn new(database: &Arc<Database>, catalog: Arc<Catalog>, sequence: u64) -> Self {
+    pub(super) fn new(
+        database: &Arc<Database>,
+        catalog: Arc<Catalog>,
+        sequence: u64,
+        actor: ActorId,
+    ) -> Self {
         let pinned = Pinned::new(Arc::clone(database), |database| database.snapshot());
         Self(Arc::new(Seen {
             pinned,
             catalog,
             sequence,
+            actor,
         }))
     }
 
@@ -56,10 +65,10 @@ impl View {
         self.0.catalog.status()
     }
 
-    /// Runs one SELECT, as [`Store::execute`](super::Store::execute) does.
+    /// Runs one statement that reads, as [`Store::execute`](super::Store::execute) does.
     ///
     /// # Errors
-    /// The statement is wrong, takes too long, or is no SELECT.
+    /// The statement is wrong, takes too long, or changes something.
     pub fn execute(&self, statement: &str, params: &Params) -> Result<Outcome, StoreError> {
         self.execute_within(&Deadline::default(), statement, params)
     }
@@ -82,10 +91,7 @@ impl View {
         statement: &Statement,
         deadline: &Deadline,
     ) -> Result<Outcome, StoreError> {
-        match statement {
-            Statement::Select(select) => selected(self, select, self.0.sequence, deadline),
-            _ => Err(StoreError::ReadOnly),
-        }
+        read(self, statement, self.0.sequence, deadline)
     }
 
     /// Every visible document of a collection, ascending by id.
@@ -100,16 +106,20 @@ impl View {
         let documents = self.reads().scan(number, |_, _| Ok(true))?;
         Ok(documents.map(|document| document.map(|(_, value)| value.visible())))
     }
-
-    pub(super) fn reads(&self) -> Reads<'_> {
-        let pinned = &self.0.pinned;
-        Reads::at(pinned.borrow_owner(), pinned.borrow_dependent())
-    }
 }
 
 impl Source for View {
     fn catalog(&self) -> &Catalog {
         &self.0.catalog
+    }
+
+    fn reads(&self) -> Reads<'_> {
+        let pinned = &self.0.pinned;
+        Reads::at(pinned.borrow_owner(), pinned.borrow_dependent())
+    }
+
+    fn actor(&self) -> &ActorId {
+        &self.0.actor
     }
 
     fn value(&self, key: &DocumentKey) -> Result<Option<Value>, StoreError> {

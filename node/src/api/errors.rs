@@ -44,7 +44,9 @@ fn status_of(error: &StoreError) -> StatusCode {
             StatusCode::SERVICE_UNAVAILABLE
         }
         StoreError::ObservedTooLarge => StatusCode::UNPROCESSABLE_ENTITY,
-        StoreError::TimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
+        StoreError::TimedOut { .. } | StoreError::PastTimedOut { .. } => {
+            StatusCode::GATEWAY_TIMEOUT
+        }
         StoreError::Query(_)
         | StoreError::NotObservable
         | StoreError::CollectionName(_)

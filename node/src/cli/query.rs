@@ -37,7 +37,8 @@ pub(super) async fn run(
         output::line(&row.to_string())?;
     }
     // Rows that RETURNING gives say what has changed.
-    if answer.query_type != "select" && answer.items.is_empty() {
+    let reads = ["select", "history"].contains(&answer.query_type.as_str());
+    if !reads && answer.items.is_empty() {
         let changed = output::count(answer.mutated_document_ids.len() as u64, "document");
         output::line(&format!("{changed} changed"))?;
     }

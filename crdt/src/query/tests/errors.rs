@@ -9,11 +9,11 @@ fn errors_name_place_and_remedy() {
     for (text, expected) in [
         (
             "",
-            "line 1, column 1: expected SELECT, INSERT, UPDATE or DELETE, found the end of the statement",
+            "line 1, column 1: expected SELECT, INSERT, UPDATE, DELETE, HISTORY or REVERT, found the end of the statement",
         ),
         (
             "SELCT * FROM c",
-            "line 1, column 1: expected SELECT, INSERT, UPDATE or DELETE, found `SELCT`; did you mean SELECT?",
+            "line 1, column 1: expected SELECT, INSERT, UPDATE, DELETE, HISTORY or REVERT, found `SELCT`; did you mean SELECT?",
         ),
         (
             "SELECT * FORM c",
@@ -41,7 +41,7 @@ fn errors_name_place_and_remedy() {
         ),
         (
             "SELECT * FROM c LIMIT 5 WHERE a = 1",
-            "line 1, column 25: WHERE stands twice or out of order; the order is WHERE, GROUP BY, HAVING, ORDER BY, LIMIT, OFFSET",
+            "line 1, column 25: WHERE stands twice or out of order; the order is AS OF, WHERE, GROUP BY, HAVING, ORDER BY, LIMIT, OFFSET",
         ),
         (
             "SELECT * FROM c LIMIT -1",
@@ -61,7 +61,7 @@ fn errors_name_place_and_remedy() {
         ),
         (
             "EVICT FROM c",
-            "line 1, column 1: EVICT is not supported; statements are SELECT, INSERT, UPDATE and DELETE",
+            "line 1, column 1: EVICT is not supported; statements are SELECT, INSERT, UPDATE, DELETE, HISTORY and REVERT",
         ),
         (
             "SELECT FOO(a) FROM c",
@@ -341,6 +341,8 @@ proptest! {
                 drop(delete.filter().matches(&document, &Work::default()));
                 delete.returning().map(|returning| returning.row(&document, &Work::default()));
             }
+            Ok(Statement::History(history)) => drop(history.document_id()),
+            Ok(Statement::Revert(revert)) => drop(revert.past().point(revert.filter())),
             Err(_) => {}
         }
     }

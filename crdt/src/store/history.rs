@@ -1,0 +1,325 @@
+//! Statements about the past. A document that has not changed since is read as it is now, one that came later is passed
+//! over, both by the times in its state; only the others are built anew from their history.
+
+use super::database::{damaged, decode};
+use super::deadline::Deadline;
+use super::error::StoreError;
+use super::execute::Changed;
+use super::reads::Reads;
+use super::schema::{DOCUMENTS, DocumentKey, DocumentState, STATES, VALUES};
+use super::source::Source;
+use super::transaction::{Transaction, now_ms};
+use crate::document::{DEVICE_ACTOR_BYTES, Document, History, Moment};
+use crate::id::DocumentId;
+use crate::query::{self, Filter, Page, PastPoint, Point, Select};
+use crate::value::{Encoded, Value};
+use automerge::{Change, ChangeHash};
+
+/// The times of a document's authored changes, in milliseconds since 1970, whatever their authors' clocks said. Without
+/// changes the first is after the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Times {
+    pub(super) first_ms: i64,
+    pub(super) last_ms: i64,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            first_ms: i64::MAX,
+            last_ms: i64::MIN,
+        }
+    }
+}
+
+impl Times {
+    pub(super) fn with(self, times_ms: impl IntoIterator<Item = i64>) -> Self {
+        times_ms.into_iter().fold(self, |times, time_ms| Self {
+            first_ms: times.first_ms.min(time_ms),
+            last_ms: times.last_ms.max(time_ms),
+        })
+    }
+}
+
+/// What a statement asks of the past.
+pub(super) struct Past<'a> {
+    said: &'a PastPoint,
+    filter: &'a Filter,
+    moment: Moment,
+    deadline: &'a Deadline,
+}
+
+/// How a document's value at a time is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// It is what it is now.
+    Now,
+    /// There was none.
+    Never,
+    /// From its history.
+    Rebuilt,
+}
+
+impl<'a> Past<'a> {
+    pub(super) fn new(
+        said: &'a PastPoint,
+        filter: &'a Filter,
+        deadline: &'a Deadline,
+    ) -> Result<Self, StoreError> {
+        let moment = match said.point(filter)? {
+            Point::Time(time_ms) => Moment::Time(time_ms),
+            Point::Ago(ago_ms) => Moment::Time(now_ms().saturating_sub(ago_ms)),
+            Point::Changes(hashes) => Moment::Changes(hashes.into_iter().map(ChangeHash).collect()),
+        };
+        Ok(Self {
+            said,
+            filter,
+            moment,
+            deadline,
+        })
+    }
+
+    fn found(&self, state: &DocumentState) -> Found {
+        match self.moment {
+            Moment::Time(time_ms) if time_ms >= state.times.last_ms => Found::Now,
+            Moment::Time(time_ms) if time_ms < state.times.first_ms => Found::Never,
+            _ => Found::Rebuilt,
+        }
+    }
+
+    /// The value at the moment of a loaded document.
+    fn value(&self, id: &DocumentId, document: &Document) -> Result<Option<Value>, StoreError> {
+        if let Moment::Changes(changes) = &self.moment
+            && let Some(unknown) = document.lacks(changes)
+        {
+            let error = self
+                .said
+                .unknown_change(&id.to_string(), &unknown.to_string());
+            return Err(error.into());
+        }
+        let value = document.value_at(id, &self.moment);
+        value.map_err(|error| StoreError::damaged_document(id, &error))
+    }
+
+    fn selects(&self, value: &Value) -> Result<bool, StoreError> {
+        self.deadline
+            .evaluate(|work| self.filter.matches(value, work))
+    }
+
+    /// The documents of a collection that had a value at the moment, those of them that the filter selects or, if they
+    /// were read as they are now, may select.
+    fn scan<'s>(
+        &'s self,
+        reads: Reads<'s>,
+        collection: u32,
+    ) -> Result<impl Iterator<Item = Result<Value, StoreError>> + use<'s, 'a>, StoreError> {
+        let mut rebuilt = 0;
+        let documents = self.states(reads, collection)?.map(move |entry| {
+            let (key, state) = entry?;
+            self.deadline
+                .check()
+                .map_err(|error| self.late(error, rebuilt))?;
+            match self.found(&state) {
+                Found::Never => Ok(None),
+                Found::Now => self.current(reads, &key),
+                Found::Rebuilt => {
+                    rebuilt += 1;
+                    let document = stored(reads, &key)?;
+                    self.value(&key.id, &document)
+                }
+            }
+        });
+        Ok(documents.filter_map(Result::transpose))
+    }
+
+    /// The states of a collection's documents, deleted ones too.
+    fn states<'s>(
+        &self,
+        reads: Reads<'s>,
+        collection: u32,
+    ) -> Result<
+        impl Iterator<Item = Result<(DocumentKey, DocumentState), StoreError>> + use<'s, 'a>,
+        StoreError,
+    > {
+        let prefix = collection.to_be_bytes();
+        let entries = reads.entries_from(STATES, &prefix)?;
+        let of_collection = entries.take_while(move |entry| match entry {
+            Ok((key, _)) => key.starts_with(&prefix),
+            Err(_) => true,
+        });
+        Ok(of_collection.map(|entry| {
+            let (key, state) = entry?;
+            let read = DocumentKey::read(&key).zip(DocumentState::read(&state));
+            read.ok_or_else(|| damaged(&key))
+        }))
+    }
+
+    fn current(&self, reads: Reads<'_>, key: &DocumentKey) -> Result<Option<Value>, StoreError> {
+        let Some(bytes) = reads.get(VALUES, &key.bytes())? else {
+            return Ok(None);
+        };
+        let selects = self.deadline.evaluate(|work| {
+            let value = Encoded::new(&bytes);
+            self.filter.matches_encoded(value, work)
+        });
+        match selects {
+            Ok(false) => Ok(None),
+            Ok(true) => decode(key, &bytes).map(Some),
+            Err(error) => decode(key, &bytes).and(Err(error)),
+        }
+    }
+
+    /// The ids of the documents that may have to change to be as they were.
+    pub(super) fn to_revert(
+        &self,
+        source: &impl Source,
+        collection: &str,
+    ) -> Result<Vec<DocumentId>, StoreError> {
+        let collection = source.number(collection)?;
+        match self.filter.document_id() {
+            Some(id) => Ok(DocumentId::new(id).into_iter().collect()),
+            None => self.changed(source.reads(), collection),
+        }
+    }
+
+    fn changed(&self, reads: Reads<'_>, collection: u32) -> Result<Vec<DocumentId>, StoreError> {
+        let mut ids = Vec::new();
+        for (looked_at, entry) in self.states(reads, collection)?.enumerate() {
+            let (key, state) = entry?;
+            let late = |error| self.late(error, looked_at);
+            self.deadline.check().map_err(late)?;
+            if self.found(&state) != Found::Rebuilt {
+                continue;
+            }
+            let selected = self.filter.is_everything()
+                || match self.value(&key.id, &stored(reads, &key)?)? {
+                    Some(value) => self.selects(&value)?,
+                    None => false,
+                };
+            if selected {
+                ids.push(key.id);
+            }
+        }
+        Ok(ids)
+    }
+
+    fn late(&self, error: StoreError, rebuilt: usize) -> StoreError {
+        match error {
+            StoreError::TimedOut { limit } => StoreError::PastTimedOut { limit, rebuilt },
+            error => error,
+        }
+    }
+}
+
+/// Loads a document's record.
+fn stored(reads: Reads<'_>, key: &DocumentKey) -> Result<Document, StoreError> {
+    let record = reads.get(DOCUMENTS, &key.bytes())?.unwrap_or_default();
+    let document = Document::load(&record);
+    document.map_err(|error| StoreError::damaged_document(&key.id, &error))
+}
+
+/// What `answer` makes of the documents as they were when the statement says, in the place of
+/// [`Source::select`]. What a transaction has staged is not past.
+pub(super) fn select_as_of<T>(
+    source: &impl Source,
+    select: &Select,
+    said: &PastPoint,
+    deadline: &Deadline,
+    answer: impl FnOnce(&mut dyn Iterator<Item = Value>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let past = Past::new(said, select.filter(), deadline)?;
+    let collection = source.number(select.collection())?;
+    let reads = source.reads();
+    if let Some(id) = select.filter().document_id() {
+        let found = match DocumentId::new(id) {
+            Ok(id) => past.one(reads, &DocumentKey { collection, id })?,
+            Err(_) => None, // what can't be an id is no document's
+        };
+        return answer(&mut found.into_iter());
+    }
+    let mut failed = None;
+    let documents = past.scan(reads, collection)?;
+    let mut documents =
+        documents.map_while(|document| document.map_err(|error| failed = Some(error)).ok());
+    let answer = answer(&mut documents);
+    match failed {
+        Some(error) => Err(error),
+        None => answer,
+    }
+}
+
+/// The rows of a HISTORY statement.
+pub(super) fn changes_of(
+    source: &impl Source,
+    history: &query::History,
+    deadline: &Deadline,
+) -> Result<Page, StoreError> {
+    let key = DocumentKey {
+        collection: source.number(history.collection())?,
+        id: DocumentId::new(&history.document_id()?)?,
+    };
+    let document = stored(source.reads(), &key)?;
+    let failed = |error| StoreError::damaged_document(&key.id, &error);
+    let changes = History::of(&document, &key.id).map_err(failed)?;
+    history.page(changes.len(), |number| {
+        deadline.check()?;
+        changes.row(number, source.actor()).map_err(failed)
+    })
+}
+
+impl Past<'_> {
+    fn one(&self, reads: Reads<'_>, key: &DocumentKey) -> Result<Option<Value>, StoreError> {
+        let Some(state) = reads.get(STATES, &key.bytes())? else {
+            return Ok(None);
+        };
+        let state = DocumentState::read(&state).ok_or_else(|| damaged(&key.bytes()))?;
+        match self.found(&state) {
+            Found::Never => Ok(None),
+            Found::Now => self.current(reads, key),
+            Found::Rebuilt => self.value(&key.id, &stored(reads, key)?),
+        }
+    }
+}
+
+impl Transaction<'_> {
+    /// Gives a document the value back that it had, if it had one that the statement means.
+    pub(super) fn revert(
+        &mut self,
+        collection: &str,
+        id: DocumentId,
+        past: &Past<'_>,
+    ) -> Result<Option<Changed>, StoreError> {
+        let Some(value) = self.past_value(collection, &id, past)? else {
+            return Ok(None);
+        };
+        let written = self.put(collection, &id, &value.visible())?;
+        Ok(written.then_some(Changed { id, deleted: None }))
+    }
+
+    /// The value to which a document is to be reverted, if it is.
+    fn past_value(
+        &mut self,
+        collection: &str,
+        id: &DocumentId,
+        past: &Past<'_>,
+    ) -> Result<Option<Value>, StoreError> {
+        let Some((document, state)) = self.stored_document(collection, id)? else {
+            return Ok(None);
+        };
+        if past.found(&state) != Found::Rebuilt {
+            return Ok(None);
+        }
+        Ok(match past.value(id, &document)? {
+            Some(value) if past.selects(&value)? => Some(value),
+            _ => None,
+        })
+    }
+}
+
+/// The times of those changes that have an author.
+pub(super) fn authored_times(changes: &[Change]) -> impl Iterator<Item = i64> {
+    let authored = changes
+        .iter()
+        .filter(|change| change.actor_id().to_bytes().len() == DEVICE_ACTOR_BYTES);
+    authored.map(Change::timestamp)
+}
