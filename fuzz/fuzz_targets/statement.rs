@@ -65,6 +65,18 @@ fn run(text: &str) -> Result<(), QueryError> {
                 delete.filter().matches(document, &work)?;
             }
         }
+        Statement::History(history) => {
+            history.document_id()?;
+            history.page(3, |number| {
+                Ok::<_, QueryError>(Some(Value::Int(number as i64)))
+            })?;
+        }
+        Statement::Revert(revert) => {
+            revert.past().point(revert.filter())?;
+            for document in &documents {
+                revert.filter().matches(document, &work)?;
+            }
+        }
     }
     Ok(())
 }

@@ -184,21 +184,22 @@ impl<'a> Past<'a> {
 
     fn changed(&self, reads: Reads<'_>, collection: u32) -> Result<Vec<DocumentId>, StoreError> {
         let mut ids = Vec::new();
-        for (looked_at, entry) in self.states(reads, collection)?.enumerate() {
+        let mut rebuilt = 0;
+        for entry in self.states(reads, collection)? {
             let (key, state) = entry?;
-            let late = |error| self.late(error, looked_at);
+            let late = |error| self.late(error, rebuilt);
             self.deadline.check().map_err(late)?;
             if self.found(&state) != Found::Rebuilt {
                 continue;
             }
-            let selected = self.filter.is_everything()
-                || match self.value(&key.id, &stored(reads, &key)?)? {
-                    Some(value) => self.selects(&value)?,
-                    None => false,
-                };
-            if selected {
-                ids.push(key.id);
+            if !self.filter.is_everything() {
+                rebuilt += 1;
+                match self.value(&key.id, &stored(reads, &key)?)? {
+                    Some(value) if self.selects(&value)? => {}
+                    _ => continue,
+                }
             }
+            ids.push(key.id);
         }
         Ok(ids)
     }

@@ -321,11 +321,11 @@ proptest! {
     /// Goal: no sequence of the language's own words makes the parser, binding or evaluation panic.
     #[test]
     fn any_soup_of_words_parses_or_fails(
-        start in prop::sample::select(vec!["SELECT", "SELECT a FROM c WHERE", "SELECT * FROM c", "UPDATE c SET", "INSERT INTO c DOCUMENTS", "DELETE FROM c WHERE"]),
+        start in prop::sample::select(vec!["SELECT", "SELECT a FROM c WHERE", "SELECT * FROM c", "UPDATE c SET", "INSERT INTO c DOCUMENTS", "DELETE FROM c WHERE", "HISTORY OF", "REVERT c TO", "SELECT * FROM c AS OF"]),
         words in prop::collection::vec(prop::sample::select(vec![
             "SELECT", "DISTINCT", "FROM", "WHERE", "GROUP BY", "HAVING", "ORDER BY", "LIMIT", "OFFSET", "AND", "OR", "NOT", "IS",
             "NULL", "MISSING", "IN", "BETWEEN", "LIKE", "ESCAPE", "CASE", "WHEN", "THEN", "ELSE", "END", "AS", "SET", "UNSET",
-            "ON ID CONFLICT DO", "RETURNING", "(", ")", "[", "]", "{", "}", ",", ".", ":", ";", "=", "<>", "<", "+", "-", "*", "/", "%", "||",
+            "ON ID CONFLICT DO", "RETURNING", "AS OF", "TO", "time", "'-1 day'", "(", ")", "[", "]", "{", "}", ",", ".", ":", ";", "=", "<>", "<", "+", "-", "*", "/", "%", "||",
             "a", "_id", "._x", "\"q\"", "'s'", "'%'", "0", "1.5", "9223372036854775807", ":p", "count(", "lower(", "round(",
             "substr(", "\n", "--", "/*", "*/", "ü",
         ]), 0..14),
