@@ -144,8 +144,8 @@ impl Writer {
         }
     }
 
-    /// Sees that what the device holds is what was acknowledged, and the pending transaction wholly or not at all.
-    /// What is there counts from then on.
+    /// Sees that what the device holds is what was acknowledged, and the pending transaction wholly or not at all. Once
+    /// that is there it counts; while it is not, it may still come until the next write.
     pub(crate) fn check(&mut self, device: &Device) {
         let statement = format!("SELECT g, v FROM {}", self.collection);
         let mut held: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
@@ -173,7 +173,6 @@ impl Writer {
                 self.collection
             );
         }
-        self.pending = None;
     }
 }
 
