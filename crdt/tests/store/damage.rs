@@ -165,7 +165,7 @@ fn damage_in_one_table_leaves_the_rest_usable() {
             fs::write(path.join(name), bytes).unwrap();
         }
         let mut damaged = bytes.clone();
-        damaged[bytes.len() / 2] ^= 0xff;
+        damaged[20] ^= 0xff; // entries come first in a table
         fs::write(path.join(table), damaged).unwrap();
         let told = match read(&path) {
             Ok(_) => continue, // a filter, or of a family that is not read here
@@ -176,7 +176,8 @@ fn damage_in_one_table_leaves_the_rest_usable() {
             continue;
         };
         let all = store.execute("SELECT _id FROM cars", &Params::new());
-        if all.is_err() && rows(&store, "SELECT _id FROM vans").len() == 100 {
+        let vans = store.execute("SELECT _id FROM vans", &Params::new());
+        if all.is_err() && vans.is_ok_and(|vans| vans.items.len() == 100) {
             store.import("vans", &many(101)).unwrap();
             assert_eq!(rows(&store, "SELECT _id FROM vans").len(), 101);
             left += 1;
