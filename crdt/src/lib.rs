@@ -3,6 +3,7 @@
 //! Without the `rocksdb` feature only the cores remain: values, documents and queries, which know no disk.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod blob;
 mod document;
 mod id;
 pub mod limits;
@@ -13,13 +14,18 @@ mod store;
 mod time;
 mod value;
 
+pub use blob::{
+    AttachmentError, BLOB_CHUNK_BYTES, BlobId, BlobIdError, BlobRef, ChunkProof, ProofError,
+    attachments_of, check_metadata, chunk_bytes, chunk_count, chunk_offset, proof_hashes,
+};
 pub use document::{ChunkError, Delta, DeltaError, Document, DocumentError, Ingested};
 pub use id::{DocumentId, IdError};
 pub use random::{RandomError, random};
 #[cfg(feature = "rocksdb")]
 pub use store::{
-    Arrival, Arrived, Check, CollectionStatus, Commit, Committed, Contents, Deadline, DeltaPart,
-    Digest, Durability, Feed, FeedEntry, FeedLimits, FeedPage, Imported, Observation, Origin,
-    Outcome, Row, Store, StoreError, StoreOptions, Transacted, Transaction, Update, View,
+    Arrival, Arrived, Attachments, BlobError, BlobReader, BlobStat, Check, Collected,
+    CollectionStatus, Commit, Committed, Contents, Deadline, DeltaPart, Digest, Durability, Feed,
+    FeedEntry, FeedLimits, FeedPage, Imported, Observation, Origin, Outcome, Row, Store,
+    StoreError, StoreOptions, Transacted, Transaction, Update, View,
 };
 pub use value::{Attachment, DEPTH_MAX, DecodeError, JsonError, Value, parse_json};

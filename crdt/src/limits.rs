@@ -122,3 +122,26 @@ pub const SPLICE_OPS_MAX: usize = 32_000;
 /// Bytes of the paths that tell one change's fields; one with more is told by whole fields. A long path before each of
 /// many members would take gigabytes.
 pub const CHANGED_PATHS_BYTES_MAX: usize = 1 << 20;
+
+/// Longest attachment, in bytes: more than a device's card has to spare, and 2^18 chunks, so that the list of those that
+/// are here takes 32 KiB.
+pub const BLOB_BYTES_MAX: u64 = 16 << 30;
+
+/// Most metadata of an attachment's token, in bytes of names and texts together: it is a part of each document with it.
+pub const ATTACHMENT_METADATA_BYTES_MAX: usize = 4 << 10;
+
+/// How long an attachment that no document names is kept, in seconds: time to write the document after the upload, and to
+/// move a token from one document to another.
+pub const ATTACHMENT_GRACE_SECONDS: u64 = 3_600;
+
+/// Attachments looked at by a collection at once: writers wait meanwhile.
+pub const COLLECT_PIECE_MAX: usize = 64;
+
+/// Attachments of one page of a list.
+pub const ATTACHMENTS_LISTED_MAX: usize = 1_000;
+
+/// Attachments being fetched whose files are kept open; further ones are opened for each chunk.
+pub const PARTIAL_BLOBS_OPEN_MAX: usize = 16;
+
+/// Chunks of an attachment being fetched that share one sync: a crash costs no more of them.
+pub const PARTIAL_CHUNKS_UNSYNCED_MAX: u32 = 64;

@@ -6,6 +6,7 @@
 //! subscribers, observers among them (`observe`), and acknowledged.
 
 mod backup;
+mod blobs;
 mod catalog;
 mod check;
 mod commit;
@@ -30,6 +31,7 @@ mod view;
 use crate::document::DEVICE_ACTOR_BYTES;
 use crate::limits::COMMITS_QUEUED_MAX;
 use automerge::ActorId;
+use blobs::Blobs;
 use catalog::Catalog;
 use database::Database;
 use group::{Group, Pending};
@@ -41,6 +43,7 @@ use std::sync::Arc;
 use tokio::sync::{broadcast, watch};
 
 pub use backup::{Check, Contents};
+pub use blobs::{Attachments, BlobError, BlobReader, BlobStat, Collected};
 pub use catalog::{CollectionStatus, Digest};
 pub use commit::{Commit, Committed, Origin};
 pub use deadline::Deadline;
@@ -60,6 +63,7 @@ pub struct Store(Arc<Inner>);
 
 struct Inner {
     database: Arc<Database>,
+    blobs: Blobs,
     actor: ActorId,
     feed: [u8; 16],
     durability: Durability,
@@ -116,6 +120,7 @@ impl Store {
         let actor = actor(device, &identity.incarnation);
         let view = View::new(&database, Arc::clone(&catalog), sequence, actor.clone());
         Ok(Self(Arc::new(Inner {
+            blobs: Blobs::open(path)?,
             actor,
             feed: identity.feed,
             durability,

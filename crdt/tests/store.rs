@@ -2,6 +2,8 @@
 #![cfg(feature = "rocksdb")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "store/attachments.rs"]
+mod attachments;
 #[path = "store/backup.rs"]
 mod backup;
 #[path = "store/bounds.rs"]

@@ -3,8 +3,8 @@
 use super::error::{DISK_FULL, StoreError};
 use super::reads::Reads;
 use super::schema::{
-    DOCUMENTS, DocumentKey, FAMILIES, FORMAT, META, META_APP, META_DEVICE, META_FEED, META_FORMAT,
-    META_INCARNATION,
+    ATTACHMENTS, DOCUMENTS, DocumentKey, FAMILIES, FORMAT, META, META_APP, META_DEVICE, META_FEED,
+    META_FORMAT, META_INCARNATION,
 };
 use crate::random::random;
 use crate::value::Value;
@@ -202,7 +202,7 @@ impl Batch<'_> {
         }
     }
 
-    /// Appends to what is stored under the key (`documents` only).
+    /// Merges into what is stored under the key: appends to `documents`, adds to `attachments`.
     pub(super) fn append(&mut self, family: &'static str, key: &[u8], value: &[u8]) {
         match self.database.family(family) {
             Ok(family) => self.batch.merge_cf(family, key, value),
@@ -307,6 +307,9 @@ fn family_options(name: &str, cache: &Cache) -> Options {
     options.set_bottommost_compression_type(DBCompressionType::Zstd);
     if name == DOCUMENTS {
         options.set_merge_operator_associative("append", append);
+    }
+    if name == ATTACHMENTS {
+        options.set_merge_operator_associative("count", super::blobs::add_counts);
     }
     options
 }

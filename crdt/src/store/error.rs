@@ -1,5 +1,6 @@
 //! What can go wrong with a store.
 
+use super::blobs::BlobError;
 use crate::document::{DeltaError, DocumentError};
 use crate::id::{DocumentId, IdError};
 use crate::limits::{
@@ -160,6 +161,9 @@ pub enum StoreError {
     /// A delta from another store is refused.
     #[error(transparent)]
     Delta(#[from] DeltaError),
+    /// An attachment can't be kept or given.
+    #[error(transparent)]
+    Attachment(#[from] BlobError),
     /// The system gave no random bytes.
     #[error(transparent)]
     Random(#[from] RandomError),

@@ -8,6 +8,7 @@
 //! | `values` | the same | the visible value in binary form; absent for a deleted document |
 //! | `states` | the same | own seq (u64), chunks behind the snapshot (u32), sequence in the feed (u64), times of the first and the last change (i64 each, ms), heads (32 B each) |
 //! | `feed` | sequence (u64) | collection number (u32), document id; one entry for each document |
+//! | `attachments` | blob id (32 B), length (u64) | documents that name it (i64), when that last changed (u64, ms); see `blobs` |
 //! | `cursors` | feed (16 B), scope (8 B) | sequence (u64) |
 //!
 //! Numbers in keys are big-endian so that they sort, in values little-endian.
@@ -26,10 +27,19 @@ pub(super) const VALUES: &str = "values";
 pub(super) const STATES: &str = "states";
 pub(super) const FEED: &str = "feed";
 pub(super) const CURSORS: &str = "cursors";
+pub(super) const ATTACHMENTS: &str = "attachments";
 
 /// All families, in no particular order.
-pub(super) const FAMILIES: [&str; 7] =
-    [META, COLLECTIONS, DOCUMENTS, VALUES, STATES, FEED, CURSORS];
+pub(super) const FAMILIES: [&str; 8] = [
+    META,
+    COLLECTIONS,
+    DOCUMENTS,
+    VALUES,
+    STATES,
+    FEED,
+    CURSORS,
+    ATTACHMENTS,
+];
 
 pub(super) const META_FORMAT: &[u8] = b"format";
 pub(super) const META_APP: &[u8] = b"app";

@@ -4,6 +4,7 @@
 //! one batch by [`commit`](Transaction::commit), which leaves the writer to the next one while the batch is synced;
 //! dropped without it, nothing has happened.
 
+use super::blobs;
 use super::catalog::{Catalog, Digest};
 use super::check::{check_bytes, check_delta, check_key, check_value};
 use super::commit::{Commit, Committed, Origin};
@@ -309,6 +310,7 @@ impl Transaction<'_> {
             batch.put(STATES, &bytes, entry.state.bytes());
             batch.put(FEED, &sequence.to_be_bytes(), &bytes);
             let before = entry.before.as_ref();
+            blobs::count_references(&mut batch, before, entry.visible.as_ref());
             let before = before.map(|value| Digest::of(&key.id, value));
             let after = entry.visible.as_ref().zip(entry.encoded.as_ref());
             let after = after.map(|(value, encoded)| Digest::of_both(&key.id, value, encoded));
