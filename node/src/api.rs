@@ -2,6 +2,7 @@
 //!
 //! `wire` holds the shapes, `server` answers, `client` asks; `events` is the format of live queries on both sides.
 
+mod attachments;
 mod client;
 mod errors;
 mod events;

@@ -2,6 +2,7 @@
 
 mod access;
 mod args;
+mod attachment;
 mod backup;
 mod error;
 mod export;
@@ -98,6 +99,7 @@ async fn dispatch(arguments: Arguments) -> Result<Done, CliError> {
         Command::Restore(arguments) => {
             tokio::task::block_in_place(|| restore::run(&state?, &arguments, json))
         }
+        Command::Attachment(command) => attachment::run(&state?, command, json).await,
         Command::Status => status::run(&state?, json).await,
         Command::Peers => peers::run(&state?, json).await,
     }

@@ -18,6 +18,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod api;
+mod attachments;
 pub mod backup;
 mod error;
 mod limits;
@@ -27,13 +28,16 @@ mod replica;
 mod state;
 mod store;
 
+pub use attachments::{AttachmentsHandle, Download};
 pub use error::NodeError;
 pub use node::{Identity, Node, NodeBuilder, check_address};
 pub use offline::Offline;
+pub use sedge_crdt::limits::ATTACHMENT_GRACE_SECONDS;
 pub use sedge_crdt::query::{Params, check_collection_name, check_writable_collection_name};
 pub use sedge_crdt::{
-    Attachment, CollectionStatus, Deadline, Digest, DocumentId, Durability, Imported, Outcome,
-    StoreError, Transacted, Transaction, Update, Value, View, parse_json,
+    Attachment, AttachmentError, BlobId, BlobStat, Collected, CollectionStatus, Deadline, Digest,
+    DocumentId, Durability, Imported, Outcome, StoreError, Transacted, Transaction, Update, Value,
+    View, check_metadata, parse_json,
 };
 pub use sedge_identity::{AppId, AppIdError, SecretError, SharedSecret};
 pub use sedge_mesh::{Direction, PeerStatus};

@@ -73,3 +73,13 @@ pub(crate) const SOCKET_PATH_BYTES_MAX: usize = 108;
 
 /// Longest that a shutdown waits for open requests, in seconds.
 pub(crate) const DRAIN_SECONDS_MAX: u64 = 5;
+
+/// Attachments being uploaded or downloaded at once; more wait. Each holds a thread and a few chunks, and lasts as long as
+/// its client likes.
+pub(crate) const TRANSFERS_MAX: usize = 8;
+
+/// Pieces of an attachment, of up to 64 KiB, that wait between the store and a slower client.
+pub(crate) const TRANSFER_PIECES_QUEUED_MAX: usize = 8;
+
+/// Pause between two collections of unused attachments, in seconds.
+pub(crate) const COLLECT_PAUSE_SECONDS: u64 = 600;

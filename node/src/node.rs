@@ -1,5 +1,6 @@
 //! A node: one device's store and its part in the mesh.
 
+use crate::attachments::{AttachmentsHandle, collect_regularly};
 use crate::error::NodeError;
 use crate::limits::ADMITTED_PEERS_MAX;
 use crate::replica::{StoreReplica, forward_commits};
@@ -50,6 +51,7 @@ pub struct NodeBuilder {
 /// A running node. [`shutdown`](Self::shutdown) stops it and waits; dropping it stops it too, without waiting.
 pub struct Node {
     store: StoreHandle,
+    attachments: AttachmentsHandle,
     identity: Arc<LocalIdentity>,
     mesh: MeshHandle,
     forwarding: AbortHandle,
@@ -78,6 +80,11 @@ impl Node {
     /// The node's documents.
     pub fn store(&self) -> &StoreHandle {
         &self.store
+    }
+
+    /// The bytes behind the attachment tokens of the node's documents.
+    pub fn attachments(&self) -> &AttachmentsHandle {
+        &self.attachments
     }
 
     /// The node's app.
@@ -222,8 +229,13 @@ impl NodeBuilder {
             Arc::new(StoreReplica::new(store.clone())),
         );
         let mesh = mesh.await?;
-        let forwarder = tokio::spawn(forward_commits(store.clone(), commits, mesh.clone()));
+        let attachments = AttachmentsHandle::new(store.clone());
+        let forwarding = forward_commits(store.clone(), commits, mesh.clone());
+        let collecting = collect_regularly(attachments.clone());
+        let forwarder =
+            tokio::spawn(async { tokio::select!(() = forwarding => {}, () = collecting => {}) });
         Ok(Node {
+            attachments,
             store: StoreHandle::new(store),
             identity,
             forwarding: forwarder.abort_handle(),

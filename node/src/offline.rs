@@ -4,6 +4,7 @@ use crate::api::imported_response;
 use crate::api::wire::{
     BackupResponse, ExecuteRequest, ExecuteResponse, ImportRequest, ImportResponse, StatusResponse,
 };
+use crate::attachments::AttachmentsHandle;
 use crate::backup::Progress;
 use crate::error::NodeError;
 use crate::state::{Settings, StateFolder, StateLock};
@@ -15,6 +16,7 @@ use std::path::Path;
 /// An opened store that no mesh sees. What is written goes out when the daemon runs again.
 pub struct Offline {
     store: StoreHandle,
+    attachments: AttachmentsHandle,
     settings: Settings,
     device: PublicKey,
     _lock: StateLock,
@@ -32,6 +34,7 @@ impl Offline {
         let app = AppId::new(&settings.app)?;
         let store = state.open_store(&app, &device, settings.durability)?;
         Ok(Self {
+            attachments: AttachmentsHandle::new(store.clone()),
             store: StoreHandle::new(store),
             settings,
             device,
@@ -85,6 +88,11 @@ impl Offline {
     ) -> Result<BackupResponse, NodeError> {
         let manifest = self.store.backup(&self.settings.name, path, told).await?;
         Ok(BackupResponse::of(path, &manifest))
+    }
+
+    /// The bytes behind the attachment tokens of the store's documents.
+    pub fn attachments(&self) -> &AttachmentsHandle {
+        &self.attachments
     }
 
     /// What the device is and holds.

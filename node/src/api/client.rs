@@ -8,7 +8,7 @@ use super::wire::{
 use crate::backup::Progress;
 use crate::limits::{ANSWER_SECONDS_MAX, BACKUP_LINE_BYTES_MAX, STATUS_SECONDS_MAX};
 use axum::body::Body;
-use axum::http::{Method, Request, Response, StatusCode, Uri, header};
+use axum::http::{HeaderValue, Method, Request, Response, Uri, header};
 use futures::StreamExt;
 use http_body_util::{BodyExt, BodyStream};
 use hyper::body::Incoming;
@@ -168,12 +168,12 @@ impl Client {
         })
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         let asked = async { read(self.ask(Method::GET, path, Body::empty()).await?).await };
         within(STATUS_SECONDS_MAX, asked).await
     }
 
-    async fn post<T: DeserializeOwned>(
+    pub(super) async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
         request: &impl Serialize,
@@ -189,6 +189,21 @@ impl Client {
         path: &str,
         body: Body,
     ) -> Result<Response<Incoming>, ClientError> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path.parse::<Uri>().map_err(ClientError::broken)?)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(body)
+            .map_err(ClientError::broken)?;
+        self.send(request).await
+    }
+
+    pub(super) async fn send(
+        &self,
+        mut request: Request<Body>,
+    ) -> Result<Response<Incoming>, ClientError> {
+        let host = HeaderValue::from_static("localhost");
+        request.headers_mut().insert(header::HOST, host);
         let connect = |source| ClientError::Connect {
             path: self.socket.clone(),
             source,
@@ -202,18 +217,11 @@ impl Client {
                 tracing::debug!(%error, "the connection to the daemon ended");
             }
         });
-        let request = Request::builder()
-            .method(method)
-            .uri(path.parse::<Uri>().map_err(ClientError::broken)?)
-            .header(header::HOST, "localhost")
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(body)
-            .map_err(ClientError::broken)?;
         let response = sender
             .send_request(request)
             .await
             .map_err(ClientError::broken)?;
-        if response.status() == StatusCode::OK {
+        if response.status().is_success() {
             return Ok(response);
         }
         let status = response.status();
@@ -258,7 +266,7 @@ impl Observed {
 }
 
 /// What is answered in time.
-async fn within<T>(
+pub(super) async fn within<T>(
     seconds: u64,
     asked: impl Future<Output = Result<T, ClientError>>,
 ) -> Result<T, ClientError> {
@@ -267,7 +275,9 @@ async fn within<T>(
     answered.map_err(|_| ClientError::TimedOut(limit))?
 }
 
-async fn read<T: DeserializeOwned>(response: Response<Incoming>) -> Result<T, ClientError> {
+pub(super) async fn read<T: DeserializeOwned>(
+    response: Response<Incoming>,
+) -> Result<T, ClientError> {
     let bytes = response
         .into_body()
         .collect()
@@ -277,7 +287,7 @@ async fn read<T: DeserializeOwned>(response: Response<Incoming>) -> Result<T, Cl
     serde_json::from_slice(&bytes).map_err(ClientError::broken)
 }
 
-fn with_query(path: &str, name: &str, value: &str) -> String {
+pub(super) fn with_query(path: &str, name: &str, value: &str) -> String {
     let mut encoded = format!("{path}?{name}=");
     for byte in value.bytes() {
         if byte.is_ascii_alphanumeric() {

@@ -5,7 +5,8 @@ use crate::backup::BackupError;
 use crate::error::NodeError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use sedge_crdt::StoreError;
+use sedge_crdt::{AttachmentError, BlobError, StoreError};
+use std::io::ErrorKind;
 
 /// A failed request on its way out.
 pub(super) struct Failure {
@@ -47,6 +48,7 @@ fn status_of(error: &StoreError) -> StatusCode {
         StoreError::TimedOut { .. } | StoreError::PastTimedOut { .. } => {
             StatusCode::GATEWAY_TIMEOUT
         }
+        StoreError::Attachment(error) => status_of_attachment(error),
         StoreError::Query(_)
         | StoreError::NotObservable
         | StoreError::CollectionName(_)
@@ -54,6 +56,23 @@ fn status_of(error: &StoreError) -> StatusCode {
         | StoreError::Document(_)
         | StoreError::TransactionTooLarge => StatusCode::BAD_REQUEST,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+fn status_of_attachment(error: &BlobError) -> StatusCode {
+    match error {
+        BlobError::NotHere(_) => StatusCode::NOT_FOUND,
+        BlobError::Refused(AttachmentError::TooLong) => StatusCode::PAYLOAD_TOO_LARGE,
+        BlobError::Refused(_) | BlobError::Chunk(_) => StatusCode::BAD_REQUEST,
+        BlobError::OtherLength { .. } => StatusCode::CONFLICT,
+        BlobError::Content(error) if error.kind() == ErrorKind::TimedOut => {
+            StatusCode::REQUEST_TIMEOUT
+        }
+        BlobError::Content(_) => StatusCode::BAD_REQUEST,
+        BlobError::Io { source, .. } if source.kind() == ErrorKind::StorageFull => {
+            StatusCode::INSUFFICIENT_STORAGE
+        }
+        BlobError::Io { .. } | BlobError::Damaged { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

@@ -1,5 +1,6 @@
 //! One function per call of the API.
 
+use super::attachments;
 use super::errors::Failure;
 use super::events;
 use super::server::ApiLimits;
@@ -43,6 +44,7 @@ pub(super) fn router(api: Api) -> Router {
         .route("/api/v1/store/backup", post(backup))
         .route("/api/v1/status", get(status))
         .route("/api/v1/peers", get(peers))
+        .merge(attachments::router())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .fallback(unknown)
         .method_not_allowed_fallback(other_method)
@@ -59,7 +61,7 @@ pub(super) struct Api {
 }
 
 /// A request's body as JSON, which has arrived in time.
-struct Timely<T>(T);
+pub(super) struct Timely<T>(pub(super) T);
 
 impl<T: DeserializeOwned> FromRequest<Api> for Timely<T> {
     type Rejection = Failure;
@@ -79,7 +81,7 @@ impl<T: DeserializeOwned> FromRequest<Api> for Timely<T> {
     }
 }
 
-type Answer<T> = Result<Json<T>, Failure>;
+pub(super) type Answer<T> = Result<Json<T>, Failure>;
 
 async fn execute(
     State(api): State<Api>,

@@ -4,8 +4,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use sedge::{
-    AppId, Durability, NodeError, Value, check_address, check_collection_name, check_device_name,
-    check_writable_collection_name, parse_json,
+    ATTACHMENT_GRACE_SECONDS, AppId, BlobId, Durability, NodeError, Value, check_address,
+    check_collection_name, check_device_name, check_writable_collection_name, parse_json,
 };
 use std::path::PathBuf;
 
@@ -66,6 +66,9 @@ pub(super) enum Command {
     Backup(BackupArguments),
     /// Make what is in a backup the store of this device
     Restore(RestoreArguments),
+    /// Keep files beside documents: add, get, list, collect
+    #[command(subcommand)]
+    Attachment(AttachmentCommand),
     /// Show what the device is and holds, per collection with count and digest
     #[command(after_help = "Example:\n  sedge status --json")]
     Status,
@@ -242,6 +245,83 @@ pub(super) struct RestoreArguments {
     /// Set the documents aside that the device has; nothing is deleted
     #[arg(long)]
     pub(super) force: bool,
+}
+
+/// What `sedge attachment` does.
+#[derive(Debug, Subcommand)]
+pub(super) enum AttachmentCommand {
+    /// Keep a file's bytes and print the token for a document
+    #[command(
+        after_help = "Examples:\n  sedge attachment add photo.jpg --metadata name=photo.jpg --metadata type=image/jpeg\n  \
+                      sedge query \"INSERT INTO cars DOCUMENTS ({'_id': 'a', 'photo': :photo})\" \\\n    \
+                      --arg photo=\"$(sedge attachment add photo.jpg)\"\n\n\
+                      What no document names within an hour is removed again. Bytes that are there already take no more room."
+    )]
+    Add(AddArguments),
+    /// Write the bytes of an attachment
+    #[command(
+        after_help = "Examples:\n  sedge attachment get ID --output photo.jpg\n  sedge attachment get ID --range 0-99 | xxd\n\n\
+                      A file is written only when all its bytes are there and are those of the id; run again what was cut \
+                      short, and it goes on where it stopped."
+    )]
+    Get(GetArguments),
+    /// Show the attachments on this device, with how many documents name each
+    #[command(after_help = "Example:\n  sedge attachment list --json")]
+    List,
+    /// Remove what no document names any more
+    #[command(
+        after_help = "Examples:\n  sedge attachment collect\n  sedge attachment collect --older-than 0\n\n\
+                      A running daemon does so by itself, every ten minutes."
+    )]
+    Collect(CollectArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AddArguments {
+    /// The file; - for standard input
+    pub(super) file: PathBuf,
+    /// What the token says about the file; repeat for more
+    #[arg(long, value_name = "NAME=TEXT", value_parser = metadata)]
+    pub(super) metadata: Vec<(String, String)>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct GetArguments {
+    /// The attachment's id, as its token has it
+    pub(super) id: BlobId,
+    /// The file to write, - for standard output [default: standard output]
+    #[arg(long, short, value_name = "FILE", conflicts_with = "range")]
+    pub(super) output: Option<PathBuf>,
+    /// Only these bytes, counted from 0, the last one included; to the end when it is left out
+    #[arg(long, value_name = "FIRST-[LAST]", value_parser = byte_range)]
+    pub(super) range: Option<std::ops::Range<u64>>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CollectArguments {
+    /// Only what no document has named for so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = ATTACHMENT_GRACE_SECONDS)]
+    pub(super) older_than: u64,
+}
+
+fn metadata(argument: &str) -> Result<(String, String), String> {
+    match argument.split_once('=') {
+        Some((name, text)) if !name.is_empty() => Ok((name.to_owned(), text.to_owned())),
+        _ => Err("write it like --metadata name=photo.jpg".to_owned()),
+    }
+}
+
+fn byte_range(text: &str) -> Result<std::ops::Range<u64>, String> {
+    let parse = || {
+        let (first, last) = text.split_once('-')?;
+        let first = first.parse().ok()?;
+        let end = match last {
+            "" => u64::MAX,
+            last => last.parse::<u64>().ok()?.saturating_add(1),
+        };
+        (first < end).then_some(first..end)
+    };
+    parse().ok_or_else(|| "write it like --range 0-99 or --range 100-".to_owned())
 }
 
 fn address(text: &str) -> Result<String, NodeError> {

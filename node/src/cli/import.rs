@@ -87,7 +87,7 @@ fn open(path: &Path) -> Result<(Box<dyn BufRead>, Option<u64>), CliError> {
 }
 
 /// A bar on a terminal, nothing elsewhere.
-fn bar(bytes: Option<u64>) -> ProgressBar {
+pub(super) fn bar(bytes: Option<u64>) -> ProgressBar {
     let (bar, template) = match bytes {
         Some(bytes) => (
             ProgressBar::new(bytes),

@@ -18,3 +18,6 @@ pub(crate) const BAD_LINES_TOLD_MAX: usize = 20;
 
 /// Longest secret file, in bytes: a secret is a line.
 pub(crate) const SECRET_BYTES_MAX: u64 = 4 << 10;
+
+/// Pieces of an attachment that wait between its file and the daemon.
+pub(crate) const ATTACHMENT_PIECES_QUEUED_MAX: usize = 8;
