@@ -10,6 +10,8 @@
     reason = "what cannot be set up or read is a failed test"
 )]
 
+#[path = "system/attachments.rs"]
+mod attachments;
 #[path = "system/backup.rs"]
 mod backup;
 #[path = "system/bench.rs"]

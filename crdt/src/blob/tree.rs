@@ -7,6 +7,7 @@
 use super::BlobId;
 use blake3::Hasher;
 use blake3::hazmat::{HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
+use std::convert::Infallible;
 
 /// Bytes of a chunk, all but perhaps the last of a blob: the unit that is verified, stored as present, and transferred.
 pub const BLOB_CHUNK_BYTES: usize = 64 << 10;
@@ -81,6 +82,24 @@ pub enum ProofError {
 pub struct ChunkProof(Vec<ChainingValue>);
 
 impl ChunkProof {
+    /// The proof of a chunk of content that is in memory; `None` when it has no such chunk.
+    pub fn of(content: &[u8], index: u64) -> Option<Self> {
+        let len = content.len() as u64;
+        chunk_bytes(len, index)?;
+        let (mut builder, mut nodes) = (Builder::default(), Vec::new());
+        let mut keep = |node| {
+            nodes.push(node);
+            Ok::<_, Infallible>(())
+        };
+        for chunk in content.chunks(BLOB_CHUNK_BYTES) {
+            let Ok(()) = builder.push(chunk, &mut keep);
+        }
+        let Ok(id) = builder.finish(&mut keep);
+        let stored = |node| nodes.get(node as usize).copied().ok_or(());
+        let known = Known::read(id, len, index, stored).ok()??;
+        Some(known.proof)
+    }
+
     /// The bytes that travel.
     pub fn encode(&self) -> Vec<u8> {
         self.0.concat()

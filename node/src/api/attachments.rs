@@ -52,7 +52,7 @@ async fn upload(
         Some((piece, body))
     });
     let token = api.node.attachments().put_stream(pieces, metadata).await?;
-    Ok(Json(token.to_value()))
+    Ok(Json(Value::from(token)))
 }
 
 fn metadata(text: Option<&str>) -> Result<BTreeMap<String, String>, Failure> {

@@ -80,7 +80,7 @@ async fn put(
     match access {
         Access::Offline(offline) => {
             let token = offline.attachments().put(input, metadata).await?;
-            Ok(token.to_value())
+            Ok(Value::from(token))
         }
         Access::Daemon(client) => {
             let (pieces, receiver) = mpsc::channel(ATTACHMENT_PIECES_QUEUED_MAX);

@@ -1,6 +1,5 @@
 use super::*;
 use proptest::prelude::*;
-use std::convert::Infallible;
 
 const CHUNK: u64 = BLOB_CHUNK_BYTES as u64;
 
@@ -58,6 +57,7 @@ fn every_chunk_is_proven_at_every_edge() {
         for index in 0..chunk_count(len) {
             let known = known(id, len, index, &nodes).unwrap();
             assert!(known.is(chunk(&bytes, index)));
+            assert_eq!(ChunkProof::of(&bytes, index).as_ref(), Some(&known.proof));
             let proof = ChunkProof::decode(&known.proof.encode(), len, index).unwrap();
             let proven = verify(id, len, index, chunk(&bytes, index), &proof).unwrap();
             assert_eq!(proven.len(), proof_hashes(len, index).unwrap());

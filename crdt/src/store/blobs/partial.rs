@@ -12,6 +12,7 @@ use crate::limits::{PARTIAL_BLOBS_OPEN_MAX, PARTIAL_CHUNKS_UNSYNCED_MAX};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::iter;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ impl Blobs {
         }
         match self.partial(blob, false)? {
             Some(partial) => Ok(partial.lock().have.gaps()),
-            None => Ok(vec![0..chunks]),
+            None => Ok(iter::once(0..chunks).collect()),
         }
     }
 
