@@ -172,7 +172,8 @@ fn damage_is_named_and_never_given_out() {
         file(folder.path(), id),
         file(folder.path(), id).with_extension("tree"),
     );
-    let spoil: [(&PathBuf, fn(&mut Vec<u8>)); 6] = [
+    type Spoil = fn(&mut Vec<u8>);
+    let spoil: [(&PathBuf, Spoil); 6] = [
         (&data, |bytes| bytes[CHUNK + 5] ^= 1),
         (&data, |bytes| bytes.truncate(2 * CHUNK + 1)),
         (&data, |bytes| bytes.push(0)),
@@ -401,6 +402,13 @@ fn unused_parts_are_collected() {
     );
     assert_eq!(to.attachments().missing(blob).unwrap(), gap(0..2));
     assert_eq!(files(&folders[1].path().join("blobs")), 0);
+    // A part of what has come as a whole meanwhile goes too, though a document names it.
+    carry(&from, &to, blob, 1..2);
+    let token = put(&to, &content(2 * CHUNK, 7));
+    to.import("c", &[document("x", &[token])]).unwrap();
+    to.attachments().collect(Duration::ZERO).unwrap();
+    assert_eq!(files(&folders[1].path().join("blobs/partial")), 0);
+    assert_eq!(get(&to, blob.id), content(2 * CHUNK, 7));
 }
 
 /// Goal: a list has pages, and a removed blob is told from one that never was.

@@ -100,7 +100,10 @@ impl Attachments<'_> {
         for blob in piece {
             let since = blobs.folder.partial_since(*blob)?;
             let is_old = since.is_some_and(|since| since <= then);
-            if is_old && !references::is_counted(&self.0.database, blob.id, Some(blob.len))? {
+            let is_named = || references::is_counted(&self.0.database, blob.id, Some(blob.len));
+            // What came as a whole by another way needs no part any more.
+            let is_whole = blobs.folder.whole_len(blob.id)?.is_some();
+            if is_whole || (is_old && !is_named()?) {
                 blobs.close(*blob);
                 collected.attachments += 1;
                 collected.bytes += blobs.folder.remove_partial(*blob)?;
