@@ -8,8 +8,11 @@ use automerge::transaction::Transactable;
 use automerge::{ActorId, AutoCommit, ObjType, ROOT};
 use bytes::Bytes;
 use prost::Message as _;
+use sedge_crdt::ChunkProof;
 use sedge_fuzz::delta::{WireBirth, WireDelta};
-use sedge_fuzz::fixtures::{CERTIFICATE_DOMAIN, CERTIFICATE_TYPE, certified, documents};
+use sedge_fuzz::fixtures::{
+    CERTIFICATE_DOMAIN, CERTIFICATE_TYPE, attachment, certified, documents,
+};
 use sedge_identity::Envelope;
 use sedge_mesh::{
     ChangeHash, Changes, CloseCode, CollectionName, DocumentKey, FeedId, FeedPage, FeedPosition,
@@ -28,6 +31,7 @@ fn main() -> Outcome<()> {
     write("certificate", certificates()?)?;
     write("delta", deltas()?)?;
     write("frame", frames()?)?;
+    write("proof", proofs()?)?;
     write("statement", statements())?;
     write("value", values())
 }
@@ -198,6 +202,25 @@ fn frames() -> Outcome<Vec<(String, Vec<u8>)>> {
         *b"\x0a\x11\x0a\x01c\x12\x03\"1\"\x1a\x07payload",
     ));
     Ok(inputs)
+}
+
+/// Length, index and proof of the first, an inner and the last chunk, and one of a blob twice as long.
+fn proofs() -> Outcome<Vec<(String, Vec<u8>)>> {
+    let content = attachment();
+    let input = |name, len: usize, index: u64| {
+        let proof = ChunkProof::of(content, index).ok_or("there is no such chunk")?;
+        let head = [(len as u64).to_le_bytes(), index.to_le_bytes()];
+        Ok(named(name, [head.concat(), proof.encode()].concat()))
+    };
+    [
+        ("first", content.len(), 0),
+        ("inner", content.len(), 2),
+        ("last", content.len(), 4),
+        ("longer", 2 * content.len(), 2),
+    ]
+    .map(|(name, len, index)| input(name, len, index))
+    .into_iter()
+    .collect()
 }
 
 fn statements() -> Vec<(String, Vec<u8>)> {

@@ -1,9 +1,10 @@
 //! The fixed things that inputs are run against, and from which the first inputs of the corpora are made.
 
-use sedge_crdt::{DocumentId, Value, parse_json};
+use sedge_crdt::{BLOB_CHUNK_BYTES, DocumentId, Value, parse_json};
 use sedge_identity::{
     AppId, CertificateRequest, DeviceKey, Issuer, PublicKey, SignedCertificate, Trust,
 };
+use std::sync::LazyLock;
 
 /// When certificates are looked at, in ms since the Unix epoch: in 2025.
 pub const NOW_MS: u64 = 1_750_000_000_000;
@@ -68,4 +69,13 @@ pub fn certified() -> Certified {
         subject,
         certificate: certificate.expect("the request is within limits"),
     }
+}
+
+/// An attachment of several chunks, of which no two are equal.
+pub fn attachment() -> &'static [u8] {
+    static CONTENT: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let bytes = 4 * BLOB_CHUNK_BYTES + 5;
+        (0..bytes).map(|at| (at / 251 + at) as u8).collect()
+    });
+    &CONTENT
 }
