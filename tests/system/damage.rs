@@ -16,6 +16,8 @@ fn files(store: &Path) -> BTreeMap<OsString, Vec<u8>> {
         let name = entry.file_name();
         let text = name.to_string_lossy();
         let is_data = !WRITTEN_BY_OPENING.iter().any(|own| text.starts_with(own));
+        // The folder of attachments is none of the database's.
+        let is_data = is_data && entry.path().is_file();
         is_data.then(|| (name.clone(), fs::read(entry.path()).unwrap()))
     });
     files.collect()
