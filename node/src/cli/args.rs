@@ -67,7 +67,10 @@ pub(super) enum Command {
     /// Make what is in a backup the store of this device
     Restore(RestoreArguments),
     /// Keep files beside documents: add, get, list, collect
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  sedge attachment add photo.jpg --metadata name=photo.jpg\n  sedge attachment list"
+    )]
     Attachment(AttachmentCommand),
     /// Show what the device is and holds, per collection with count and digest
     #[command(after_help = "Example:\n  sedge status --json")]
