@@ -1,29 +1,19 @@
 //! The README's tour, run line by line as it stands there.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::path::Path;
-use std::process::Command;
+#[path = "docs/shell.rs"]
+mod shell;
 
 /// Goal: what the README tells a new user to type works, and shows what the text around it says.
 #[test]
 fn the_readme_tour_works() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let readme = std::fs::read_to_string(shell::root().join("README.md")).unwrap();
     let (_, after) = readme.split_once("<!-- tour -->").expect("the tour's mark");
     let (_, block) = after.split_once("```sh\n").expect("the tour's block");
     let (tour, _) = block.split_once("```").expect("the block's end");
 
-    let program = Path::new(env!("CARGO_BIN_EXE_sedge"));
-    let target = program.parent().unwrap().parent().unwrap();
     let home = tempfile::tempdir().unwrap();
-    let output = Command::new("bash")
-        .args(["-euo", "pipefail", "-c", tour])
-        .current_dir(root)
-        .env("CARGO_TARGET_DIR", target)
-        .env("HOME", home.path())
-        .env("TMPDIR", home.path())
-        .output()
-        .unwrap();
+    let output = shell::run(&format!("set -euo pipefail\n{tour}"), home.path());
     let shown = String::from_utf8_lossy(&output.stdout);
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{shown}\n{told}");
