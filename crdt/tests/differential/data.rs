@@ -79,7 +79,7 @@ impl Data {
             ("flag", Kind::Bool),
             ("mixed", Kind::Mixed),
             ("deep.blend", Kind::Mixed),
-            ("deep.er text.int", Kind::Int),
+            ("deep.er text.count", Kind::Int),
             ("list", Kind::List),
             ("list.0", Kind::Mixed),
             ("list.2", Kind::Mixed),
@@ -162,7 +162,7 @@ fn odd(index: usize, random: &mut Random) -> Value {
     if let Some(value) = odd_value(Kind::Int, random) {
         deep.insert(
             "er text".to_owned(),
-            Value::Map(BTreeMap::from([("int".to_owned(), value)])),
+            Value::Map(BTreeMap::from([("count".to_owned(), value)])),
         );
     }
     // No floats: lists that differ in 2 and 2.0 are equal here, and different texts there.

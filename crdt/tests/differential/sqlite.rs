@@ -270,7 +270,8 @@ fn printed(expr: &Expr) -> String {
             if *negated { format!("(NOT {is})") } else { is }
         }
         Expr::IsMissing(operand, negated) => match negated {
-            true => is_there(operand),
+            // Not the number alone, which would name a column in ORDER BY.
+            true => format!("({} AND TRUE)", is_there(operand)),
             false => format!("(NOT {})", is_there(operand)),
         },
         Expr::In {

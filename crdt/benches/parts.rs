@@ -1,0 +1,177 @@
+//! What the parts of the store cost, one by one: `cargo bench --package sedge-crdt`. Run as a test, each is tried once.
+//!
+//! Whole-system figures beside SQLite are those of `sedge bench store`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use sedge_crdt::query::{Params, Select, Statement, Work};
+use sedge_crdt::{Delta, Document, DocumentId, FeedLimits, Store, Value, parse_json};
+use sedge_identity::{AppId, DeviceKey};
+use std::hint::black_box;
+
+/// Documents of the collection that is scanned.
+const DOCUMENTS: usize = 20_000;
+/// Documents per import.
+const BATCH: usize = 512;
+
+/// About 190 bytes of JSON, as the benchmark's.
+fn car(index: usize) -> Value {
+    let (make, color) = (
+        ["Toyota", "Ford", "Volvo", "Skoda"],
+        ["blue", "red", "green", "white"],
+    );
+    let text = format!(
+        r#"{{"_id":"car-{index:06}","make":"{}","model":"Corolla {}","color":"{}","year":{},"price":{}.5,"sold":{},"vin":"VIN{index:017}","notes":"the quick brown fox jumps over"}}"#,
+        make[index % 4],
+        index % 1000,
+        color[index / 4 % 4],
+        1985 + index * 7 % 40,
+        index * 31 % 50_000,
+        index % 2 == 0,
+    );
+    parse_json(&text).unwrap()
+}
+
+fn store(folder: &tempfile::TempDir) -> Store {
+    let device = DeviceKey::from_seed([7; 32]).public();
+    Store::open(folder.path(), &AppId::new("bench").unwrap(), &device).unwrap()
+}
+
+fn filled(folder: &tempfile::TempDir) -> Store {
+    let store = store(folder);
+    for first in (0..DOCUMENTS).step_by(BATCH) {
+        let last = DOCUMENTS.min(first + BATCH);
+        store
+            .import("cars", &(first..last).map(car).collect::<Vec<_>>())
+            .unwrap();
+    }
+    store
+}
+
+fn values(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("value");
+    let value = car(1);
+    let (bytes, text) = (value.encode(), value.to_string());
+    group.bench_function("encode", |it| it.iter(|| black_box(&value).encode()));
+    group.bench_function("decode", |it| {
+        it.iter(|| Value::decode(black_box(&bytes)).unwrap())
+    });
+    group.bench_function("from_json", |it| {
+        it.iter(|| parse_json(black_box(&text)).unwrap())
+    });
+    group.bench_function("to_json", |it| it.iter(|| black_box(&value).to_string()));
+}
+
+fn queries(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("query");
+    let text = "SELECT make, COUNT(*) AS n FROM cars WHERE color = :color AND year >= 2005 GROUP BY make ORDER BY n DESC LIMIT 3";
+    let params = Params::from([("color".to_owned(), Value::from("red"))]);
+    group.bench_function("parse_and_bind", |it| {
+        it.iter(|| {
+            Statement::parse(black_box(text))
+                .unwrap()
+                .bind(&params)
+                .unwrap()
+        });
+    });
+    let select: Select =
+        match Statement::parse("SELECT * FROM cars WHERE color = 'red' AND year >= 2005") {
+            Ok(Statement::Select(select)) => select,
+            other => panic!("{other:?}"),
+        };
+    let (car, work) = (car(5), Work::default());
+    group.bench_function("filter_decoded", |it| {
+        it.iter(|| select.filter().matches(black_box(&car), &work).unwrap());
+    });
+}
+
+/// The changes of one document: its first one, and ten updates.
+fn deltas(criterion: &mut Criterion) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder);
+    store.import("cars", &[car(0)]).unwrap();
+    let id = DocumentId::new(&"car-000000".into()).unwrap();
+    let delta = |have: &[[u8; 32]]| {
+        let part = store.delta("cars", id.as_bytes(), have, 1 << 20).unwrap();
+        Delta::decode(&part.unwrap().delta).unwrap()
+    };
+    let first = delta(&[]);
+    let limits = FeedLimits {
+        wanted: &|_| true,
+        full: &mut |_| false,
+        scan_max: 10,
+    };
+    let heads = store.feed_page(0, limits).unwrap().entries[0].heads.clone();
+    for year in 0..10 {
+        let update = format!("UPDATE cars SET year = {year} WHERE _id = 'car-000000'");
+        store.execute(&update, &Params::new()).unwrap();
+    }
+    let updates = delta(&heads);
+    let ingest =
+        |record: &[u8], delta: &Delta| Document::ingest(record, "cars", &id, delta).unwrap();
+    let changes = ingest(&[], &first).changes;
+    let record: Vec<u8> = changes
+        .iter()
+        .flat_map(|change| change.raw_bytes().to_vec())
+        .collect();
+    let mut group = criterion.benchmark_group("delta");
+    group.bench_function("apply_first_change", |it| {
+        it.iter(|| ingest(&[], black_box(&first)))
+    });
+    group.bench_function("apply_ten_updates", |it| {
+        it.iter(|| ingest(&record, black_box(&updates)))
+    });
+}
+
+fn reads(criterion: &mut Criterion) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = filled(&folder);
+    let run = |statement: &str, params: &Params| store.execute(statement, params).unwrap().items;
+    let mut group = criterion.benchmark_group("read");
+    group.bench_function("point_get", |it| {
+        let id = Params::from([("id".to_owned(), Value::from("car-007919"))]);
+        it.iter(|| run("SELECT * FROM cars WHERE _id = :id", &id));
+    });
+    group.throughput(Throughput::Elements(DOCUMENTS as u64));
+    group.sample_size(20);
+    for (name, statement) in [
+        (
+            "scan_few",
+            "SELECT * FROM cars WHERE color = 'red' AND year >= 2020",
+        ),
+        ("scan_none", "SELECT * FROM cars WHERE color = 'violet'"),
+        ("scan_last_field", "SELECT * FROM cars WHERE year = 0"),
+        ("scan_like", "SELECT * FROM cars WHERE model LIKE '%99'"),
+        (
+            "scan_group",
+            "SELECT make, COUNT(*) AS n FROM cars GROUP BY make",
+        ),
+    ] {
+        group.bench_function(name, |it| it.iter(|| run(statement, &Params::new())));
+    }
+}
+
+/// Durable: each import syncs once.
+fn writes(criterion: &mut Criterion) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder);
+    let mut group = criterion.benchmark_group("write");
+    group
+        .throughput(Throughput::Elements(BATCH as u64))
+        .sample_size(20);
+    let mut next = 0;
+    group.bench_function("import_new", |it| {
+        let cars = || {
+            next += BATCH;
+            (next - BATCH..next).map(car).collect::<Vec<_>>()
+        };
+        it.iter_batched(
+            cars,
+            |cars| store.import("cars", &cars).unwrap(),
+            BatchSize::PerIteration,
+        );
+    });
+}
+
+criterion_group!(parts, values, queries, deltas, reads, writes);
+criterion_main!(parts);
