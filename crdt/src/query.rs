@@ -21,6 +21,7 @@ mod grammar_select;
 mod grammar_write;
 mod held;
 mod history;
+mod in_place;
 mod lexer;
 mod like;
 pub mod limits;

@@ -11,7 +11,7 @@ mod typed;
 use std::collections::BTreeMap;
 
 pub use binary::DecodeError;
-pub(crate) use binary::Encoded;
+pub(crate) use binary::{Encoded, Plain};
 pub(crate) use conflicts::{Conflict, values_at};
 pub use json::{JsonError, parse_json};
 pub(crate) use typed::{MAP, TYPES, typed};

@@ -8,10 +8,12 @@ use super::ast::{Absence, Arithmetic, Comparison, Expr, ExprKind, Segment};
 use super::compare;
 use super::error::{Position, QueryError};
 use super::functions::{self, Function};
+use super::in_place;
 use super::like;
 use super::work::Work;
-use crate::value::{DecodeError, Encoded, Value, typed, values_at};
+use crate::value::{Encoded, Value, typed, values_at};
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 /// A value, or `None` for MISSING.
@@ -89,22 +91,6 @@ pub(super) fn reach<'a>(value: &'a Value, path: &[Segment]) -> Option<&'a Value>
     })
 }
 
-/// What stands at `path` in a value in binary form.
-fn decoded(value: Encoded<'_>, path: &[Segment]) -> Result<Option<Value>, DecodeError> {
-    let mut at = value;
-    for segment in path {
-        let next = match segment {
-            Segment::Name(name) => at.member(name)?,
-            Segment::Index(index) => at.item(*index)?,
-        };
-        match next {
-            Some(next) => at = next,
-            None => return Ok(None),
-        }
-    }
-    at.value().map(Some)
-}
-
 impl Expr {
     /// The expression's value.
     pub(super) fn value<'a>(&'a self, scope: Scope<'a>) -> Result<Datum<'a>, QueryError> {
@@ -117,7 +103,7 @@ impl Expr {
             }
             ExprKind::Path(path) => match scope.document {
                 Source::Value(document) => reach(document, path).map(Cow::Borrowed),
-                Source::Encoded(document) => decoded(document, path)
+                Source::Encoded(document) => in_place::decoded(document, path)
                     .map_err(|error| self.at.error(format!("a stored value is damaged: {error}")))?
                     .map(Cow::Owned),
             },
@@ -188,9 +174,13 @@ impl Expr {
             ExprKind::Not(operand) => operand.truth(scope)?.map(|truth| !truth),
             ExprKind::And(parts) => decide(parts, scope, false)?,
             ExprKind::Or(parts) => decide(parts, scope, true)?,
-            ExprKind::Compare(comparison, left, right) => {
-                compare_values(*comparison, &*left.or_null(scope)?, &*right.or_null(scope)?)
-            }
+            ExprKind::Compare(comparison, left, right) => match in_place(left, right, scope) {
+                Some(order) => Some(comparison.holds(order)),
+                None => {
+                    let (left, right) = (left.or_null(scope)?, right.or_null(scope)?);
+                    compare_values(*comparison, &left, &right)
+                }
+            },
             ExprKind::Is {
                 operand,
                 what,
@@ -334,6 +324,16 @@ fn members_of(
     members.collect()
 }
 
+/// The order of a stored field and a constant, if it can be told where the field lies.
+fn in_place(left: &Expr, right: &Expr, scope: Scope<'_>) -> Option<Ordering> {
+    match (scope.document, &left.kind, &right.kind) {
+        (Source::Encoded(document), ExprKind::Path(path), ExprKind::Literal(constant)) => {
+            in_place::order(document, path, constant)
+        }
+        _ => None,
+    }
+}
+
 /// AND (`decisive` false) or OR (`decisive` true): one decisive part decides, else one unknown part leaves it open.
 fn decide(parts: &[Expr], scope: Scope<'_>, decisive: bool) -> Result<Truth, QueryError> {
     let mut all = Some(!decisive);
@@ -359,10 +359,21 @@ fn compare_values(comparison: Comparison, left: &Value, right: &Value) -> Truth 
     match comparison {
         Comparison::Equal => compare::equal(left, right),
         Comparison::NotEqual => compare::equal(left, right).map(|equal| !equal),
-        Comparison::Less => compare::order(left, right).map(|order| order.is_lt()),
-        Comparison::LessOrEqual => compare::order(left, right).map(|order| order.is_le()),
-        Comparison::Greater => compare::order(left, right).map(|order| order.is_gt()),
-        Comparison::GreaterOrEqual => compare::order(left, right).map(|order| order.is_ge()),
+        _ => compare::order(left, right).map(|order| comparison.holds(order)),
+    }
+}
+
+impl Comparison {
+    /// Whether it holds of a left side that stands so to the right one.
+    fn holds(self, order: Ordering) -> bool {
+        match self {
+            Comparison::Equal => order.is_eq(),
+            Comparison::NotEqual => order.is_ne(),
+            Comparison::Less => order.is_lt(),
+            Comparison::LessOrEqual => order.is_le(),
+            Comparison::Greater => order.is_gt(),
+            Comparison::GreaterOrEqual => order.is_ge(),
+        }
     }
 }
 

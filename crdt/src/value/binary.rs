@@ -87,7 +87,7 @@ impl<'a> Encoded<'a> {
             return Ok(None);
         }
         for _ in 0..reader.count()? {
-            match reader.text()?.cmp(key.as_bytes()) {
+            match order(reader.text()?, key.as_bytes()) {
                 Ordering::Less => reader.skip(0)?,
                 Ordering::Equal => return Ok(Some(Self(reader.rest))),
                 Ordering::Greater => break, // keys ascend
@@ -108,9 +108,35 @@ impl<'a> Encoded<'a> {
         Ok(Some(Self(reader.rest)))
     }
 
+    /// The value where it lies, if it is a string or an int.
+    pub(crate) fn plain(self) -> Result<Option<Plain<'a>>, DecodeError> {
+        let mut reader = Reader { rest: self.0 };
+        Ok(match reader.byte()? {
+            STRING => Some(Plain::Text(reader.text()?)),
+            INT => Some(Plain::Int(reader.integer()?)),
+            _ => None,
+        })
+    }
+
     /// The value itself; what follows it is left alone.
     pub(crate) fn value(self) -> Result<Value, DecodeError> {
         Reader { rest: self.0 }.value(0)
+    }
+}
+
+/// A value that is compared without being decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plain<'a> {
+    /// The bytes of a string, which are in the order of its characters.
+    Text(&'a [u8]),
+    Int(i64),
+}
+
+/// The order of two names. Most differ in their first byte already.
+fn order(left: &[u8], right: &[u8]) -> Ordering {
+    match (left.first(), right.first()) {
+        (Some(a), Some(b)) if a != b => a.cmp(b),
+        _ => left.cmp(right),
     }
 }
 
@@ -333,6 +359,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A length or member count. Every counted thing takes at least one byte, so more than what is left is truncation.
+    #[inline]
     fn count(&mut self) -> Result<usize, DecodeError> {
         let count = usize::try_from(self.varint()?).map_err(|_| DecodeError::Number)?;
         if count > self.rest.len() {
@@ -341,7 +368,19 @@ impl<'a> Reader<'a> {
         Ok(count)
     }
 
+    #[inline]
     fn varint(&mut self) -> Result<u64, DecodeError> {
+        match self.rest.split_first() {
+            // Nearly all of them.
+            Some((byte, rest)) if *byte < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, DecodeError> {
         let mut number = 0u64;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -439,6 +478,12 @@ mod tests {
             let bytes = value.encode();
             let encoded = Encoded::new(&bytes);
             prop_assert_eq!(encoded.value(), Ok(value.clone()));
+            let plain = match &value {
+                Value::String(text) => Some(Plain::Text(text.as_bytes())),
+                Value::Int(number) => Some(Plain::Int(*number)),
+                _ => None,
+            };
+            prop_assert_eq!(encoded.plain(), Ok(plain));
             let mut names = vec![name];
             names.extend(value.as_map().into_iter().flat_map(|map| map.keys().cloned()));
             for name in names {
