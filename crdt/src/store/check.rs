@@ -49,6 +49,7 @@ pub(super) fn check_value(value: &Value, depth: usize) -> Result<(), StoreError>
     check_members(value)
 }
 
+/// Names, and what no decoder would take.
 fn check_members(value: &Value) -> Result<(), StoreError> {
     match value {
         Value::List(items) => items.iter().try_for_each(check_members),
@@ -66,6 +67,9 @@ fn check_members(value: &Value) -> Result<(), StoreError> {
             check_key(key)?;
             check_members(member)
         }),
+        Value::Float(number) if !number.is_finite() => Err(StoreError::Document(format!(
+            "it holds the float {number}, and floats are finite; store null in its place"
+        ))),
         _ => Ok(()),
     }
 }
