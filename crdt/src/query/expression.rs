@@ -210,6 +210,10 @@ impl Parser<'_> {
     fn members_of_in(&mut self) -> Result<Expr, QueryError> {
         let at = self.at();
         if !self.eat_symbol("(") {
+            // `a IN NULL` and `a IN NOT NULL` would be unknown for every document, and are IS NULL misspelt.
+            if self.sees("NULL") || self.sees("NOT") {
+                return Err(self.unexpected("a list after IN, or IS in its place", &[]));
+            }
             return self.climb(COMPARISON);
         }
         let members = self.expressions_until(")")?;
