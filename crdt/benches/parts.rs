@@ -27,7 +27,7 @@ fn car(index: usize) -> Value {
         color[index / 4 % 4],
         1985 + index * 7 % 40,
         index * 31 % 50_000,
-        index % 2 == 0,
+        index.is_multiple_of(2),
     );
     parse_json(&text).unwrap()
 }
