@@ -41,7 +41,7 @@ fn read(folder: &Path) -> Result<Vec<String>, String> {
         let store = try_open(folder, "demo", 1)?;
         let mut documents = Vec::new();
         for collection in ["cars", "vans"] {
-            for document in store.documents(collection)? {
+            for document in store.view().documents(collection)? {
                 documents.push(document?.to_string());
             }
         }

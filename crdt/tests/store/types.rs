@@ -10,7 +10,8 @@ fn execute(store: &Store, statement: &str) {
 
 /// The collection as an export writes it.
 fn exported(store: &Store) -> Vec<String> {
-    let documents = store.documents("cars").unwrap();
+    let view = store.view();
+    let documents = view.documents("cars").unwrap();
     documents
         .map(|document| document.unwrap().to_string())
         .collect()

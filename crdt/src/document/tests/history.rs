@@ -236,7 +236,7 @@ fn thousands_of_branches_are_read() {
         author.time_ms = i64::from(branch % 7) * (CHANGE_TIME_MS_MAX / 7);
         let edits = [Edit {
             path: vec!["m".to_owned(), "k".to_owned()],
-            value: Some(Value::Int(i64::from(branch))),
+            action: Action::Set(Value::Int(i64::from(branch))),
         }];
         let written = base.document().edit(COLLECTION, &id(), author, &edits);
         all.keep(written.unwrap());

@@ -206,7 +206,7 @@ fn writes_return_rows_and_have_limits() {
             Statement::Insert(insert) => (insert.returning(), Ok(0)),
             Statement::Update(update) => (update.returning(), update.limit()),
             Statement::Delete(delete) => (delete.returning(), delete.limit()),
-            Statement::Select(select) => panic!("{select:?}"),
+            other => panic!("{other:?}"),
         };
         let row = returning.map(|returning| returning.row(&json(DOCUMENT), &Work::default()));
         let row = row.transpose().map_err(|error| error.to_string())?;
