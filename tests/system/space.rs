@@ -70,7 +70,8 @@ fn fill(device: &Device, writers: &mut [Writer]) {
     for refusal in refusals {
         // A write that shares a sync with one that found no room may be told that instead.
         let told = refusal.contains("No space left on device")
-            || refusal.contains("not known to be durable");
+            || refusal.contains("not known to be durable")
+            || refusal.contains("an earlier write failed");
         assert!(told, "{refusal}");
     }
     let ended = device.finish(["query", "INSERT INTO late DOCUMENTS ({'_id': 'a'})"]);

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 /// When a write is acknowledged, made visible and told to peers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", try_from = "String")]
 pub enum Durability {
     /// Once it is on the disk: nothing acknowledged is ever lost.
     #[default]
@@ -23,6 +23,19 @@ pub enum Durability {
     /// Once the operating system has it: for bulk loads. A crash of the process loses nothing, one of the system or a
     /// power cut may lose the newest writes, never some without all later ones.
     Os,
+}
+
+/// What settings say.
+impl TryFrom<String> for Durability {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "synced" => Ok(Durability::Synced),
+            "os" => Ok(Durability::Os),
+            _ => Err(format!("durability is synced or os, not {text:?}")),
+        }
+    }
 }
 
 /// How a store is opened.

@@ -182,14 +182,19 @@ impl StoreError {
     }
 }
 
+/// What RocksDB says of a write after one that failed, until it has resumed.
+const WRITER_FAILED: &str = "Writer has previous error";
+
 /// What to do about a failure of RocksDB, where that is known; begins with a separator.
 fn advice(failure: &str) -> &'static str {
-    match failure.contains(DISK_FULL) {
-        true => {
-            "; nothing acknowledged is lost, and reading goes on. Free some space, a few MiB at least: a running daemon \
-             then takes writes again by itself within seconds"
-        }
-        false => "",
+    if failure.contains(DISK_FULL) {
+        "; nothing acknowledged is lost, and reading goes on. Free some space, a few MiB at least: a running daemon \
+         then takes writes again by itself within seconds"
+    } else if failure.contains(WRITER_FAILED) {
+        "; an earlier write failed, most likely on a full disk. Nothing acknowledged is lost, and reading goes on. Free \
+         some space: a running daemon then takes writes again by itself within seconds"
+    } else {
+        ""
     }
 }
 

@@ -28,6 +28,7 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         insert(&store, &format!(r#"{{"_id":"late{n:02}"}}"#));
     }
     let entries = fs::read_dir(folder).unwrap().flatten();
+    let entries = entries.filter(|entry| entry.path().is_file());
     let files = entries.map(|entry| {
         let name = entry.file_name().to_string_lossy().into_owned();
         (name, fs::read(entry.path()).unwrap())

@@ -16,7 +16,7 @@ fn crashed(path: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     for file in std::fs::read_dir(path).unwrap() {
         let file = file.unwrap();
-        if file.file_name() != "LOCK" {
+        if file.path().is_file() && file.file_name() != "LOCK" {
             std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
         }
     }

@@ -6,7 +6,7 @@ use super::super::functions::FUNCTIONS;
 use super::Statement;
 
 /// Statements that use every keyword and function, one beside the other. Words in capitals are the language's.
-const STATEMENTS: [&str; 12] = [
+const STATEMENTS: [&str; 18] = [
     "SELECT DISTINCT a AS x, b FROM c WHERE a = 1 AND NOT b = 2 OR a IS NOT NULL ORDER BY x DESC, b ASC LIMIT 5 OFFSET 2",
     "SELECT * FROM c WHERE a IS MISSING AND b NOT IN (1, 2) AND a IN b AND a NOT BETWEEN 1 AND 2",
     "SELECT a FROM c WHERE b LIKE '!%x' ESCAPE '!' OR b NOT LIKE 'y' OR a = TRUE OR a = FALSE OR a IS NULL",
@@ -19,6 +19,12 @@ const STATEMENTS: [&str; 12] = [
     "INSERT INTO c DOCUMENTS ({'_id': 'x'}) ON ID CONFLICT DO UPDATE",
     "UPDATE c SET a = UPPER(b), d = CASE WHEN a = 1 THEN TRIM(b) END UNSET e, f WHERE a = 1 AND LENGTH(b) > 2",
     "DELETE FROM c WHERE a = 1 AND b BETWEEN ABS(a) AND 3",
+    "INSERT INTO c DOCUMENTS ({'_id': 'x'}) ON ID CONFLICT DO MERGE RETURNING a, LENGTH(CONFLICTS(b)) AS n",
+    "UPDATE c SET a = 1 APPLY n INCREMENT BY 2, m INCREMENT BY ABS(a) UNSET b WHERE d = 1 LIMIT 3 RETURNING *",
+    "DELETE FROM c WHERE a = 1 LIMIT 2 RETURNING UPPER(a) AS u",
+    "SELECT a FROM c AS OF '-1 hour' WHERE b = 1 ORDER BY a LIMIT 2",
+    "HISTORY OF 'x' FROM c ORDER BY time DESC LIMIT 2 OFFSET 1",
+    "REVERT c TO '-1 hour' WHERE a = 1",
 ];
 
 /// The words of the language in a statement: where each begins and ends. All else is in small letters or quotes.
