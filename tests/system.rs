@@ -26,6 +26,8 @@ mod demo;
 mod durability;
 #[path = "system/edges.rs"]
 mod edges;
+#[path = "system/evict.rs"]
+mod evict;
 #[path = "system/export.rs"]
 mod export;
 #[path = "system/filled.rs"]

@@ -15,9 +15,11 @@ mod deadline;
 mod durability;
 mod entry;
 mod error;
+mod evict;
 mod execute;
 mod group;
 mod history;
+mod incarnation;
 mod observe;
 mod overlay;
 mod reads;
@@ -28,15 +30,15 @@ mod source;
 mod transaction;
 mod view;
 
-use crate::document::DEVICE_ACTOR_BYTES;
 use crate::limits::COMMITS_QUEUED_MAX;
 use automerge::ActorId;
 use blobs::Blobs;
 use catalog::Catalog;
 use database::Database;
 use group::{Group, Pending};
+use incarnation::Incarnation;
 use observe::Observers;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use sedge_identity::{AppId, PublicKey};
 use std::path::Path;
 use std::sync::Arc;
@@ -49,13 +51,12 @@ pub use commit::{Commit, Committed, Origin};
 pub use deadline::Deadline;
 pub use durability::{Durability, StoreOptions};
 pub use error::StoreError;
+pub use evict::Replication;
 pub use execute::{Imported, Outcome};
 pub use observe::{Observation, Row, Update};
 pub use replication::{Arrival, Arrived, DeltaPart, Feed, FeedEntry, FeedLimits, FeedPage};
 pub use transaction::Transaction;
 pub use view::View;
-
-const ACTOR_DOMAIN: &[u8] = b"sedge actor 1";
 
 /// An open store. Cheap to clone; the database closes with the last clone.
 #[derive(Clone)]
@@ -64,7 +65,7 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     database: Arc<Database>,
     blobs: Blobs,
-    actor: ActorId,
+    device: PublicKey,
     feed: [u8; 16],
     durability: Durability,
     /// A writer that panicked leaves nothing behind: batches are atomic.
@@ -74,6 +75,8 @@ struct Inner {
     published: watch::Sender<View>,
     commits: broadcast::Sender<Arc<Commit>>,
     observers: Observers,
+    /// Who is asked before anything is evicted.
+    replication: RwLock<Option<Arc<dyn Replication>>>,
 }
 
 /// What only the one writer may look at and advance: the newest commit, which may not be published yet.
@@ -82,6 +85,9 @@ struct Writer {
     catalog: Arc<Catalog>,
     /// The time of the newest own change, in milliseconds since 1970.
     time_ms: i64,
+    incarnation: Incarnation,
+    /// Who writes in this incarnation.
+    actor: ActorId,
 }
 
 /// What a transaction gave.
@@ -117,18 +123,21 @@ impl Store {
         let catalog = Arc::new(Catalog::load(&database)?);
         let (sequence, time_ms) = database.newest().clock()?;
         let (commits, _) = broadcast::channel(COMMITS_QUEUED_MAX);
-        let actor = actor(device, &identity.incarnation);
+        let actor = identity.incarnation.actor(device);
         let view = View::new(&database, Arc::clone(&catalog), sequence, actor.clone());
         Ok(Self(Arc::new(Inner {
             blobs: Blobs::open(path)?,
-            actor,
+            device: *device,
             feed: identity.feed,
             durability,
             writer: Mutex::new(Writer {
                 sequence,
                 catalog,
                 time_ms,
+                incarnation: identity.incarnation,
+                actor,
             }),
+            replication: RwLock::default(),
             group: Group::new(sequence),
             published: watch::Sender::new(view),
             commits,
@@ -236,15 +245,4 @@ impl Inner {
             tracing::trace!("nobody subscribes to commits");
         }
     }
-}
-
-/// The actor under which this device writes into this incarnation of its store.
-fn actor(device: &PublicKey, incarnation: &[u8; 8]) -> ActorId {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(ACTOR_DOMAIN);
-    hasher.update(device.as_bytes());
-    hasher.update(incarnation);
-    let mut bytes = [0; DEVICE_ACTOR_BYTES];
-    hasher.finalize_xof().fill(&mut bytes);
-    ActorId::from(&bytes[..])
 }

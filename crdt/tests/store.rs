@@ -10,6 +10,8 @@ mod backup;
 mod bounds;
 #[path = "store/damage.rs"]
 mod damage;
+#[path = "store/evict.rs"]
+mod evict;
 #[path = "store/history.rs"]
 mod history;
 #[path = "store/opening.rs"]

@@ -60,7 +60,7 @@ fn run(text: &str) -> Result<(), QueryError> {
                 }
             }
         }
-        Statement::Delete(delete) => {
+        Statement::Delete(delete) | Statement::Evict(delete) => {
             for document in &documents {
                 delete.filter().matches(document, &work)?;
             }

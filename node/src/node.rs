@@ -3,7 +3,7 @@
 use crate::attachments::{AttachmentsHandle, collect_regularly};
 use crate::error::NodeError;
 use crate::limits::ADMITTED_PEERS_MAX;
-use crate::replica::{StoreReplica, forward_commits};
+use crate::replica::{Delivered, StoreReplica, forward_commits};
 use crate::state::{StateError, StateFolder, StateLock};
 use crate::store::StoreHandle;
 use libp2p::multiaddr::Protocol;
@@ -209,6 +209,7 @@ impl NodeBuilder {
             .clone()
             .ok_or(NodeError::Incomplete("a store folder"))?;
         let config = self.mesh_config(&app)?;
+        let wanted = config.interest.clone();
         let (name, discovery, durability) = (self.name, self.discovery, self.durability);
         let opening =
             tokio::task::spawn_blocking(move || open(&app, &identity, path, &name, durability));
@@ -229,6 +230,10 @@ impl NodeBuilder {
             Arc::new(StoreReplica::new(store.clone())),
         );
         let mesh = mesh.await?;
+        store.set_replication(Some(Arc::new(Delivered {
+            interest: wanted,
+            peers: mesh.watch_peers(),
+        })));
         let attachments = AttachmentsHandle::new(store.clone());
         let forwarding = forward_commits(store.clone(), commits, mesh.clone());
         let collecting = collect_regularly(attachments.clone());
@@ -249,15 +254,21 @@ impl NodeBuilder {
         let mut config = MeshConfig::new(app.as_str());
         config.listen = addresses(&self.listen)?;
         config.peers = addresses(&self.peers)?;
-        if !self.collections.is_empty() {
-            let names = self.collections.iter().map(|name| {
-                CollectionName::new(name)
-                    .map_err(|error| sedge_crdt::StoreError::CollectionName(error.to_string()))
-            });
-            config.interest = Interest::Collections(names.collect::<Result<_, _>>()?);
-        }
+        config.interest = interest(&self.collections)?;
         Ok(config)
     }
+}
+
+/// The collections that are subscribed; all of them if none is named.
+pub(crate) fn interest(collections: &[String]) -> Result<Interest, NodeError> {
+    if collections.is_empty() {
+        return Ok(Interest::Everything);
+    }
+    let names = collections.iter().map(|name| {
+        CollectionName::new(name)
+            .map_err(|error| sedge_crdt::StoreError::CollectionName(error.to_string()))
+    });
+    Ok(Interest::Collections(names.collect::<Result<_, _>>()?))
 }
 
 fn open(

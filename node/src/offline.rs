@@ -7,11 +7,14 @@ use crate::api::wire::{
 use crate::attachments::AttachmentsHandle;
 use crate::backup::Progress;
 use crate::error::NodeError;
+use crate::node::interest;
+use crate::replica::Unconnected;
 use crate::state::{Settings, StateFolder, StateLock};
 use crate::store::StoreHandle;
 use sedge_identity::{AppId, PublicKey};
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 /// An opened store that no mesh sees. What is written goes out when the daemon runs again.
 pub struct Offline {
@@ -33,6 +36,8 @@ impl Offline {
         let device = state.key()?.public();
         let app = AppId::new(&settings.app)?;
         let store = state.open_store(&app, &device, settings.durability)?;
+        let interest = interest(&settings.subscribe)?;
+        store.set_replication(Some(Arc::new(Unconnected(interest))));
         Ok(Self {
             attachments: AttachmentsHandle::new(store.clone()),
             store: StoreHandle::new(store),

@@ -4,21 +4,59 @@ use crate::limits::DAMAGED_DOCUMENTS_TOLD_MAX;
 use bytes::Bytes;
 use sedge_crdt::{
     Arrival, Arrived, Commit as StoreCommit, Committed, DeltaPart as StoreDeltaPart, FeedEntry,
-    FeedLimits, Origin as StoreOrigin, Store, StoreError,
+    FeedLimits, Origin as StoreOrigin, Replication, Store, StoreError,
 };
 use sedge_mesh::{
     ChangeHash, CollectionName, Commit, Delta, DeltaPart, DocumentKey, FeedId, FeedPage,
     FeedPosition, IngestOutcome, Interest, MeshHandle, NameError, Offered, Origin, PageLimits,
-    PeerKey, Replica, ReplicaError, Sequence, fits_flood, limits::FLOOD_DOCUMENTS_MAX,
+    PeerKey, PeerStatus, Replica, ReplicaError, Sequence, fits_flood, limits::FLOOD_DOCUMENTS_MAX,
 };
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::watch;
 
 /// First byte of an origin that the store passes through: learnt by flood.
 const FROM_FLOOD: u8 = 0;
 /// First byte of an origin that the store passes through: learnt from the peer whose name follows.
 const FROM_PEER: u8 = 1;
+
+/// What the store may know of the mesh before it evicts.
+pub(crate) struct Delivered {
+    pub(crate) interest: Interest,
+    pub(crate) peers: watch::Receiver<Vec<PeerStatus>>,
+}
+
+impl Replication for Delivered {
+    fn takes_in(&self, collection: &str) -> bool {
+        takes_in(&self.interest, collection)
+    }
+
+    /// What is acknowledged by a neighbour that holds all collections.
+    fn delivered(&self) -> u64 {
+        let peers = self.peers.borrow();
+        let synced = peers.iter().filter_map(|peer| peer.sync);
+        let acked = synced.filter(|sync| sync.whole).map(|sync| sync.acked.0);
+        acked.max().unwrap_or(0)
+    }
+}
+
+/// What the store may know while there is no mesh.
+pub(crate) struct Unconnected(pub(crate) Interest);
+
+impl Replication for Unconnected {
+    fn takes_in(&self, collection: &str) -> bool {
+        takes_in(&self.0, collection)
+    }
+
+    fn delivered(&self) -> u64 {
+        0
+    }
+}
+
+fn takes_in(interest: &Interest, collection: &str) -> bool {
+    CollectionName::new(collection).is_ok_and(|collection| interest.includes(&collection))
+}
 
 /// The store as the mesh sees it.
 pub(crate) struct StoreReplica {
@@ -220,6 +258,7 @@ pub(crate) async fn forward_commits(
 ) {
     loop {
         match commits.recv().await {
+            Ok(commit) if leaves_nothing_to_tell(&commit) => {}
             Ok(commit) => mesh.committed(told(&commit)),
             Err(RecvError::Lagged(_)) => mesh.committed(missed(&store)),
             Err(RecvError::Closed) => return,
@@ -243,15 +282,26 @@ fn missed(store: &Store) -> Commit {
     }
 }
 
+/// Whether a commit only evicted documents, which is nobody else's business.
+fn leaves_nothing_to_tell(commit: &StoreCommit) -> bool {
+    commit
+        .documents
+        .iter()
+        .all(|document| document.delta.changes() == 0)
+}
+
 fn told(commit: &StoreCommit) -> Commit {
-    let documents = &commit.documents;
+    let documents = commit.documents.iter();
+    let documents: Vec<&Committed> = documents
+        .filter(|document| document.delta.changes() > 0)
+        .collect();
     let names = documents
         .iter()
         .map(|document| CollectionName::new(&document.collection));
     // As far as can be told before they are encoded.
     let deltas: Result<Vec<Delta>, NameError> =
         match fits_flood(documents.iter().map(|it| it.delta.bytes())) {
-            true => documents.iter().map(delta).collect(),
+            true => documents.iter().copied().map(delta).collect(),
             false => Ok(Vec::new()),
         };
     Commit {

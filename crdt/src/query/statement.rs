@@ -10,8 +10,8 @@ use super::write::{Delete, Insert, Update};
 use std::collections::BTreeSet;
 
 /// Statements other versions of the language may know, refused by name.
-const NOT_SUPPORTED: [&str; 8] = [
-    "ALTER", "CREATE", "DROP", "EVICT", "EXPLAIN", "REPLACE", "UPSERT", "WITH",
+const NOT_SUPPORTED: [&str; 7] = [
+    "ALTER", "CREATE", "DROP", "EXPLAIN", "REPLACE", "UPSERT", "WITH",
 ];
 
 /// One parsed statement.
@@ -25,6 +25,8 @@ pub enum Statement {
     Update(Update),
     /// Deletes documents.
     Delete(Delete),
+    /// Removes documents from this store alone.
+    Evict(Delete),
     /// Reads the changes of a document.
     History(History),
     /// Gives documents back the value that they had.
@@ -42,6 +44,8 @@ pub enum StatementKind {
     Update,
     /// Deletes documents.
     Delete,
+    /// Removes documents from this store alone.
+    Evict,
     /// Reads the changes of a document.
     History,
     /// Gives documents back the value that they had.
@@ -49,13 +53,14 @@ pub enum StatementKind {
 }
 
 impl StatementKind {
-    /// The kind in lower case: `select`, `insert`, `update`, `delete`, `history`, `revert`.
+    /// The kind in lower case: `select`, `insert`, `update`, `delete`, `evict`, `history`, `revert`.
     pub fn as_str(self) -> &'static str {
         match self {
             StatementKind::Select => "select",
             StatementKind::Insert => "insert",
             StatementKind::Update => "update",
             StatementKind::Delete => "delete",
+            StatementKind::Evict => "evict",
             StatementKind::History => "history",
             StatementKind::Revert => "revert",
         }
@@ -78,18 +83,22 @@ impl Statement {
             Statement::Update(parser.update()?)
         } else if parser.eat("DELETE") {
             Statement::Delete(parser.delete()?)
+        } else if parser.eat("EVICT") {
+            Statement::Evict(parser.delete()?)
         } else if parser.eat("HISTORY") {
             Statement::History(parser.history()?)
         } else if parser.eat("REVERT") {
             Statement::Revert(parser.revert()?)
         } else if let Some(word) = NOT_SUPPORTED.iter().find(|word| parser.sees(word)) {
             return Err(parser.at().error(format!(
-                "{word} is not supported; statements are SELECT, INSERT, UPDATE, DELETE, HISTORY and REVERT"
+                "{word} is not supported; statements are SELECT, INSERT, UPDATE, DELETE, EVICT, HISTORY and REVERT"
             )));
         } else {
             return Err(parser.unexpected(
-                "SELECT, INSERT, UPDATE, DELETE, HISTORY or REVERT",
-                &["SELECT", "INSERT", "UPDATE", "DELETE", "HISTORY", "REVERT"],
+                "SELECT, INSERT, UPDATE, DELETE, EVICT, HISTORY or REVERT",
+                &[
+                    "SELECT", "INSERT", "UPDATE", "DELETE", "EVICT", "HISTORY", "REVERT",
+                ],
             ));
         };
         statement.check()?;
@@ -102,7 +111,7 @@ impl Statement {
             Statement::Select(select) => select.collection(),
             Statement::Insert(insert) => insert.collection(),
             Statement::Update(update) => update.collection(),
-            Statement::Delete(delete) => delete.collection(),
+            Statement::Delete(delete) | Statement::Evict(delete) => delete.collection(),
             Statement::History(history) => history.collection(),
             Statement::Revert(revert) => revert.collection(),
         }
@@ -115,6 +124,7 @@ impl Statement {
             Statement::Insert(_) => StatementKind::Insert,
             Statement::Update(_) => StatementKind::Update,
             Statement::Delete(_) => StatementKind::Delete,
+            Statement::Evict(_) => StatementKind::Evict,
             Statement::History(_) => StatementKind::History,
             Statement::Revert(_) => StatementKind::Revert,
         }
@@ -157,7 +167,7 @@ impl Statement {
                 update.targets.for_each_expr_mut(visit);
                 &mut update.returning
             }
-            Statement::Delete(delete) => {
+            Statement::Delete(delete) | Statement::Evict(delete) => {
                 delete.targets.for_each_expr_mut(visit);
                 &mut delete.returning
             }
@@ -175,7 +185,7 @@ impl Statement {
             Statement::Select(select) => select.check(),
             Statement::Insert(_) => Ok(()),
             Statement::Update(update) => update.targets.check(),
-            Statement::Delete(delete) => delete.targets.check(),
+            Statement::Delete(delete) | Statement::Evict(delete) => delete.targets.check(),
             Statement::History(history) => history.check(),
             Statement::Revert(revert) => revert.check(),
         }

@@ -1,6 +1,7 @@
 //! RocksDB with this store's column families, settings and writes.
 
 use super::error::{DISK_FULL, StoreError};
+use super::incarnation::Incarnation;
 use super::reads::Reads;
 use super::schema::{
     ATTACHMENTS, DOCUMENTS, DocumentKey, FAMILIES, FORMAT, META, META_APP, META_DEVICE, META_FEED,
@@ -37,7 +38,7 @@ pub(super) struct Database {
 
 /// What makes this store different from every other.
 pub(super) struct StoreIdentity {
-    pub(super) incarnation: [u8; 8],
+    pub(super) incarnation: Incarnation,
     pub(super) feed: [u8; 16],
 }
 
@@ -96,20 +97,20 @@ impl Database {
             });
         }
         Ok(StoreIdentity {
-            incarnation: fixed(META_INCARNATION, &self.meta(META_INCARNATION)?)?,
+            incarnation: Incarnation::read(&self.meta(META_INCARNATION)?)?,
             feed: fixed(META_FEED, &self.meta(META_FEED)?)?,
         })
     }
 
     fn create(&self, app: &AppId, device: &PublicKey) -> Result<StoreIdentity, StoreError> {
         let identity = StoreIdentity {
-            incarnation: random()?,
+            incarnation: Incarnation::first()?,
             feed: random()?,
         };
         let mut batch = self.batch();
         batch.put(META, META_APP, app.as_str());
         batch.put(META, META_DEVICE, device.as_bytes());
-        batch.put(META, META_INCARNATION, identity.incarnation);
+        batch.put(META, META_INCARNATION, identity.incarnation.bytes());
         batch.put(META, META_FEED, identity.feed);
         batch.put(META, META_FORMAT, FORMAT.to_le_bytes());
         batch.write()?;

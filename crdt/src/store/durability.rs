@@ -8,8 +8,8 @@
 use super::Inner;
 use super::database::{Database, StoreIdentity};
 use super::error::StoreError;
-use super::schema::{DocumentState, META, META_FEED, META_INCARNATION, META_UNSYNCED, STATES};
-use crate::limits::STATES_RENEWED_AT_ONCE;
+use super::incarnation::Incarnation;
+use super::schema::{META, META_FEED, META_INCARNATION, META_UNSYNCED};
 use crate::random::random;
 use serde::{Deserialize, Serialize};
 
@@ -79,33 +79,15 @@ impl Database {
         batch.write() // the log is synced up to here, with all that was written before
     }
 
-    /// Draws a new incarnation and feed, under which nothing was written yet. After a crash it has to be done again.
+    /// Draws a new incarnation and feed, under which nothing was written yet.
     pub(super) fn renew(&self) -> Result<StoreIdentity, StoreError> {
-        let mut batch = self.batch();
-        let mut renewed = 0;
-        for entry in self.newest().entries_from(STATES, &[])? {
-            let (key, bytes) = entry?;
-            let Some(state) = DocumentState::read(&bytes) else {
-                continue; // damaged; told when the document is asked for
-            };
-            if state.own_seq > 0 {
-                let state = DocumentState {
-                    own_seq: 0,
-                    ..state
-                };
-                batch.put(STATES, &key, state.bytes());
-                renewed += 1;
-            }
-            if renewed == STATES_RENEWED_AT_ONCE {
-                std::mem::replace(&mut batch, self.batch()).write_unsynced()?;
-                renewed = 0;
-            }
-        }
+        let earlier = Incarnation::read(&self.meta(META_INCARNATION)?)?;
         let identity = StoreIdentity {
-            incarnation: random()?,
+            incarnation: earlier.next()?,
             feed: random()?,
         };
-        batch.put(META, META_INCARNATION, identity.incarnation);
+        let mut batch = self.batch();
+        batch.put(META, META_INCARNATION, identity.incarnation.bytes());
         batch.put(META, META_FEED, identity.feed);
         batch.delete(META, META_UNSYNCED);
         batch.write()?;

@@ -22,6 +22,7 @@ pub(super) struct Entry {
     stored: usize,
     /// The changes this transaction made.
     pub(super) delta: Delta,
+    evicted: bool,
 }
 
 /// What a write did to a document.
@@ -59,7 +60,19 @@ impl Entry {
             stored: record.len(),
             record,
             delta: Delta::default(),
+            evicted: false,
         }
+    }
+
+    /// Nothing of it is to remain.
+    pub(super) fn evict(&mut self) {
+        self.visible = None;
+        self.encoded = None;
+        self.evicted = true;
+    }
+
+    pub(super) fn is_evicted(&self) -> bool {
+        self.evicted
     }
 
     /// Whether nothing has ever been written under this id.

@@ -84,6 +84,14 @@ pub enum StoreError {
         /// How long it may take.
         limit: Duration,
     },
+    /// A document stays, for another reason than that it isn't there.
+    #[error("document {id} can't be evicted: {reason}. Nothing was changed")]
+    NotEvictable {
+        /// Its id.
+        id: String,
+        /// Why not, and what to do.
+        reason: String,
+    },
     /// The same of a statement about the past.
     #[error(
         "stopped after {} s and {rebuilt} documents that had to be built anew from their history, nothing was changed; name \

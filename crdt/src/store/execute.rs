@@ -126,6 +126,7 @@ enum Write<'a> {
     Insert(&'a Insert, Vec<Value>),
     Update(&'a Update, Vec<DocumentId>),
     Delete(&'a Delete, Vec<DocumentId>),
+    Evict(&'a Delete, Vec<DocumentId>),
     Revert(&'a Revert, Past<'a>, Vec<DocumentId>),
 }
 
@@ -151,6 +152,11 @@ impl<'a> Write<'a> {
                 let ids = source.matching(collection, filter, delete.limit()?, deadline)?;
                 Write::Delete(delete, ids)
             }
+            Statement::Evict(evict) => {
+                let (collection, filter) = (evict.collection(), evict.filter());
+                let ids = source.matching(collection, filter, evict.limit()?, deadline)?;
+                Write::Evict(evict, ids)
+            }
             Statement::Revert(revert) => {
                 let past = Past::new(revert.past(), revert.filter(), deadline)?;
                 let ids = past.to_revert(source, revert.collection())?;
@@ -164,6 +170,7 @@ impl<'a> Write<'a> {
             Write::Insert(..) => StatementKind::Insert,
             Write::Update(..) => StatementKind::Update,
             Write::Delete(..) => StatementKind::Delete,
+            Write::Evict(..) => StatementKind::Evict,
             Write::Revert(..) => StatementKind::Revert,
         }
     }
@@ -239,7 +246,13 @@ impl Transaction<'_> {
             Write::Delete(delete, ids) => {
                 let (collection, returning) = (delete.collection(), delete.returning());
                 self.each(collection, ids, returning, |this, id| {
-                    this.remove(delete, id)
+                    this.take_away(delete, id, |this, id| this.delete(collection, id))
+                })
+            }
+            Write::Evict(evict, ids) => {
+                let (collection, returning) = (evict.collection(), evict.returning());
+                self.each(collection, ids, returning, |this, id| {
+                    this.take_away(evict, id, |this, id| this.evict(collection, id))
                 })
             }
             Write::Revert(revert, past, ids) => {
@@ -302,10 +315,15 @@ impl Transaction<'_> {
         Ok(edited.then_some(Changed { id, deleted: None }))
     }
 
-    fn remove(&mut self, delete: &Delete, id: DocumentId) -> Result<Option<Changed>, StoreError> {
-        let collection = delete.collection();
-        match self.selected(collection, &id, delete.filter())? {
-            Some(document) if self.delete(collection, &id)? => {
+    /// Takes a document away, unless it has changed since it was found.
+    fn take_away(
+        &mut self,
+        delete: &Delete,
+        id: DocumentId,
+        take: impl FnOnce(&mut Self, &DocumentId) -> Result<bool, StoreError>,
+    ) -> Result<Option<Changed>, StoreError> {
+        match self.selected(delete.collection(), &id, delete.filter())? {
+            Some(document) if take(self, &id)? => {
                 let deleted = Some(document);
                 Ok(Some(Changed { id, deleted }))
             }

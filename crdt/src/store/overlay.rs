@@ -23,7 +23,7 @@ impl Source for Transaction<'_> {
     }
 
     fn actor(&self) -> &ActorId {
-        &self.store().actor
+        &self.writer().actor
     }
 
     fn value(&self, key: &DocumentKey) -> Result<Option<Value>, StoreError> {

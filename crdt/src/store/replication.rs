@@ -115,11 +115,13 @@ impl Store {
             up_to: after,
         };
         let start = after.saturating_add(1).to_be_bytes();
-        for entry in view
-            .reads()
-            .entries_from(FEED, &start)?
-            .take(limits.scan_max)
-        {
+        let mut entries = view.reads().entries_from(FEED, &start)?;
+        for _ in 0..limits.scan_max {
+            let Some(entry) = entries.next() else {
+                // What was committed last may be in the feed no more: it was evicted.
+                page.up_to = after.max(view.transaction_id());
+                break;
+            };
             let (sequence, bytes) = entry?;
             let sequence = <[u8; 8]>::try_from(&*sequence).map(u64::from_be_bytes);
             let key = DocumentKey::read(&bytes);

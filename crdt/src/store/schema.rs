@@ -6,7 +6,7 @@
 //! | `collections` | collection name | number (u32), documents (u64), sum (32 B) |
 //! | `documents` | collection number (u32), document id | Automerge chunks: a snapshot and changes, or changes only |
 //! | `values` | the same | the visible value in binary form; absent for a deleted document |
-//! | `states` | the same | own seq (u64), chunks behind the snapshot (u32), sequence in the feed (u64), times of the first and the last change (i64 each, ms), heads (32 B each) |
+//! | `states` | the same | own seq (u64) in the incarnation (u32), chunks behind the snapshot (u32), sequence in the feed (u64), times of the first and the last change (i64 each, ms), heads (32 B each) |
 //! | `feed` | sequence (u64) | collection number (u32), document id; one entry for each document |
 //! | `attachments` | blob id (32 B), length (u64) | documents that name it (i64), when that last changed (u64, ms); see `blobs` |
 //! | `cursors` | feed (16 B), scope (8 B) | sequence (u64) |
@@ -44,6 +44,7 @@ pub(super) const FAMILIES: [&str; 8] = [
 pub(super) const META_FORMAT: &[u8] = b"format";
 pub(super) const META_APP: &[u8] = b"app";
 pub(super) const META_DEVICE: &[u8] = b"device";
+/// The incarnation's number (u32) and name (8 B).
 pub(super) const META_INCARNATION: &[u8] = b"incarnation";
 pub(super) const META_FEED: &[u8] = b"feed";
 /// There while the store is open with commits that are not synced, and after an unclean end of that. Empty.
@@ -76,8 +77,10 @@ impl DocumentKey {
 /// What the store must know of a document without loading it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct DocumentState {
-    /// How many changes this store's actor has made in it.
+    /// How many changes this store has made in it under the latest incarnation that made any.
     pub(super) own_seq: u64,
+    /// The number of that incarnation.
+    pub(super) incarnation: u32,
     /// How many chunks its record has gathered since it was last compacted.
     pub(super) tail_chunks: u32,
     /// Where it stands in the feed; 0 while it is nowhere.
@@ -89,8 +92,17 @@ pub(super) struct DocumentState {
 }
 
 impl DocumentState {
+    /// How many changes this store has made in it under an incarnation.
+    pub(super) fn own_seq_in(&self, incarnation: u32) -> u64 {
+        match self.incarnation == incarnation {
+            true => self.own_seq,
+            false => 0,
+        }
+    }
+
     pub(super) fn bytes(&self) -> Vec<u8> {
         let mut bytes = self.own_seq.to_le_bytes().to_vec();
+        bytes.extend_from_slice(&self.incarnation.to_le_bytes());
         bytes.extend_from_slice(&self.tail_chunks.to_le_bytes());
         bytes.extend_from_slice(&self.sequence.to_le_bytes());
         bytes.extend_from_slice(&self.times.first_ms.to_le_bytes());
@@ -104,6 +116,7 @@ impl DocumentState {
     /// `None` when the bytes are no such record.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let (own_seq, rest) = bytes.split_first_chunk::<8>()?;
+        let (incarnation, rest) = rest.split_first_chunk::<4>()?;
         let (tail_chunks, rest) = rest.split_first_chunk::<4>()?;
         let (sequence, rest) = rest.split_first_chunk::<8>()?;
         let (first_ms, rest) = rest.split_first_chunk::<8>()?;
@@ -113,6 +126,7 @@ impl DocumentState {
         };
         Some(Self {
             own_seq: u64::from_le_bytes(*own_seq),
+            incarnation: u32::from_le_bytes(*incarnation),
             tail_chunks: u32::from_le_bytes(*tail_chunks),
             sequence: u64::from_le_bytes(*sequence),
             times: Times {
@@ -135,8 +149,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn records_round_trip(own_seq in any::<u64>(), tail_chunks in any::<u32>(), sequence in any::<u64>(), first_ms in any::<i64>(), last_ms in any::<i64>(), heads in prop::collection::vec(any::<[u8; 32]>(), 0..4)) {
-            let state = DocumentState { own_seq, tail_chunks, sequence, times: Times { first_ms, last_ms }, heads: heads.into_iter().map(ChangeHash).collect() };
+        fn records_round_trip(own_seq in any::<u64>(), incarnation in any::<u32>(), tail_chunks in any::<u32>(), sequence in any::<u64>(), first_ms in any::<i64>(), last_ms in any::<i64>(), heads in prop::collection::vec(any::<[u8; 32]>(), 0..4)) {
+            let state = DocumentState { own_seq, incarnation, tail_chunks, sequence, times: Times { first_ms, last_ms }, heads: heads.into_iter().map(ChangeHash).collect() };
             let bytes = state.bytes();
             prop_assert_eq!(DocumentState::read(&bytes), Some(state));
             prop_assert_eq!(DocumentState::read(&bytes[..bytes.len() - 1]), None);

@@ -8,12 +8,14 @@ use super::blobs;
 use super::catalog::{Catalog, Digest};
 use super::check::{check_bytes, check_delta, check_key, check_value};
 use super::commit::{Commit, Committed, Origin};
-use super::database::Database;
+use super::database::{Batch, Database};
 use super::deadline::Deadline;
 use super::entry::{Entry, Grown, RecordWrite};
 use super::error::StoreError;
+use super::evict;
 use super::group::Pending;
 use super::history::authored_times;
+use super::incarnation::Incarnation;
 use super::schema::{
     DOCUMENTS, DocumentKey, DocumentState, FEED, META, META_CLOCK, STATES, VALUES,
 };
@@ -47,6 +49,8 @@ pub struct Transaction<'a> {
     /// A statement ended half-way, so that nothing may be committed.
     pub(super) failed: bool,
     pub(super) warnings: Vec<String>,
+    /// The incarnation that begins with its commit, if one does.
+    pub(super) renewed: Option<Incarnation>,
 }
 
 /// What became of a delta from another store.
@@ -86,6 +90,7 @@ impl Inner {
             deadline,
             failed: false,
             warnings: Vec::new(),
+            renewed: None,
             writer,
         }
     }
@@ -112,6 +117,14 @@ impl Transaction<'_> {
 
     pub(super) fn store(&self) -> &Inner {
         self.store
+    }
+
+    pub(super) fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    fn incarnation(&self) -> u32 {
+        self.writer.incarnation.number
     }
 
     /// Makes the document's visible value equal to `value`; `false` when it already is.
@@ -149,7 +162,7 @@ impl Transaction<'_> {
         check_delta(&written.delta)?;
         let heads = vec![written.change.hash()];
         let visible = Some((Value::Map(fields), encoded));
-        let grown = grown(&entry.state, written, heads, visible);
+        let grown = grown(&entry.state, self.incarnation(), written, heads, visible);
         self.check_size(&key.id, grown.encoded.as_deref())?;
         self.grow(key, entry, grown, None);
         self.check_room().map(|()| true)
@@ -220,13 +233,19 @@ impl Transaction<'_> {
             // Own changes can come back from others; none of their numbers may be used again.
             let own = chunks
                 .clone()
-                .filter(|change| *change.actor_id() == self.store.actor);
+                .filter(|change| *change.actor_id() == self.writer.actor);
+            let incarnation = self.incarnation();
             let own_seq = own.map(|change| change.seq()).max().unwrap_or(0);
+            let (own_seq, incarnation) = match own_seq > entry.state.own_seq_in(incarnation) {
+                true => (own_seq, incarnation),
+                false => (entry.state.own_seq, entry.state.incarnation),
+            };
             let grown = Grown {
                 encoded: ingested.value.as_ref().map(Value::encode),
                 visible: ingested.value,
                 state: DocumentState {
-                    own_seq: own_seq.max(entry.state.own_seq),
+                    own_seq,
+                    incarnation,
                     times: entry.state.times.with(authored_times(&ingested.changes)),
                     heads: ingested.document.heads(),
                     ..entry.state.clone()
@@ -266,11 +285,15 @@ impl Transaction<'_> {
         writer.sequence = sequence;
         writer.time_ms = time_ms;
         writer.catalog = Arc::clone(&self.catalog);
+        if let Some(incarnation) = self.renewed {
+            writer.incarnation = incarnation;
+            writer.actor = incarnation.actor(&self.store.device);
+        }
         let view = View::new(
             &self.store.database,
             Arc::clone(&self.catalog),
             sequence,
-            self.store.actor.clone(),
+            writer.actor.clone(),
         );
         let commit = Commit {
             sequence,
@@ -294,21 +317,10 @@ impl Transaction<'_> {
             };
             sequence += 1;
             let bytes = key.bytes();
-            match entry.write() {
-                RecordWrite::Put(record) => batch.put(DOCUMENTS, &bytes, record),
-                RecordWrite::Append(tail) => batch.append(DOCUMENTS, &bytes, tail),
+            match entry.is_evicted() {
+                true => evict::remove(&mut batch, &bytes, entry.state.sequence),
+                false => put(&mut batch, &bytes, &mut entry, sequence),
             }
-            match &entry.encoded {
-                Some(value) => batch.put(VALUES, &bytes, value),
-                None => batch.delete(VALUES, &bytes),
-            }
-            // The feed keeps a document's latest entry only: it leads to all that a follower lacks.
-            let earlier = std::mem::replace(&mut entry.state.sequence, sequence);
-            if earlier > 0 {
-                batch.delete(FEED, &earlier.to_be_bytes());
-            }
-            batch.put(STATES, &bytes, entry.state.bytes());
-            batch.put(FEED, &sequence.to_be_bytes(), &bytes);
             let before = entry.before.as_ref();
             blobs::count_references(&mut batch, before, entry.visible.as_ref());
             let before = before.map(|value| Digest::of(&key.id, value));
@@ -332,6 +344,7 @@ impl Transaction<'_> {
         }
         let clock = [sequence.to_le_bytes(), time_ms.to_le_bytes()];
         batch.put(META, META_CLOCK, clock.concat());
+        self.store_incarnation(&mut batch);
         batch.write_unsynced()?;
         Ok((sequence, documents))
     }
@@ -362,13 +375,14 @@ impl Transaction<'_> {
 
     fn author(&self, state: &DocumentState) -> Author {
         Author {
-            actor: self.store.actor.clone(),
-            seq: state.own_seq + 1,
+            actor: self.writer.actor.clone(),
+            seq: state.own_seq_in(self.incarnation()) + 1,
             time_ms: self.time_ms,
         }
     }
 
-    fn entry(&self, key: &DocumentKey) -> Result<Entry, StoreError> {
+    pub(super) fn entry(&self, key: &DocumentKey) -> Result<Entry, StoreError> {
+        self.check_not_evicted(key)?;
         if let Some(entry) = self.staged.get(key) {
             return Ok(entry.clone());
         }
@@ -402,7 +416,13 @@ impl Transaction<'_> {
             let encoded = value.encode();
             (value, encoded)
         });
-        let grown = grown(&entry.state, written, document.heads(), visible);
+        let grown = grown(
+            &entry.state,
+            self.incarnation(),
+            written,
+            document.heads(),
+            visible,
+        );
         self.check_size(&key.id, grown.encoded.as_deref())?;
         self.grow(key, entry, grown, Some(&document));
         self.check_room().map(|()| true)
@@ -419,6 +439,10 @@ impl Transaction<'_> {
         if let Some(document) = document {
             entry.compact_if_due(&key.id, document);
         }
+        self.stage_entry(key, entry);
+    }
+
+    pub(super) fn stage_entry(&mut self, key: DocumentKey, entry: Entry) {
         self.staged_bytes += entry.held_bytes();
         match self.staged.insert(key.clone(), entry) {
             Some(earlier) => self.staged_bytes -= earlier.held_bytes(),
@@ -446,6 +470,25 @@ impl Transaction<'_> {
     }
 }
 
+/// Puts all there is of a document into the batch.
+fn put(batch: &mut Batch<'_>, key: &[u8], entry: &mut Entry, sequence: u64) {
+    match entry.write() {
+        RecordWrite::Put(record) => batch.put(DOCUMENTS, key, record),
+        RecordWrite::Append(tail) => batch.append(DOCUMENTS, key, tail),
+    }
+    match &entry.encoded {
+        Some(value) => batch.put(VALUES, key, value),
+        None => batch.delete(VALUES, key),
+    }
+    // The feed keeps a document's latest entry only: it leads to all that a follower lacks.
+    let earlier = std::mem::replace(&mut entry.state.sequence, sequence);
+    if earlier > 0 {
+        batch.delete(FEED, &earlier.to_be_bytes());
+    }
+    batch.put(STATES, key, entry.state.bytes());
+    batch.put(FEED, &sequence.to_be_bytes(), key);
+}
+
 fn load(id: &DocumentId, entry: &Entry) -> Result<Document, StoreError> {
     let loaded = entry.load();
     loaded.map_err(|error| StoreError::damaged_document(id, &error))
@@ -453,6 +496,7 @@ fn load(id: &DocumentId, entry: &Entry) -> Result<Document, StoreError> {
 
 fn grown(
     state: &DocumentState,
+    incarnation: u32,
     written: Written,
     heads: Vec<automerge::ChangeHash>,
     visible: Option<(Value, Vec<u8>)>,
@@ -463,7 +507,8 @@ fn grown(
         visible,
         encoded,
         state: DocumentState {
-            own_seq: state.own_seq + 1,
+            own_seq: written.change.seq(),
+            incarnation,
             times: state.times.with([written.change.timestamp()]),
             heads,
             ..state.clone()

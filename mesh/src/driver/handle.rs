@@ -135,6 +135,11 @@ impl MeshHandle {
         self.peers.borrow().clone()
     }
 
+    /// The connected neighbours, as they change. Whoever has it does not keep the mesh running.
+    pub fn watch_peers(&self) -> watch::Receiver<Vec<PeerStatus>> {
+        self.peers.clone()
+    }
+
     /// Says goodbye to all neighbours and stops; completes when everything has ended. Requests to the
     /// store that have begun are finished. Further calls only wait.
     pub async fn shutdown(&self) {

@@ -75,6 +75,11 @@ impl Offering {
         (self.offered, self.acked)
     }
 
+    /// Whether the neighbour takes in all collections.
+    pub fn is_whole(&self) -> bool {
+        self.interest == Interest::Everything
+    }
+
     pub fn is_overdue(&self, now: Millis) -> bool {
         match &self.state {
             State::Offered(page) => is_overdue(page.since, now),

@@ -28,6 +28,8 @@ pub struct SyncStatus {
     pub acked: Sequence,
     /// The last sequence number of this peer's feed.
     pub own_last: Sequence,
+    /// Whether the neighbour takes in all collections, so that it holds all that it has acknowledged.
+    pub whole: bool,
 }
 
 impl SyncStatus {
@@ -178,6 +180,7 @@ impl Session {
             offered,
             acked,
             own_last,
+            whole: greeted.offering.as_ref().is_some_and(Offering::is_whole),
         })
     }
 }

@@ -40,7 +40,7 @@ impl From<NodeError> for Failure {
 fn status_of(error: &StoreError) -> StatusCode {
     match error {
         StoreError::UnknownCollection { .. } => StatusCode::NOT_FOUND,
-        StoreError::Exists(_) => StatusCode::CONFLICT,
+        StoreError::Exists(_) | StoreError::NotEvictable { .. } => StatusCode::CONFLICT,
         StoreError::TooManyObservers | StoreError::ObservedTooLargeTogether => {
             StatusCode::SERVICE_UNAVAILABLE
         }

@@ -29,7 +29,7 @@ pub struct ExecuteRequest {
 pub struct ExecuteResponse {
     /// Local to the answering peer: the newest transaction a SELECT saw, a write's own.
     pub transaction_id: u64,
-    /// `select`, `insert`, `update` or `delete`.
+    /// `select`, `insert`, `update`, `delete`, `evict`, `history` or `revert`.
     pub query_type: String,
     /// The rows of a SELECT, or those that a write's RETURNING gives.
     pub items: Vec<Value>,

@@ -9,11 +9,11 @@ fn errors_name_place_and_remedy() {
     for (text, expected) in [
         (
             "",
-            "line 1, column 1: expected SELECT, INSERT, UPDATE, DELETE, HISTORY or REVERT, found the end of the statement",
+            "line 1, column 1: expected SELECT, INSERT, UPDATE, DELETE, EVICT, HISTORY or REVERT, found the end of the statement",
         ),
         (
             "SELCT * FROM c",
-            "line 1, column 1: expected SELECT, INSERT, UPDATE, DELETE, HISTORY or REVERT, found `SELCT`; did you mean SELECT?",
+            "line 1, column 1: expected SELECT, INSERT, UPDATE, DELETE, EVICT, HISTORY or REVERT, found `SELCT`; did you mean SELECT?",
         ),
         (
             "SELECT * FORM c",
@@ -60,8 +60,8 @@ fn errors_name_place_and_remedy() {
             "line 1, column 18: a second statement begins here; send one statement at a time",
         ),
         (
-            "EVICT FROM c",
-            "line 1, column 1: EVICT is not supported; statements are SELECT, INSERT, UPDATE, DELETE, HISTORY and REVERT",
+            "UPSERT INTO c",
+            "line 1, column 1: UPSERT is not supported; statements are SELECT, INSERT, UPDATE, DELETE, EVICT, HISTORY and REVERT",
         ),
         (
             "SELECT FOO(a) FROM c",
@@ -321,7 +321,7 @@ proptest! {
     /// Goal: no sequence of the language's own words makes the parser, binding or evaluation panic.
     #[test]
     fn any_soup_of_words_parses_or_fails(
-        start in prop::sample::select(vec!["SELECT", "SELECT a FROM c WHERE", "SELECT * FROM c", "UPDATE c SET", "INSERT INTO c DOCUMENTS", "DELETE FROM c WHERE", "HISTORY OF", "REVERT c TO", "SELECT * FROM c AS OF"]),
+        start in prop::sample::select(vec!["SELECT", "SELECT a FROM c WHERE", "SELECT * FROM c", "UPDATE c SET", "INSERT INTO c DOCUMENTS", "DELETE FROM c WHERE", "EVICT FROM c WHERE", "HISTORY OF", "REVERT c TO", "SELECT * FROM c AS OF"]),
         words in prop::collection::vec(prop::sample::select(vec![
             "SELECT", "DISTINCT", "FROM", "WHERE", "GROUP BY", "HAVING", "ORDER BY", "LIMIT", "OFFSET", "AND", "OR", "NOT", "IS",
             "NULL", "MISSING", "IN", "BETWEEN", "LIKE", "ESCAPE", "CASE", "WHEN", "THEN", "ELSE", "END", "AS", "SET", "UNSET",
@@ -337,7 +337,7 @@ proptest! {
             Ok(Statement::Select(select)) => drop(select.rows([document], &Work::default())),
             Ok(Statement::Update(update)) => drop(update.edits(&document, &Work::default())),
             Ok(Statement::Insert(insert)) => drop(insert.documents(&Work::default())),
-            Ok(Statement::Delete(delete)) => {
+            Ok(Statement::Delete(delete) | Statement::Evict(delete)) => {
                 drop(delete.filter().matches(&document, &Work::default()));
                 delete.returning().map(|returning| returning.row(&document, &Work::default()));
             }

@@ -6,7 +6,7 @@ use super::super::functions::FUNCTIONS;
 use super::Statement;
 
 /// Statements that use every keyword and function, one beside the other. Words in capitals are the language's.
-const STATEMENTS: [&str; 18] = [
+const STATEMENTS: [&str; 19] = [
     "SELECT DISTINCT a AS x, b FROM c WHERE a = 1 AND NOT b = 2 OR a IS NOT NULL ORDER BY x DESC, b ASC LIMIT 5 OFFSET 2",
     "SELECT * FROM c WHERE a IS MISSING AND b NOT IN (1, 2) AND a IN b AND a NOT BETWEEN 1 AND 2",
     "SELECT a FROM c WHERE b LIKE '!%x' ESCAPE '!' OR b NOT LIKE 'y' OR a = TRUE OR a = FALSE OR a IS NULL",
@@ -23,6 +23,7 @@ const STATEMENTS: [&str; 18] = [
     "UPDATE c SET a = 1 APPLY n INCREMENT BY 2, m INCREMENT BY ABS(a) UNSET b WHERE d = 1 LIMIT 3 RETURNING *",
     "DELETE FROM c WHERE a = 1 LIMIT 2 RETURNING UPPER(a) AS u",
     "SELECT a FROM c AS OF '-1 hour' WHERE b = 1 ORDER BY a LIMIT 2",
+    "EVICT FROM c WHERE a = 1 LIMIT 2 RETURNING *",
     "HISTORY OF 'x' FROM c ORDER BY time DESC LIMIT 2 OFFSET 1",
     "REVERT c TO '-1 hour' WHERE a = 1",
 ];

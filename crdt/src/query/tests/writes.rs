@@ -205,7 +205,9 @@ fn writes_return_rows_and_have_limits() {
         let (returning, limit) = match &statement {
             Statement::Insert(insert) => (insert.returning(), Ok(0)),
             Statement::Update(update) => (update.returning(), update.limit()),
-            Statement::Delete(delete) => (delete.returning(), delete.limit()),
+            Statement::Delete(delete) | Statement::Evict(delete) => {
+                (delete.returning(), delete.limit())
+            }
             other => panic!("{other:?}"),
         };
         let row = returning.map(|returning| returning.row(&json(DOCUMENT), &Work::default()));

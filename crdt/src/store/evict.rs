@@ -1,0 +1,118 @@
+//! EVICT: removing documents from this store alone.
+//!
+//! Nothing of the document stays, so the mesh would bring it straight back where it is subscribed, and what only this store
+//! has would be lost: both are refused. What this store has written in it counts from a new incarnation on, so that no
+//! later change gets the name of one that others have.
+
+use super::Store;
+use super::database::Batch;
+use super::error::StoreError;
+use super::schema::{DOCUMENTS, DocumentKey, FEED, META, META_INCARNATION, STATES, VALUES};
+use super::transaction::Transaction;
+use crate::id::DocumentId;
+use std::sync::Arc;
+
+/// What the store asks whoever replicates it before it evicts a document.
+pub trait Replication: Send + Sync {
+    /// Whether documents of the collection are taken in from other stores.
+    fn takes_in(&self, collection: &str) -> bool;
+
+    /// Up to where another store is known to hold all that this store's [feed](Store::feed) leads to.
+    fn delivered(&self) -> u64;
+}
+
+impl Store {
+    /// Says who replicates this store from now on; `None` for nobody. Then nothing is taken in, and nothing is known to be
+    /// delivered.
+    pub fn set_replication(&self, replication: Option<Arc<dyn Replication>>) {
+        *self.0.replication.write() = replication;
+    }
+}
+
+impl Transaction<'_> {
+    /// Removes a visible document from this store alone; `false` when there is none.
+    pub(super) fn evict(&mut self, collection: &str, id: &DocumentId) -> Result<bool, StoreError> {
+        let Some(number) = self.catalog.number(collection) else {
+            return Ok(false);
+        };
+        let key = DocumentKey {
+            collection: number,
+            id: id.clone(),
+        };
+        let mut entry = self.entry(&key)?;
+        if entry.visible.is_none() {
+            return Ok(false);
+        }
+        if self.staged.contains_key(&key) {
+            return Err(refused(id, "it was changed in this transaction"));
+        }
+        let is_own = entry.state.own_seq > 0;
+        let replication = self.store().replication.read().clone();
+        if let Some(reason) = refusal(
+            replication.as_deref(),
+            collection,
+            is_own.then_some(entry.state.sequence),
+        ) {
+            return Err(refused(id, &reason));
+        }
+        if entry.state.own_seq_in(self.writer().incarnation.number) > 0 && self.renewed.is_none() {
+            self.renewed = Some(self.writer().incarnation.next()?);
+        }
+        entry.evict();
+        self.stage_entry(key, entry);
+        Ok(true)
+    }
+
+    /// Refuses to write what this transaction has evicted: its new incarnation holds from the next one on.
+    pub(super) fn check_not_evicted(&self, key: &DocumentKey) -> Result<(), StoreError> {
+        match self.staged.get(key) {
+            Some(entry) if entry.is_evicted() => Err(StoreError::Document(format!(
+                "{} was evicted in this transaction; write it in another one",
+                key.id
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts the new incarnation that evictions need into the batch.
+    pub(super) fn store_incarnation(&self, batch: &mut Batch<'_>) {
+        if let Some(incarnation) = self.renewed {
+            batch.put(META, META_INCARNATION, incarnation.bytes());
+        }
+    }
+}
+
+/// Removes all there is of a document.
+pub(super) fn remove(batch: &mut Batch<'_>, key: &[u8], sequence: u64) {
+    for family in [DOCUMENTS, VALUES, STATES] {
+        batch.delete(family, key);
+    }
+    batch.delete(FEED, &sequence.to_be_bytes());
+}
+
+/// Why a document may not be evicted. `own` is where the feed leads to it if this store has written in it.
+fn refusal(
+    replication: Option<&dyn Replication>,
+    collection: &str,
+    own: Option<u64>,
+) -> Option<String> {
+    if replication.is_some_and(|replication| replication.takes_in(collection)) {
+        return Some(format!(
+            "collection {collection:?} is subscribed, so it would come straight back; leave the collection out of what this \
+             peer subscribes to (--subscribe)"
+        ));
+    }
+    let delivered = replication.map_or(0, Replication::delivered);
+    own.is_some_and(|sequence| sequence > delivered).then(|| {
+        "changes of this device in it are not known to be delivered; let this peer synchronise with one that holds all \
+         collections first, and evict while they are connected"
+            .to_owned()
+    })
+}
+
+fn refused(id: &DocumentId, reason: &str) -> StoreError {
+    StoreError::NotEvictable {
+        id: id.to_string(),
+        reason: reason.to_owned(),
+    }
+}
