@@ -25,7 +25,7 @@ pub use random::{RandomError, random};
 pub use store::{
     Arrival, Arrived, Attachments, BlobError, BlobReader, BlobStat, Check, Collected,
     CollectionStatus, Commit, Committed, Contents, Deadline, DeltaPart, Digest, Durability, Feed,
-    FeedEntry, FeedLimits, FeedPage, Imported, Observation, Origin, Outcome, Replication, Row,
-    Store, StoreError, StoreOptions, Transacted, Transaction, Update, View,
+    FeedEntry, FeedLimits, FeedPage, Imported, Misfit, Move, Observation, Origin, Outcome,
+    Replication, Row, Store, StoreError, StoreOptions, Transacted, Transaction, Update, View,
 };
 pub use value::{Attachment, DEPTH_MAX, DecodeError, JsonError, Value, parse_json};

@@ -82,11 +82,36 @@ pub const STATES_RENEWED_AT_ONCE: usize = 10_000;
 /// Longest that a statement works, in seconds: one that takes longer is a mistake, and holds up others on a Pi.
 pub const STATEMENT_SECONDS_MAX: u64 = 30;
 
-/// Live queries of one store: each is told of every commit before the writer goes on.
+/// Live queries of one store: each changed document is tested for each.
 pub const OBSERVERS_MAX: usize = 256;
 
-/// Live queries that evaluate at the same time; more wait. A Pi has four cores, and writers need some too.
+/// Live queries that take in changed documents at the same time, and that read whole collections; more wait. A Pi has
+/// four cores, and writers need some too.
 pub const OBSERVERS_WORKING_MAX: usize = 2;
+
+/// Memory of commits that wait to be told to observers, in bytes, as estimated; with more, or more documents than
+/// [`OBSERVER_DOCUMENTS_MAX`], all observers start over from the current state.
+pub const UNTOLD_BYTES_MAX: usize = 8 << 20;
+
+/// Longest that the changed documents of some commits are tested for one condition, in ms; the others wait for it. Its
+/// queries then find out by themselves what concerns them.
+pub const OBSERVER_TEST_MS_MAX: u64 = 50;
+
+/// Time for each live query that was told of commits before the next ones are told, in µs: about what it takes to take
+/// them in. 100 queries hear of a change at most 5 ms late by it, and a busy writer keeps a processor for itself.
+pub const OBSERVER_REST_US: u64 = 50;
+
+/// Longest that a live query takes to take in changed documents, in ms; then it reads its whole collection, which waits
+/// for its turn among those that do.
+pub const OBSERVED_CHANGES_MS_MAX: u64 = 1_000;
+
+/// Longest that a live query reads its whole collection, in seconds; then it is told an error.
+pub const OBSERVED_SECONDS_MAX: u64 = 10;
+
+/// Rest of a live query that took too long, in seconds; twice as long each time in a row.
+pub const OBSERVER_PAUSE_SECONDS: u64 = 1;
+/// See [`OBSERVER_PAUSE_SECONDS`].
+pub const OBSERVER_PAUSE_SECONDS_MAX: u64 = 300;
 
 /// Changed documents that wait for a slow observer, and the bytes of their values; with more it starts over from the
 /// current state.
@@ -97,15 +122,23 @@ pub const OBSERVER_BYTES_MAX: usize = 4 << 20;
 /// Changes that wait for all observers of a store, in bytes; those of one commit, which observers share, count once.
 pub const OBSERVER_BYTES_TOTAL_MAX: usize = 16 << 20;
 
-/// Rows that a live query shows, in bytes of their binary form with [`OBSERVED_ROW_BYTES`] each: it keeps them to tell
-/// what changes.
+/// About what a change that waits takes in one observer's inbox beside itself, in bytes.
+pub const OBSERVER_ENTRY_BYTES: usize = 16;
+
+/// Rows that a live query shows, in bytes of their binary form with [`OBSERVED_ROW_BYTES`] and what they are sorted by:
+/// it keeps them to tell what changes.
 pub const OBSERVED_BYTES_MAX: usize = 8 << 20;
 
 /// Rows that all live queries of a store show, in bytes as in [`OBSERVED_BYTES_MAX`].
-pub const OBSERVED_BYTES_TOTAL_MAX: usize = 48 << 20;
+pub const OBSERVED_BYTES_TOTAL_MAX: usize = 64 << 20;
 
-/// About what a row takes beside its own bytes, in bytes: its place in a map, and two allocations.
-pub const OBSERVED_ROW_BYTES: usize = 96;
+/// About what a row takes beside its own bytes, in bytes: its places in the list and by its document, and three
+/// allocations.
+pub const OBSERVED_ROW_BYTES: usize = 144;
+
+/// Most rows that LIMIT and OFFSET may ask of a live query which is kept up to date by its changed documents: it keeps
+/// those that OFFSET passes over too. With more it is run again when something changes.
+pub const OBSERVED_WINDOW_ROWS_MAX: usize = 10_000;
 
 /// How far a written counter may be from 0. Automerge adds increments in 64 bits and has no answer when they overflow; the
 /// distance to there is more than any number of concurrent increments will cross.

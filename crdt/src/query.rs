@@ -29,6 +29,8 @@ mod names;
 mod parser;
 mod returning;
 mod select;
+#[cfg(feature = "rocksdb")]
+mod sorted;
 mod statement;
 mod work;
 mod write;
@@ -45,6 +47,8 @@ pub(crate) use names::path_text;
 pub use names::{check_collection_name, check_writable_collection_name};
 pub use returning::{Returned, Returning};
 pub use select::{Page, Select};
+#[cfg(feature = "rocksdb")]
+pub(crate) use sorted::SortKeys;
 pub use statement::{Statement, StatementKind};
 pub use work::{Patience, Work};
 pub(crate) use write::merge;

@@ -53,7 +53,7 @@ pub use durability::{Durability, StoreOptions};
 pub use error::StoreError;
 pub use evict::Replication;
 pub use execute::{Imported, Outcome};
-pub use observe::{Observation, Row, Update};
+pub use observe::{Misfit, Move, Observation, Row, Update};
 pub use replication::{Arrival, Arrived, DeltaPart, Feed, FeedEntry, FeedLimits, FeedPage};
 pub use transaction::Transaction;
 pub use view::View;
@@ -239,9 +239,10 @@ impl Inner {
 
     /// Makes a commit visible to readers and tells subscribers.
     fn publish(&self, Pending { view, commit }: Pending) {
-        drop(self.published.send_replace(view));
+        drop(self.published.send_replace(view)); // first, so that who is told of the commit can read it
+        let commit = Arc::new(commit);
         self.observers.tell(&commit);
-        if self.commits.send(Arc::new(commit)).is_err() {
+        if self.commits.send(commit).is_err() {
             tracing::trace!("nobody subscribes to commits");
         }
     }

@@ -111,16 +111,20 @@ impl<'a> Collector<'a> {
     /// Stable, so that rows of equal keys stay as they came, also across several calls.
     fn sort(&mut self) {
         let descending = &self.descending;
-        self.rows.sort_by(|(left, _), (right, _)| {
-            let keys = left.iter().zip(right).zip(descending);
-            keys.map(|((left, right), descends)| {
-                let order = total_with_missing(left.as_ref(), right.as_ref());
-                if *descends { order.reverse() } else { order }
-            })
-            .find(|order| order.is_ne())
-            .unwrap_or(Ordering::Equal)
-        });
+        self.rows
+            .sort_by(|(left, _), (right, _)| order(left, right, descending.iter().copied()));
     }
+}
+
+/// Which of two rows comes first by what they are sorted by.
+pub(super) fn order(left: &Keys, right: &Keys, descending: impl Iterator<Item = bool>) -> Ordering {
+    let keys = left.iter().zip(right).zip(descending);
+    keys.map(|((left, right), descends)| {
+        let order = total_with_missing(left.as_ref(), right.as_ref());
+        if descends { order.reverse() } else { order }
+    })
+    .find(|order| order.is_ne())
+    .unwrap_or(Ordering::Equal)
 }
 
 fn row_bytes(keys: &Keys, row: &Value) -> usize {

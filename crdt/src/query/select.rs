@@ -263,7 +263,7 @@ impl Select {
     }
 
     /// What a row is sorted by.
-    fn keys(&self, scope: Scope<'_>, row: &Value) -> Result<Keys, QueryError> {
+    pub(super) fn keys(&self, scope: Scope<'_>, row: &Value) -> Result<Keys, QueryError> {
         self.order
             .iter()
             .map(|key| match &key.by {

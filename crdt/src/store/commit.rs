@@ -39,3 +39,16 @@ pub struct Committed {
     /// The changes that are new, ready to be flooded.
     pub delta: Delta,
 }
+
+impl Commit {
+    /// About how much memory it takes, in bytes.
+    pub(super) fn held_bytes(&self) -> usize {
+        let value =
+            |value: &Option<Arc<Value>>| value.as_ref().map_or(0, |value| value.held_bytes());
+        let documents = self.documents.iter().map(|document| {
+            let values = value(&document.before) + value(&document.after);
+            size_of::<Committed>() + document.id.as_bytes().len() + values + document.delta.bytes()
+        });
+        documents.sum()
+    }
+}

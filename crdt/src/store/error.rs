@@ -122,6 +122,9 @@ pub enum StoreError {
         "there are {OBSERVERS_MAX} live queries already, as many as there may be; end one, or look again later"
     )]
     TooManyObservers,
+    /// The system gives the store no thread.
+    #[error("the thread that tells live queries can't be started: {0}; end some other program")]
+    Thread(std::io::Error),
     /// The rows of a live query are too large to be kept.
     #[error(
         "the live query's rows take more than {} MiB; narrow it with WHERE, or select fewer columns",

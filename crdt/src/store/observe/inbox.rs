@@ -1,208 +1,238 @@
-//! What waits for an observer: the changed documents of each commit, or the word that so much changed that it has to
-//! start over.
+//! What waits for an observer: the changed documents that its query may show or have shown, each at its newest, or the
+//! word that so much changed that it has to start over.
 
-use super::budget::{Budget, Held};
+use super::budget::Held;
+use super::condition::Condition;
 use crate::id::DocumentId;
 use crate::limits::{
-    OBSERVED_BYTES_TOTAL_MAX, OBSERVER_BYTES_MAX, OBSERVER_BYTES_TOTAL_MAX, OBSERVER_DOCUMENTS_MAX,
-    OBSERVERS_MAX, OBSERVERS_WORKING_MAX,
+    OBSERVED_SECONDS_MAX, OBSERVER_BYTES_MAX, OBSERVER_DOCUMENTS_MAX, OBSERVER_ENTRY_BYTES,
 };
-use crate::query::Select;
-use crate::store::commit::Commit;
-use crate::store::error::StoreError;
 use crate::value::Value;
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use parking_lot::{Mutex, MutexGuard};
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{self, AtomicBool};
+use std::time::Duration;
+use tokio::sync::Notify;
 
-/// The live queries of a store, and what they share.
-pub(in crate::store) struct Observers {
-    inboxes: Mutex<Vec<Weak<Inbox>>>,
-    /// For the rows that were told.
-    pub(super) shown: Arc<Budget>,
-    /// For the changes that wait.
-    pub(super) waiting: Arc<Budget>,
-    working: Arc<Semaphore>,
-}
-
-impl Default for Observers {
-    fn default() -> Self {
-        Self {
-            inboxes: Mutex::default(),
-            shown: Budget::new(OBSERVED_BYTES_TOTAL_MAX),
-            waiting: Budget::new(OBSERVER_BYTES_TOTAL_MAX),
-            working: Arc::new(Semaphore::new(OBSERVERS_WORKING_MAX)),
-        }
-    }
-}
-
-impl Observers {
-    pub(super) fn register(&self, inbox: &Arc<Inbox>) -> Result<(), StoreError> {
-        let mut inboxes = lock(&self.inboxes);
-        inboxes.retain(|inbox| inbox.strong_count() > 0);
-        if inboxes.len() >= OBSERVERS_MAX {
-            return Err(StoreError::TooManyObservers);
-        }
-        inboxes.push(Arc::downgrade(inbox));
-        Ok(())
-    }
-
-    /// Waits until the live query may evaluate; it may for as long as it keeps what this returns.
-    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.working).acquire_owned().await.ok()
-    }
-
-    /// Tells every live query of a commit; they hear of commits in their order. The writer waits for this, so what a
-    /// commit changed is gathered once and shared.
-    pub(in crate::store) fn tell(&self, commit: &Commit) {
-        let mut news: BTreeMap<Arc<str>, Waiting> = BTreeMap::new();
-        for inbox in lock(&self.inboxes).iter().filter_map(Weak::upgrade) {
-            let collection = Arc::clone(&inbox.collection);
-            let gather = || self.gather(commit, &inbox.collection);
-            inbox.put(news.entry(collection).or_insert_with(gather));
-        }
-    }
-
-    /// What a commit changed in a collection.
-    fn gather(&self, commit: &Commit, collection: &str) -> Waiting {
-        let mut batch = Batch {
-            sequence: commit.sequence,
-            documents: Vec::new(),
-            held: Held::nothing(&self.waiting),
-        };
-        let mut bytes = 0;
-        let own = commit.documents.iter();
-        for document in own.filter(|document| *document.collection == *collection) {
-            let (id, value) = (document.id.clone(), document.after.clone());
-            bytes += id.as_bytes().len() + value.as_ref().map_or(0, |value| value.held_bytes());
-            batch.documents.push((id, value));
-            if batch.documents.len() > OBSERVER_DOCUMENTS_MAX || bytes > OBSERVER_BYTES_MAX {
-                return Waiting::Everything;
-            }
-        }
-        if batch.documents.is_empty() {
-            return Waiting::default();
-        }
-        match batch.held.resize(bytes) {
-            true => Waiting::Changes(vec![Arc::new(batch)]),
-            false => Waiting::Everything,
-        }
-    }
-}
-
-/// How much may wait for an observer.
+/// Bounds of one live query.
 #[derive(Clone, Copy)]
-pub(super) struct InboxLimits {
+pub(super) struct ObserverLimits {
+    /// Changed documents that wait.
     pub(super) documents: usize,
+    /// Bytes of those.
     pub(super) bytes: usize,
+    /// Longest that an evaluation over a whole collection takes.
+    pub(super) evaluation: Duration,
 }
 
-impl Default for InboxLimits {
+impl Default for ObserverLimits {
     fn default() -> Self {
         Self {
             documents: OBSERVER_DOCUMENTS_MAX,
             bytes: OBSERVER_BYTES_MAX,
+            evaluation: Duration::from_secs(OBSERVED_SECONDS_MAX),
         }
     }
 }
 
 /// What waits for one observer.
 pub(super) struct Inbox {
-    collection: Arc<str>,
+    pub(super) condition: Arc<Condition>,
     /// Whether changed documents are kept; else every change means to start over.
     by_document: bool,
-    limits: InboxLimits,
-    waiting: Mutex<Waiting>,
+    /// Whether changes are told that the query doesn't show either.
+    hears_all: AtomicBool,
+    limits: ObserverLimits,
+    waiting: Mutex<Place>,
     arrived: Notify,
+}
+
+struct Place {
+    waiting: Waiting,
+    /// Bytes of the changes.
+    bytes: usize,
+    /// For the places of the changes; they themselves are shared.
+    held: Held,
 }
 
 /// What the observer has to do.
 #[derive(Debug)]
 pub(super) enum Waiting {
-    /// Look at the documents that changed, oldest commit first; none at all is nothing to do.
-    Changes(Vec<Arc<Batch>>),
+    /// Look at the documents that changed; none at all is nothing to do.
+    Changes(ChangedSet),
     /// Start over from the current state.
     Everything,
 }
 
-/// The documents of one collection that a commit changed.
+/// A document as the newest commit that waits made it.
 #[derive(Debug)]
-pub(super) struct Batch {
+pub(super) struct Change {
     pub(super) sequence: u64,
-    /// Their values, `None` for those that are deleted.
-    pub(super) documents: Vec<(DocumentId, Option<Arc<Value>>)>,
-    held: Held,
+    pub(super) id: DocumentId,
+    /// Its value, `None` when it is deleted.
+    pub(super) after: Option<Arc<Value>>,
+    pub(super) held: Held,
 }
+
+/// Changes of documents, one of each.
+#[derive(Debug, Default)]
+pub(super) struct ChangedSet(BTreeSet<ById>);
+
+/// A change by its document.
+#[derive(Debug)]
+struct ById(Arc<Change>);
 
 impl Inbox {
     /// An inbox that says to start over, as the first result does.
-    pub(super) fn new(select: &Select, limits: InboxLimits) -> Self {
+    pub(super) fn new(
+        condition: Arc<Condition>,
+        by_document: bool,
+        limits: ObserverLimits,
+        held: Held,
+    ) -> Self {
         Self {
-            collection: select.collection().into(),
-            by_document: select.is_incremental(),
+            condition,
+            by_document,
+            hears_all: AtomicBool::new(false),
             limits,
-            waiting: Mutex::new(Waiting::Everything),
+            waiting: Mutex::new(Place {
+                waiting: Waiting::Everything,
+                bytes: 0,
+                held,
+            }),
             arrived: Notify::new(),
         }
     }
 
     /// Waits until there is something to do.
     pub(super) async fn arrival(&self) {
-        while lock(&self.waiting).is_nothing() {
+        while self.waiting.lock().waiting.is_nothing() {
             self.arrived.notified().await;
         }
     }
 
     /// Takes what there is to do.
     pub(super) fn take(&self) -> Waiting {
-        std::mem::take(&mut *lock(&self.waiting))
+        let mut place = self.waiting.lock();
+        place.bytes = 0;
+        place.held.resize(0);
+        std::mem::take(&mut place.waiting)
+    }
+
+    /// Whether it says to start over.
+    pub(super) fn is_everything(&self) -> bool {
+        matches!(self.waiting.lock().waiting, Waiting::Everything)
     }
 
     /// What waits, without taking it.
     #[cfg(test)]
-    pub(super) fn peek(&self) -> MutexGuard<'_, Waiting> {
-        lock(&self.waiting)
+    pub(super) fn peek(&self) -> parking_lot::MappedMutexGuard<'_, Waiting> {
+        MutexGuard::map(self.waiting.lock(), |place| &mut place.waiting)
     }
 
-    fn put(&self, news: &Waiting) {
-        if news.is_nothing() {
+    /// Says whether any change of the collection is to be told from now on, also of what the query doesn't show.
+    pub(super) fn hear_all(&self, all: bool) {
+        self.hears_all.store(all, atomic::Ordering::Relaxed);
+    }
+
+    /// Whether any change of the collection is to be told.
+    pub(super) fn hears_all(&self) -> bool {
+        self.hears_all.load(atomic::Ordering::Relaxed)
+    }
+
+    /// Tells of changed documents.
+    pub(super) fn put(&self, changes: &[Arc<Change>]) {
+        if changes.is_empty() {
             return;
         }
-        let mut waiting = lock(&self.waiting);
-        match (&mut *waiting, news) {
-            (Waiting::Changes(changes), Waiting::Changes(new)) if self.by_document => {
-                changes.extend(new.iter().cloned());
-                if self.exceeded_by(changes) {
-                    *waiting = Waiting::Everything;
-                }
-            }
-            _ => *waiting = Waiting::Everything,
+        let mut place = self.waiting.lock();
+        if !self.by_document || !place.add(changes, &self.limits) {
+            place.start_over();
         }
-        drop(waiting);
-        self.arrived.notify_one();
+        self.wake(place);
     }
 
-    fn exceeded_by(&self, changes: &[Arc<Batch>]) -> bool {
-        let documents: usize = changes.iter().map(|batch| batch.documents.len()).sum();
-        let bytes: usize = changes.iter().map(|batch| batch.held.bytes()).sum();
-        documents > self.limits.documents || bytes > self.limits.bytes
+    /// Tells to start over.
+    pub(super) fn put_everything(&self) {
+        let mut place = self.waiting.lock();
+        place.start_over();
+        self.wake(place);
+    }
+
+    fn wake(&self, place: MutexGuard<'_, Place>) {
+        drop(place);
+        self.arrived.notify_one();
+    }
+}
+
+impl Place {
+    /// `false` when there is no room, or the observer has to start over anyway.
+    fn add(&mut self, changes: &[Arc<Change>], limits: &ObserverLimits) -> bool {
+        let Waiting::Changes(waiting) = &mut self.waiting else {
+            return false;
+        };
+        for change in changes {
+            self.bytes += change.held.bytes();
+            if let Some(earlier) = waiting.0.replace(ById(Arc::clone(change))) {
+                self.bytes -= earlier.0.held.bytes();
+            }
+        }
+        let documents = waiting.0.len();
+        documents <= limits.documents
+            && self.bytes <= limits.bytes
+            && self.held.resize(documents * OBSERVER_ENTRY_BYTES)
+    }
+
+    fn start_over(&mut self) {
+        self.waiting = Waiting::Everything;
+        self.bytes = 0;
+        self.held.resize(0);
     }
 }
 
 impl Waiting {
     fn is_nothing(&self) -> bool {
-        matches!(self, Waiting::Changes(changes) if changes.is_empty())
+        matches!(self, Waiting::Changes(changes) if changes.0.is_empty())
     }
 }
 
 /// Nothing.
 impl Default for Waiting {
     fn default() -> Self {
-        Waiting::Changes(Vec::new())
+        Waiting::Changes(ChangedSet::default())
     }
 }
 
-/// Nothing that is kept behind these locks is ever half done.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+impl ChangedSet {
+    /// The changes, ascending by document.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Change>> {
+        self.0.iter().map(|change| &change.0)
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
 }
+
+impl Ord for ById {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.id.cmp(&other.0.id)
+    }
+}
+
+impl PartialOrd for ById {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for ById {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for ById {}

@@ -1,10 +1,10 @@
 //! What a live query has shown so far, and how it differs from what there is now.
 
-use super::Update;
 use super::budget::{Budget, Held};
-use super::inbox::{Batch, Waiting};
-use crate::id::DocumentId;
-use crate::limits::{OBSERVED_BYTES_MAX, OBSERVED_ROW_BYTES};
+use super::inbox::{ChangedSet, Waiting};
+use super::list::{Changed, List, Window, check_bytes, trimmed};
+use super::update::{Update, difference};
+use crate::limits::OBSERVED_ROW_BYTES;
 use crate::query::Select;
 use crate::store::Inner;
 use crate::store::deadline::Deadline;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub(super) struct Shown {
     select: Arc<Select>,
     rows: Rows,
-    /// For the rows.
+    /// For the rows, and for those of the last update that are no longer shown.
     held: Held,
     /// Whether it was told at all.
     told: bool,
@@ -40,9 +40,14 @@ impl Row {
         })
     }
 
+    /// Its bytes.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The memory that it takes to keep it, in bytes.
     fn kept_bytes(&self) -> usize {
-        OBSERVED_ROW_BYTES + self.0.len()
+        OBSERVED_ROW_BYTES + self.len()
     }
 }
 
@@ -58,12 +63,22 @@ enum Rows {
     Whole(Vec<Row>),
 }
 
-/// The rows of a plain SELECT.
-#[derive(Default)]
+/// Rows that are made of one document each.
 struct Documents {
-    rows: BTreeMap<DocumentId, Row>,
+    window: Window,
+    list: List,
     /// The newest commit that is in the state they were read from.
     sequence: u64,
+}
+
+/// What taking in changes came to.
+#[derive(Debug, PartialEq)]
+pub(super) enum Told {
+    Update(Update<Row>),
+    /// The result is as it was.
+    Nothing,
+    /// The changes are not enough to tell: everything has to be taken in.
+    StartOver,
 }
 
 impl Shown {
@@ -72,9 +87,13 @@ impl Shown {
     }
 
     fn untold(select: Arc<Select>, held: Held) -> Self {
-        let rows = match select.is_incremental() {
-            true => Rows::ByDocument(Documents::default()),
-            false => Rows::Whole(Vec::new()),
+        let rows = match Window::new(&select) {
+            Some(window) => Rows::ByDocument(Documents {
+                window,
+                list: List::default(),
+                sequence: 0,
+            }),
+            None => Rows::Whole(Vec::new()),
         };
         Self {
             select,
@@ -90,155 +109,151 @@ impl Shown {
         std::mem::replace(self, fresh)
     }
 
-    /// Takes in what waits. `None` if the result is as it was. After an error it is as it was told last.
+    pub(super) fn select(&self) -> &Select {
+        &self.select
+    }
+
+    /// Whether changed documents can tell what changes.
+    pub(super) fn is_by_document(&self) -> bool {
+        matches!(self.rows, Rows::ByDocument(_))
+    }
+
+    /// Takes in what waits. After an error it is as it was told last.
     pub(super) fn catch_up(
         &mut self,
         store: &Inner,
         waiting: Waiting,
         with_items: bool,
         deadline: &Deadline,
-    ) -> Result<Option<Update<Row>>, StoreError> {
-        let (mut update, reordered) = match (&mut self.rows, waiting) {
-            (Rows::ByDocument(documents), Waiting::Changes(changes)) => {
-                let rows = documents.changed(&self.select, &changes, deadline)?;
-                (documents.replace(rows, &mut self.held)?, false)
+    ) -> Result<Told, StoreError> {
+        // The update before this one is in its receiver's hands, or gone.
+        let held = self.rows.bytes();
+        self.held.resize(held);
+        let update = match (&mut self.rows, waiting) {
+            (Rows::ByDocument(documents), Waiting::Changes(changes)) if self.told => {
+                match documents.take_in(&changes, &mut self.held, deadline)? {
+                    Some(update) => update,
+                    None => return Ok(Told::StartOver),
+                }
             }
-            (Rows::ByDocument(documents), Waiting::Everything) => {
-                let (sequence, rows) = current(store, &self.select, deadline)?;
-                let gone = documents.rows.keys().filter(|id| !rows.contains_key(*id));
-                let gone: Vec<_> = gone.map(|id| (id.clone(), None)).collect();
-                let rows = rows.into_iter().map(|(id, row)| (id, Some(row)));
-                let update = documents.replace(rows.chain(gone).collect(), &mut self.held)?;
-                documents.sequence = sequence;
-                (update, false)
+            (Rows::ByDocument(documents), _) => {
+                documents.start_over(store, &self.select, &mut self.held, deadline)?
             }
             (Rows::Whole(before), _) => {
                 let after = run(store, &self.select, deadline)?;
-                hold(&mut self.held, after.iter().map(Row::kept_bytes).sum())?;
-                let update = difference(before, &after);
-                let reordered = *before != after;
+                let bytes = after.iter().map(Row::kept_bytes).sum();
+                hold_both(&mut self.held, bytes, held)?;
+                let update = whole_difference(before, &after);
                 *before = after;
-                (update, reordered)
+                update
             }
         };
+        Ok(self.tell(update, with_items))
+    }
+
+    fn tell(&mut self, mut update: Update<Row>, with_items: bool) -> Told {
         let is_first = !std::mem::replace(&mut self.told, true);
         if is_first {
             update = Update::default();
-        } else if update.is_empty() && !(with_items && reordered) {
-            return Ok(None);
+        } else if update.is_empty() {
+            return Told::Nothing;
         }
         if is_first || with_items {
             update.items = Some(self.rows.all());
         }
-        Ok(Some(update))
+        Told::Update(update)
     }
 }
 
 impl Documents {
-    /// The rows that changed documents make now, `None` for those that make none.
-    fn changed(
-        &self,
-        select: &Select,
-        changes: &[Arc<Batch>],
+    /// Takes in changed documents; `None`, and nothing has changed, if rows come to be shown that aren't known.
+    fn take_in(
+        &mut self,
+        changes: &ChangedSet,
+        held: &mut Held,
         deadline: &Deadline,
-    ) -> Result<Vec<(DocumentId, Option<Row>)>, StoreError> {
+    ) -> Result<Option<Update<Row>>, StoreError> {
         let newer = changes
             .iter()
-            .filter(|batch| batch.sequence > self.sequence);
-        let newest: BTreeMap<_, _> = newer
-            .flat_map(|batch| batch.documents.iter().map(|(id, value)| (id, value)))
-            .collect();
-        let rows = newest.into_iter().map(|(id, value)| {
+            .filter(|change| change.sequence > self.sequence);
+        let changed = newer.map(|change| {
             deadline.check()?;
-            let row = value.as_ref().map(|value| row(select, value, deadline));
-            Ok((id.clone(), row.transpose()?.flatten()))
+            let id = change.id.clone();
+            let entry = change.after.as_ref().map(|document| {
+                let id = id.clone();
+                self.window.entry(id, document, deadline)
+            });
+            Ok((id, entry.transpose()?.flatten()))
         });
-        rows.collect()
+        let changed = changed.collect::<Result<Vec<Changed>, StoreError>>()?;
+        let Some(splice) = self.window.splice(&self.list, changed) else {
+            return Ok(None);
+        };
+        check_bytes(splice.bytes)?;
+        hold(held, splice.bytes + splice.gone_bytes)?;
+        Ok(Some(self.window.change(&mut self.list, splice)))
     }
 
-    /// Puts rows in their places and tells what that changes; all of it or, when the rows get too large, nothing.
-    fn replace(
+    /// Reads the collection as it is now.
+    fn start_over(
         &mut self,
-        rows: Vec<(DocumentId, Option<Row>)>,
+        store: &Inner,
+        select: &Select,
         held: &mut Held,
+        deadline: &Deadline,
     ) -> Result<Update<Row>, StoreError> {
-        let mut bytes = held.bytes();
-        for (id, row) in &rows {
-            bytes += row.as_ref().map_or(0, |row| row_bytes(id, row));
-            bytes -= self.rows.get(id).map_or(0, |row| row_bytes(id, row));
-        }
-        hold(held, bytes)?;
-        let mut update = Update::default();
-        for (id, row) in rows {
-            let before = match &row {
-                Some(row) => self.rows.insert(id, row.clone()),
-                None => self.rows.remove(&id),
-            };
-            match (before, row) {
-                (None, Some(row)) => update.inserted.push(row),
-                (Some(before), None) => update.deleted.push(before),
-                (Some(before), Some(row)) if before != row => update.updated.push(row),
-                _ => {}
-            }
-        }
-        Ok(update)
+        let (sequence, list) = current(store, select, &self.window, deadline)?;
+        hold_both(held, list.bytes(), self.list.bytes())?;
+        self.sequence = sequence;
+        Ok(self.window.replace(&mut self.list, list))
     }
 }
 
 impl Rows {
     fn all(&self) -> Vec<Row> {
         match self {
-            Rows::ByDocument(documents) => documents.rows.values().cloned().collect(),
+            Rows::ByDocument(documents) => documents.window.rows(&documents.list),
             Rows::Whole(rows) => rows.clone(),
         }
     }
-}
 
-impl<R> Update<R> {
-    fn is_empty(&self) -> bool {
-        self.inserted.is_empty() && self.updated.is_empty() && self.deleted.is_empty()
+    fn bytes(&self) -> usize {
+        match self {
+            Rows::ByDocument(documents) => documents.list.bytes(),
+            Rows::Whole(rows) => rows.iter().map(Row::kept_bytes).sum(),
+        }
     }
 }
 
 /// Makes room for so many bytes of rows.
 fn hold(held: &mut Held, bytes: usize) -> Result<(), StoreError> {
-    check_bytes(bytes)?;
     match held.resize(bytes) {
         true => Ok(()),
         false => Err(StoreError::ObservedTooLargeTogether),
     }
 }
 
-/// Checks what one live query shows.
-fn check_bytes(bytes: usize) -> Result<(), StoreError> {
-    match bytes {
-        ..=OBSERVED_BYTES_MAX => Ok(()),
-        _ => Err(StoreError::ObservedTooLarge),
-    }
+/// Makes room for rows, and where there is some for those before them too: the update may show those as deleted.
+fn hold_both(held: &mut Held, rows: usize, before: usize) -> Result<(), StoreError> {
+    hold(held, rows + before).or_else(|_| hold(held, rows))
 }
 
-/// The rows of a plain SELECT now, and the newest commit in them. A collection that doesn't exist yet is empty.
+/// The rows made of one document each now, and the newest commit in them. A collection that doesn't exist yet is empty.
 fn current(
     store: &Inner,
     select: &Select,
+    window: &Window,
     deadline: &Deadline,
-) -> Result<(u64, BTreeMap<DocumentId, Row>), StoreError> {
+) -> Result<(u64, List), StoreError> {
     let view = store.view();
     let sequence = view.transaction_id();
-    let Some(collection) = view.catalog().number(select.collection()) else {
-        return Ok((sequence, BTreeMap::new()));
-    };
-    let mut rows = BTreeMap::new();
-    let mut bytes = 0;
-    for document in view.scan(collection, select.filter(), deadline)? {
-        let (id, document) = document?;
-        if let Some(row) = row(select, &document, deadline)? {
-            bytes += row_bytes(&id, &row);
-            check_bytes(bytes)?;
-            rows.insert(id, row);
-        }
+    let list = view.select(select, deadline, |_, documents, _| {
+        Ok(window.list(documents, deadline))
+    });
+    match list {
+        Err(StoreError::UnknownCollection { .. }) => Ok((sequence, List::default())),
+        list => Ok((sequence, list??)),
     }
-    Ok((sequence, rows))
 }
 
 /// The rows of any other SELECT now.
@@ -261,40 +276,19 @@ fn run(store: &Inner, select: &Select, deadline: &Deadline) -> Result<Vec<Row>, 
     encoded.collect()
 }
 
-/// The row that a document makes, if it matches.
-fn row(select: &Select, document: &Value, deadline: &Deadline) -> Result<Option<Row>, StoreError> {
-    let row = deadline.evaluate(|work| {
-        let matches = select.filter().matches(document, work)?;
-        matches.then(|| select.project(document, work)).transpose()
-    })?;
-    Ok(row.map(Row::from))
+/// How rows that belong to no document differ: equal ones are the same row.
+fn whole_difference(before: &[Row], after: &[Row]) -> Update<Row> {
+    let (start, before, after) = trimmed(before, after, |left, right| left == right);
+    difference(start, &numbered(before), &numbered(after))
 }
 
-fn row_bytes(id: &DocumentId, row: &Row) -> usize {
-    id.as_bytes().len() + row.kept_bytes()
-}
-
-/// How rows that belong to no document differ.
-fn difference(before: &[Row], after: &[Row]) -> Update<Row> {
-    Update {
-        inserted: without(after, before),
-        deleted: without(before, after),
-        ..Update::default()
-    }
-}
-
-/// The rows that are not among the others, counted as often as they occur.
-fn without(rows: &[Row], others: &[Row]) -> Vec<Row> {
+/// Rows with how many equal ones stand before each.
+fn numbered(rows: &[Row]) -> Vec<((&Row, usize), &Row)> {
     let mut counts: BTreeMap<&Row, usize> = BTreeMap::new();
-    for row in others {
-        *counts.entry(row).or_default() += 1;
-    }
-    let is_other = |row: &&Row| match counts.get_mut::<Row>(row) {
-        Some(count) if *count > 0 => {
-            *count -= 1;
-            false
-        }
-        _ => true,
-    };
-    rows.iter().filter(is_other).cloned().collect()
+    let numbered = rows.iter().map(|row| {
+        let count = counts.entry(row).or_default();
+        *count += 1;
+        ((row, *count), row)
+    });
+    numbered.collect()
 }

@@ -1,10 +1,12 @@
 //! Live queries against what a fresh SELECT says.
 
 use super::budget::Held;
-use super::inbox::{InboxLimits, Waiting};
-use super::{Observation, Update};
+use super::inbox::{ObserverLimits, Waiting};
+use super::shown::Told;
+use super::{Move, Observation, Update};
 use crate::limits::{
-    OBSERVED_BYTES_TOTAL_MAX, OBSERVER_BYTES_TOTAL_MAX, OBSERVERS_MAX, OBSERVERS_WORKING_MAX,
+    OBSERVED_BYTES_TOTAL_MAX, OBSERVED_SECONDS_MAX, OBSERVER_BYTES_TOTAL_MAX,
+    OBSERVER_DOCUMENTS_MAX, OBSERVERS_MAX, OBSERVERS_WORKING_MAX,
 };
 use crate::query::Params;
 use crate::store::{Deadline, Store, StoreError};
@@ -17,12 +19,15 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
-/// Longer than an update takes, in milliseconds; what hasn't come by then is not coming.
-const QUIET_MS: u64 = 100;
+/// Between two looks whether an update is still coming, in milliseconds.
+const QUIET_MS: u64 = 10;
+/// Looks after which one that hasn't come is not coming.
+const LOOKS: u32 = 300;
 
-const TINY: InboxLimits = InboxLimits {
+const TINY: ObserverLimits = ObserverLimits {
     documents: 2,
     bytes: 1 << 20,
+    evaluation: Duration::from_secs(OBSERVED_SECONDS_MAX),
 };
 
 fn store() -> (TempDir, Store) {
@@ -46,113 +51,191 @@ fn delete(store: &Store, id: u8) {
     store.execute(&statement, &Params::new()).unwrap();
 }
 
-fn observe(store: &Store, statement: &str, limits: InboxLimits) -> Observation {
+fn observe(store: &Store, statement: &str, limits: ObserverLimits) -> Observation {
     store
         .observe_limited(statement, &Params::new(), limits)
         .unwrap()
 }
 
-/// The next update; `None` when none is coming.
+/// The next update; `None` when none is coming, or not for long.
 async fn next(observation: &mut Observation) -> Option<Update> {
-    let update = tokio::time::timeout(Duration::from_millis(QUIET_MS), observation.next());
-    update.await.ok().map(Result::unwrap)
+    for _ in 0..LOOKS {
+        let update = tokio::time::timeout(Duration::from_millis(QUIET_MS), observation.next());
+        if let Ok(update) = update.await {
+            return Some(update.unwrap());
+        }
+        observation.store.0.observers.settle();
+        if observation.is_quiet() {
+            return None;
+        }
+    }
+    None
 }
 
-/// Rows with how often they occur.
+/// The rows of a result as their receiver keeps them.
 #[derive(Debug, Default, PartialEq)]
-struct Rows(BTreeMap<String, usize>);
+struct List(Vec<Value>);
 
-impl Rows {
-    fn of(rows: &[Value]) -> Self {
-        let mut counted = Self::default();
-        rows.iter().for_each(|row| counted.add(row));
-        counted
-    }
-
-    fn add(&mut self, row: &Value) {
-        *self.0.entry(row.to_string()).or_default() += 1;
-    }
-
-    fn remove(&mut self, row: &Value) {
-        let count = self
-            .0
-            .get_mut(&row.to_string())
-            .expect("what goes was there");
-        *count -= 1;
-        self.0.retain(|_, count| *count > 0);
-    }
-
-    /// Takes an update in as its receiver would, who knows documents by `_id`.
-    fn apply(&mut self, update: &Update) {
-        update.deleted.iter().for_each(|row| self.remove(row));
-        for row in &update.updated {
-            let id = format!("{{\"_id\":{},", row.get("_id").unwrap());
-            let before = self.0.keys().find(|before| before.starts_with(&id));
-            let before = before.expect("what is updated was there").clone();
-            self.0.remove(&before);
-            self.add(row);
+impl List {
+    /// Takes an update in, and checks that what it says of rows is so.
+    fn take(&mut self, update: &Update) {
+        let before = self.0.clone();
+        update.apply(&mut self.0).unwrap();
+        if update.items.is_some() {
+            return;
         }
-        update.inserted.iter().for_each(|row| self.add(row));
+        let stand = |rows: &[Value], places: &[usize], list: &[Value]| {
+            assert_eq!(rows.len(), places.len());
+            assert!(places.is_sorted());
+            let mut pairs = rows.iter().zip(places);
+            assert!(pairs.all(|(row, at)| list[*at] == *row), "{update:?}");
+        };
+        stand(&update.deleted, &update.deleted_at, &before);
+        stand(&update.inserted, &update.inserted_at, &self.0);
+        stand(&update.updated, &update.updated_at, &self.0);
+        for Move { from, to } in &update.moved {
+            let is_updated = update.updated_at.contains(to);
+            assert!(is_updated || before[*from] == self.0[*to], "{update:?}");
+        }
     }
+}
+
+fn fresh(store: &Store, statement: &str) -> Vec<Value> {
+    store.execute(statement, &Params::new()).unwrap().items
 }
 
 #[derive(Clone, Debug)]
 enum Step {
     Put(u8, i64),
+    /// Several documents in one commit.
+    Many(Vec<(u8, i64)>),
     Delete(u8),
     Next,
 }
 
 fn step() -> impl Strategy<Value = Step> {
+    let document = || (0..12u8, -2..5i64);
     prop_oneof![
-        6 => (0..6u8, -2..4i64).prop_map(|(id, n)| Step::Put(id, n)),
-        2 => (0..6u8).prop_map(Step::Delete),
-        1 => Just(Step::Next),
+        6 => document().prop_map(|(id, n)| Step::Put(id, n)),
+        1 => prop::collection::vec(document(), 1..5).prop_map(Step::Many),
+        3 => (0..12u8).prop_map(Step::Delete),
+        2 => Just(Step::Next),
+    ]
+}
+
+/// Statements of every kind: plain, sorted, with a window, distinct, grouped.
+fn statement() -> impl Strategy<Value = String> {
+    let columns = prop_oneof![
+        Just("_id, n"),
+        Just("n"),
+        Just("*"),
+        Just("_id"),
+        Just("n % 2 AS odd")
+    ];
+    let condition = prop_oneof![
+        Just(""),
+        Just("WHERE n > 0"),
+        Just("WHERE n <> 1 AND _id <> 'd3'")
+    ];
+    let order = prop_oneof![
+        2 => Just(""),
+        2 => Just("ORDER BY n"),
+        2 => Just("ORDER BY n DESC, _id DESC"),
+        1 => Just("ORDER BY n % 3, n DESC"),
+        1 => Just("ORDER BY _id DESC"),
+    ];
+    let window = prop_oneof![
+        2 => Just(String::new()),
+        4 => (0..5u8, 0..4u8).prop_map(|(limit, offset)| format!("LIMIT {limit} OFFSET {offset}")),
+        1 => (0..6u8).prop_map(|limit| format!("LIMIT {limit}")),
+        1 => (0..6u8).prop_map(|offset| format!("OFFSET {offset}")),
+    ];
+    let by_document =
+        (columns, condition, order, window).prop_map(|(columns, condition, order, window)| {
+            format!("SELECT {columns} FROM c {condition} {order} {window}")
+        });
+    prop_oneof![
+        8 => by_document,
+        1 => Just("SELECT COUNT(*) AS documents FROM c WHERE n > 0".to_owned()),
+        1 => Just("SELECT n, COUNT(*) AS documents FROM c GROUP BY n ORDER BY documents DESC, n".to_owned()),
+        1 => Just("SELECT DISTINCT n FROM c ORDER BY n DESC LIMIT 3".to_owned()),
+        1 => Just("SELECT DISTINCT n FROM c".to_owned()),
     ]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
-    /// Goal: the first result and all differences after it, taken in at any moments, are what a fresh SELECT says,
-    /// whether the observer keeps up or has to start over.
+    /// Goal: a list that takes in the first result and all differences after it, at any moments, is exactly what a fresh
+    /// SELECT says, in its order, whether the observer keeps up or has to start over.
     #[test]
-    fn differences_add_up_to_the_result(steps in prop::collection::vec(step(), 1..24), is_tiny in any::<bool>()) {
+    fn differences_add_up_to_the_result(
+        statements in prop::collection::vec(statement(), 4),
+        steps in prop::collection::vec(step(), 1..40),
+        spare in 0..60u8,
+        is_tiny in any::<bool>(),
+    ) {
         let (_folder, store) = store();
         put(&store, 0, 1);
-        let limits = if is_tiny { TINY } else { InboxLimits::default() };
+        // Enough that windows don't know all rows.
+        put_many(&store, &(12..12 + spare).map(|id| (id, i64::from(id % 7))).collect::<Vec<_>>());
+        let limits = if is_tiny { TINY } else { ObserverLimits::default() };
         runtime().block_on(async {
-            let statements = [
-                "SELECT _id, n FROM c WHERE n > 0",
-                "SELECT n FROM c ORDER BY n LIMIT 3",
-                "SELECT COUNT(*) AS documents FROM c",
-            ];
-            for statement in statements {
+            let mut observed = Vec::new();
+            for statement in &statements {
                 let mut observation = observe(&store, statement, limits);
-                let first = next(&mut observation).await.unwrap();
-                let mut rows = Rows::of(&first.items.unwrap());
-                for step in &steps {
-                    match step {
-                        Step::Put(id, n) => put(&store, *id, *n),
-                        Step::Delete(id) => delete(&store, *id),
-                        // Given up at once sometimes: nothing may be lost by that.
-                        Step::Next => {
-                            let soon = tokio::time::timeout(Duration::from_micros(300), observation.next());
-                            if let Ok(update) = soon.await {
-                                rows.apply(&update.unwrap());
-                            }
+                let mut list = List::default();
+                list.take(&next(&mut observation).await.unwrap());
+                assert_eq!(list.0, fresh(&store, statement), "{statement}");
+                observed.push((statement, observation, list));
+            }
+            for step in &steps {
+                match step {
+                    Step::Put(id, n) => put(&store, *id, *n),
+                    Step::Many(documents) => put_many(&store, documents),
+                    Step::Delete(id) => delete(&store, *id),
+                    // Given up at once sometimes: nothing may be lost by that.
+                    Step::Next => for (_, observation, list) in &mut observed {
+                        let soon = tokio::time::timeout(Duration::from_micros(300), observation.next());
+                        if let Ok(update) = soon.await {
+                            list.take(&update.unwrap());
                         }
                     }
                 }
+            }
+            for (statement, mut observation, mut list) in observed {
                 while let Some(update) = next(&mut observation).await {
                     assert_eq!(update.items, None);
                     assert_ne!(update, Update::default());
-                    rows.apply(&update);
+                    list.take(&update);
                 }
-                let fresh = store.execute(statement, &Params::new()).unwrap();
-                assert_eq!(rows, Rows::of(&fresh.items), "{statement}");
+                assert_eq!(list.0, fresh(&store, statement), "{statement}");
             }
         });
+    }
+}
+
+/// Long counts with `SEDGE_FULL=store`.
+fn cases() -> u32 {
+    match std::env::var("SEDGE_FULL").as_deref() {
+        Ok("store") => 1_000,
+        _ => 24,
+    }
+}
+
+fn put_many(store: &Store, documents: &[(u8, i64)]) {
+    let document =
+        |(id, n): &(u8, i64)| parse_json(&format!(r#"{{"_id":"d{id}","n":{n}}}"#)).unwrap();
+    let documents: Vec<Value> = documents.iter().map(document).collect();
+    store.import("c", &documents).unwrap();
+}
+
+impl Observation {
+    /// Whether nothing waits and nothing goes on.
+    fn is_quiet(&self) -> bool {
+        let waiting = self.inbox.peek();
+        let is_empty = matches!(&*waiting, Waiting::Changes(changes) if changes.len() == 0);
+        is_empty && self.work.is_none() && !self.starts_over
     }
 }
 
@@ -160,7 +243,7 @@ proptest! {
 /// started over from is told again as older.
 #[test]
 fn an_observer_never_goes_back() {
-    for limits in [TINY, InboxLimits::default()] {
+    for limits in [TINY, ObserverLimits::default()] {
         let (_folder, store) = store();
         let writer = store.clone();
         let writing = std::thread::spawn(move || {
@@ -199,19 +282,23 @@ fn an_observer_never_goes_back() {
 fn what_the_current_state_holds_is_not_taken_in_again() {
     let (_folder, store) = store();
     runtime().block_on(async {
-        let mut observation = observe(&store, "SELECT * FROM c", InboxLimits::default());
+        let mut observation = observe(&store, "SELECT * FROM c", ObserverLimits::default());
         next(&mut observation).await.unwrap();
         put(&store, 1, 1);
+        store.0.observers.settle();
         let waiting = observation.inbox.take();
+        assert!(matches!(&waiting, Waiting::Changes(changes) if changes.len() == 1));
         put(&store, 1, 2);
         let (mut shown, deadline) = (observation.shown.take(), Deadline::default());
         let mut catch_up = |waiting| shown.catch_up(&store.0, waiting, false, &deadline).unwrap();
-        let inserted = catch_up(Waiting::Everything).unwrap().inserted;
+        let Told::Update(update) = catch_up(Waiting::Everything) else {
+            panic!("nothing is told");
+        };
         assert_eq!(
-            inserted[0].value().unwrap().to_string(),
+            update.inserted[0].value().unwrap().to_string(),
             r#"{"_id":"d1","n":2}"#
         );
-        assert_eq!(catch_up(waiting), None);
+        assert_eq!(catch_up(waiting), Told::Nothing);
     });
 }
 
@@ -221,12 +308,13 @@ fn what_changed_back_is_not_told() {
     let (_folder, store) = store();
     put(&store, 1, 1);
     runtime().block_on(async {
-        let mut observation = observe(&store, "SELECT * FROM c", InboxLimits::default());
+        let mut observation = observe(&store, "SELECT * FROM c", ObserverLimits::default());
         next(&mut observation).await.unwrap();
         put(&store, 1, 2);
         put(&store, 1, 1);
         put(&store, 2, 2);
         delete(&store, 2);
+        store.0.observers.settle();
         assert_eq!(next(&mut observation).await, None);
         put(&store, 1, 3);
         let update = next(&mut observation).await.unwrap();
@@ -237,9 +325,10 @@ fn what_changed_back_is_not_told() {
 /// Goal: what waits for an observer that doesn't look is bounded in documents and in bytes, and no change is lost by it.
 #[test]
 fn a_slow_observer_holds_little_and_misses_nothing() {
-    let few_bytes = InboxLimits {
+    let few_bytes = ObserverLimits {
         documents: 1_000,
-        bytes: 700,
+        bytes: 1_000,
+        ..TINY
     };
     for limits in [TINY, few_bytes] {
         let (_folder, store) = store();
@@ -248,9 +337,12 @@ fn a_slow_observer_holds_little_and_misses_nothing() {
             let mut observation = observe(&store, "SELECT * FROM c", limits);
             next(&mut observation).await.unwrap();
             (0..2).for_each(|id| put(&store, id, 1));
+            (2..5).for_each(|n| put(&store, 1, n)); // the same document again takes no more room
+            store.0.observers.settle();
             assert!(matches!(&*observation.inbox.peek(), Waiting::Changes(changes) if changes.len() == 2));
             (2..9).for_each(|id| put(&store, id, 1));
             delete(&store, 0);
+            store.0.observers.settle();
             assert!(matches!(&*observation.inbox.peek(), Waiting::Everything));
             let update = next(&mut observation).await.unwrap();
             let told = (update.inserted.len(), update.updated.len(), update.deleted.len());
@@ -268,11 +360,12 @@ fn an_observer_recovers_from_an_error() {
         let mut observation = observe(
             &store,
             "SELECT _id, n + 1 AS m FROM c",
-            InboxLimits::default(),
+            ObserverLimits::default(),
         );
         next(&mut observation).await.unwrap();
         put(&store, 1, i64::MAX);
         put(&store, 2, 2);
+        store.0.observers.settle();
         let failed = observation.next().await.unwrap_err();
         assert!(failed.to_string().contains("64-bit"), "{failed}");
         let quiet = tokio::time::timeout(Duration::from_millis(QUIET_MS), observation.next());
@@ -284,7 +377,7 @@ fn an_observer_recovers_from_an_error() {
     });
 }
 
-/// Goal: who asks for it gets the whole result each time, also when nothing but its order changed.
+/// Goal: who asks for it gets the whole result each time; what only moved is told as that to everybody.
 #[test]
 fn items_come_with_every_update_if_asked_for() {
     let (_folder, store) = store();
@@ -292,17 +385,25 @@ fn items_come_with_every_update_if_asked_for() {
     put(&store, 2, 2);
     runtime().block_on(async {
         let statement = "SELECT _id FROM c ORDER BY n";
-        let mut plain = observe(&store, statement, InboxLimits::default());
-        let mut whole = observe(&store, statement, InboxLimits::default()).with_items();
+        let mut plain = observe(&store, statement, ObserverLimits::default());
+        let mut whole = observe(&store, statement, ObserverLimits::default()).with_items();
         next(&mut plain).await.unwrap();
         assert_eq!(next(&mut whole).await.unwrap().items.unwrap().len(), 2);
         put(&store, 1, 3);
         let items = next(&mut whole).await.unwrap().items.unwrap();
         assert_eq!(items[0].to_string(), r#"{"_id":"d2"}"#);
-        assert_eq!(next(&mut plain).await, None);
+        let update = next(&mut plain).await.unwrap();
+        let moved = vec![Move { from: 1, to: 0 }];
+        assert_eq!(
+            update,
+            Update {
+                moved,
+                ..Update::default()
+            }
+        );
         put(&store, 3, 0);
         assert_eq!(next(&mut whole).await.unwrap().items.unwrap().len(), 3);
-        assert_eq!(next(&mut plain).await.unwrap().inserted.len(), 1);
+        assert_eq!(next(&mut plain).await.unwrap().inserted_at, [0]);
     });
 }
 
@@ -330,13 +431,13 @@ fn rows_shown_are_bounded() {
         store.import("c", &[document.unwrap()]).unwrap();
     }
     runtime().block_on(async {
-        let mut large = observe(&store, "SELECT * FROM c", InboxLimits::default());
+        let mut large = observe(&store, "SELECT * FROM c", ObserverLimits::default());
         let refused = large.next().await.unwrap_err();
         assert!(matches!(refused, StoreError::ObservedTooLarge), "{refused}");
         let mut others = Held::nothing(&store.0.observers.shown);
         assert!(others.resize(OBSERVED_BYTES_TOTAL_MAX - (4 << 20)));
         let two = "SELECT * FROM c WHERE n < 2";
-        let mut narrow = observe(&store, two, InboxLimits::default());
+        let mut narrow = observe(&store, two, ObserverLimits::default());
         let refused = narrow.next().await.unwrap_err();
         assert!(
             matches!(refused, StoreError::ObservedTooLargeTogether),
@@ -356,53 +457,215 @@ fn changes_that_wait_are_shared_and_bounded() {
     put(&store, 0, 0);
     runtime().block_on(async {
         let mut observations = [
-            observe(&store, "SELECT * FROM c", InboxLimits::default()),
-            observe(&store, "SELECT n FROM c", InboxLimits::default()),
+            observe(&store, "SELECT * FROM c", ObserverLimits::default()),
+            observe(&store, "SELECT n FROM c", ObserverLimits::default()),
         ];
         for observation in &mut observations {
             next(observation).await.unwrap();
         }
         put(&store, 0, 1);
+        store.0.observers.settle();
         let [one, other] = observations.each_ref().map(|observation| {
             let waiting = observation.inbox.peek();
             let Waiting::Changes(changes) = &*waiting else {
-                panic!("{waiting:?}");
+                panic!("{:?}", *waiting);
             };
-            Arc::clone(&changes[0])
+            Arc::clone(changes.iter().next().unwrap())
         });
         assert!(Arc::ptr_eq(&one, &other));
         let mut others = Held::nothing(&store.0.observers.waiting);
         assert!(!others.resize(OBSERVER_BYTES_TOTAL_MAX));
-        assert!(others.resize(OBSERVER_BYTES_TOTAL_MAX - 500));
+        assert!(others.resize(OBSERVER_BYTES_TOTAL_MAX - 600));
         put(&store, 0, 2);
-        put(&store, 0, 3);
-        put(&store, 0, 4);
+        put(&store, 1, 3);
+        put(&store, 2, 4);
+        store.0.observers.settle();
         assert!(matches!(
             &*observations[0].inbox.peek(),
             Waiting::Everything
         ));
         for observation in &mut observations {
-            assert_eq!(next(observation).await.unwrap().updated.len(), 1);
+            let update = next(observation).await.unwrap();
+            assert_eq!((update.updated.len(), update.inserted.len()), (1, 2));
         }
     });
 }
 
-/// Goal: only so many live queries evaluate at the same time; others wait for their turn.
+/// Goal: only so many live queries read their collections at the same time; others wait for their turn, and those that
+/// take in changed documents don't.
 #[test]
 fn evaluations_take_turns() {
     let (_folder, store) = store();
     put(&store, 0, 0);
     runtime().block_on(async {
+        let mut light = observe(&store, "SELECT * FROM c", ObserverLimits::default());
+        next(&mut light).await.unwrap();
         let mut turns = Vec::new();
         for _ in 0..OBSERVERS_WORKING_MAX {
-            turns.push(store.0.observers.turn().await);
+            turns.push(store.0.observers.turn(true).await);
         }
-        let mut observation = observe(&store, "SELECT * FROM c", InboxLimits::default());
+        let mut observation = observe(&store, "SELECT * FROM c", ObserverLimits::default());
         assert_eq!(next(&mut observation).await, None);
+        put(&store, 0, 1);
+        assert_eq!(next(&mut light).await.unwrap().updated.len(), 1);
         turns.pop();
         assert_eq!(
             next(&mut observation).await.unwrap().items.unwrap().len(),
             1
         );
+    });
+}
+
+/// Goal: a change that no query shows or has shown wakes none; one that leaves a result does.
+#[test]
+fn only_what_concerns_a_query_is_told_to_it() {
+    let (_folder, store) = store();
+    put(&store, 1, 1);
+    runtime().block_on(async {
+        for statement in ["SELECT * FROM c WHERE n > 0", "SELECT COUNT(*) AS c FROM c WHERE n > 0"] {
+            let mut observation = observe(&store, statement, ObserverLimits::default());
+            next(&mut observation).await.unwrap();
+            put(&store, 2, -1);
+            put(&store, 2, -2);
+            store.0.observers.settle();
+            assert!(matches!(&*observation.inbox.peek(), Waiting::Changes(changes) if changes.len() == 0));
+            put(&store, 1, -1);
+            assert_eq!(next(&mut observation).await.unwrap().deleted_at, [0]);
+            put(&store, 1, 1);
+            next(&mut observation).await.unwrap();
+        }
+    });
+}
+
+/// Goal: a document that a query may have read between two commits which are told together is tested as it was then.
+#[test]
+fn a_value_between_two_commits_is_tested_too() {
+    let (_folder, store) = store();
+    put(&store, 1, -1);
+    runtime().block_on(async {
+        let statement = "SELECT * FROM c WHERE n > 0";
+        for round in 0..100 {
+            let writer = store.clone();
+            let writing = std::thread::spawn(move || {
+                put(&writer, 1, 1 + round);
+                put(&writer, 1, -1);
+            });
+            let mut observation = observe(&store, statement, ObserverLimits::default());
+            let mut list = List::default();
+            list.take(&next(&mut observation).await.unwrap());
+            writing.join().unwrap();
+            while let Some(update) = next(&mut observation).await {
+                list.take(&update);
+            }
+            assert_eq!(list.0, []);
+        }
+    });
+}
+
+/// Goal: when too many commits wait for the thread that tells them, all queries start over and none misses anything.
+#[test]
+fn too_many_untold_commits_are_told_as_a_whole() {
+    let (_folder, store) = store();
+    runtime().block_on(async {
+        let mut observation = observe(&store, "SELECT n FROM c", ObserverLimits::default());
+        next(&mut observation).await.unwrap();
+        let document = |id| parse_json(&format!(r#"{{"_id":"d{id}","n":{id}}}"#)).unwrap();
+        let documents: Vec<Value> = (0..=OBSERVER_DOCUMENTS_MAX).map(document).collect();
+        store.import("c", &documents).unwrap();
+        store.0.observers.settle();
+        assert!(matches!(&*observation.inbox.peek(), Waiting::Everything));
+        let update = observation.next().await.unwrap();
+        assert_eq!(update.inserted.len(), documents.len());
+    });
+}
+
+/// Goal: as many live queries as there may be on one collection all hear of each change, whatever the order in which they
+/// end.
+#[test]
+fn all_live_queries_hear_of_each_change() {
+    let (_folder, store) = store();
+    put(&store, 1, 1);
+    runtime().block_on(async {
+        let mut observations = Vec::new();
+        for index in 0..OBSERVERS_MAX {
+            let statement = format!("SELECT * FROM c WHERE n > {}", -((index % 8) as i64));
+            let mut observation = observe(&store, &statement, ObserverLimits::default());
+            next(&mut observation).await.unwrap();
+            observations.push(observation);
+        }
+        for n in 2..6 {
+            put(&store, 1, n);
+            for observation in &mut observations {
+                assert_eq!(next(observation).await.unwrap().updated.len(), 1);
+            }
+            let mut index = 0;
+            observations.retain(|_| {
+                index += 1;
+                index % 3 != 0
+            });
+        }
+    });
+}
+
+/// Goal: queries that end while commits are told, and stores that close meanwhile, harm nothing and give back all memory.
+#[test]
+fn ending_while_commits_are_told_frees_everything() {
+    let (_folder, store) = store();
+    put(&store, 1, 1);
+    let writer = store.clone();
+    let writing = std::thread::spawn(move || (0..400).for_each(|n| put(&writer, (n % 5) as u8, n)));
+    runtime().block_on(async {
+        while !writing.is_finished() {
+            let mut observation = observe(
+                &store,
+                "SELECT * FROM c ORDER BY n",
+                ObserverLimits::default(),
+            );
+            next(&mut observation).await.unwrap();
+            let soon = tokio::time::timeout(Duration::from_micros(200), observation.next());
+            if let Ok(update) = soon.await {
+                update.unwrap();
+            }
+        }
+    });
+    writing.join().unwrap();
+    store.0.observers.settle();
+    let is_free = |budget, max| Held::nothing(budget).resize(max);
+    let observers = &store.0.observers;
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while !is_free(&observers.shown, OBSERVED_BYTES_TOTAL_MAX)
+        || !is_free(&observers.waiting, OBSERVER_BYTES_TOTAL_MAX)
+    {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "something is still held"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Goal: a statement that takes too long is told an error, rests before it tries again, and holds up nobody.
+#[test]
+fn a_query_that_takes_too_long_rests() {
+    let (_folder, store) = store();
+    put(&store, 1, 1);
+    runtime().block_on(async {
+        let mut other = observe(&store, "SELECT * FROM c", ObserverLimits::default());
+        next(&mut other).await.unwrap();
+        let no_time = ObserverLimits {
+            evaluation: Duration::ZERO,
+            ..ObserverLimits::default()
+        };
+        let mut observation = observe(&store, "SELECT * FROM c", no_time);
+        let late = observation.next().await.unwrap_err();
+        assert!(matches!(late, StoreError::TimedOut { .. }), "{late}");
+        put(&store, 1, 2);
+        assert_eq!(next(&mut other).await.unwrap().updated.len(), 1);
+        assert!(observation.pause.until().is_some());
+        assert_eq!(next(&mut observation).await, None);
+        observation.limits = ObserverLimits::default();
+        let update = observation.next().await.unwrap();
+        assert_eq!(update.items.unwrap().len(), 1);
+        assert!(observation.pause.is_over());
     });
 }
