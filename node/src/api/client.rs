@@ -14,6 +14,7 @@ use http_body_util::{BodyExt, BodyStream};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use sedge_crdt::query::Params;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io;
@@ -160,7 +161,25 @@ impl Client {
     /// [`ClientError`].
     pub async fn observe(&self, statement: &str) -> Result<Observed, ClientError> {
         let path = with_query("/api/v1/store/observe", "statement", statement);
-        let asked = self.ask(Method::GET, &path, Body::empty());
+        self.observe_at(&path).await
+    }
+
+    /// Starts a live query of a statement with parameters.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn observe_with(
+        &self,
+        statement: &str,
+        args: &Params,
+    ) -> Result<Observed, ClientError> {
+        let args = serde_json::to_string(args).map_err(ClientError::broken)?;
+        let path = with_query("/api/v1/store/observe", "statement", statement);
+        self.observe_at(&with_more(&path, "args", &args)).await
+    }
+
+    async fn observe_at(&self, path: &str) -> Result<Observed, ClientError> {
+        let asked = self.ask(Method::GET, path, Body::empty());
         let response = within(ANSWER_SECONDS_MAX, asked).await?;
         Ok(Observed {
             body: BodyStream::new(response.into_body()),
@@ -288,7 +307,16 @@ pub(super) async fn read<T: DeserializeOwned>(
 }
 
 pub(super) fn with_query(path: &str, name: &str, value: &str) -> String {
-    let mut encoded = format!("{path}?{name}=");
+    format!("{path}?{name}={}", encoded(value))
+}
+
+fn with_more(path: &str, name: &str, value: &str) -> String {
+    format!("{path}&{name}={}", encoded(value))
+}
+
+/// A value as it stands in a URL's query.
+fn encoded(value: &str) -> String {
+    let mut encoded = String::new();
     for byte in value.bytes() {
         if byte.is_ascii_alphanumeric() {
             encoded.push(char::from(byte));

@@ -10,7 +10,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-use sedge_crdt::{Observation, Row, StoreError, Update};
+use sedge_crdt::{Move, Observation, Row, StoreError, Update};
 use std::iter;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -81,32 +81,46 @@ fn event(update: Update<Row>) -> impl Iterator<Item = Result<Bytes, StoreError>>
 /// The text of an [`ObserveEvent`], row by row.
 fn parts(update: Update<Row>) -> impl Iterator<Item = Result<String, StoreError>> + Send {
     let lists = [
-        ("items", update.items),
-        ("inserted", Some(update.inserted)),
-        ("updated", Some(update.updated)),
-        ("deleted", Some(update.deleted)),
+        ("items", update.items, None),
+        ("deleted", Some(update.deleted), Some(update.deleted_at)),
+        ("inserted", Some(update.inserted), Some(update.inserted_at)),
+        ("updated", Some(update.updated), Some(update.updated_at)),
     ];
     let lists = lists
         .into_iter()
-        .filter_map(|(name, rows)| Some((name, rows?)));
-    let lists = lists.enumerate().flat_map(|(index, (name, rows))| {
-        let rows = rows.into_iter().enumerate();
-        let rows = rows.map(|(index, row)| Ok(format!("{}{}", comma(index), row.value()?)));
-        let begin = format!("{}\"{name}\":[", comma(index));
-        iter::once(Ok(begin))
-            .chain(rows)
-            .chain(iter::once(Ok("]".to_owned())))
+        .filter_map(|(name, rows, places)| Some((name, rows?, places)));
+    let lists = lists.flat_map(|(name, rows, places)| {
+        let rows = rows.into_iter().map(|row| Ok(row.value()?.to_string()));
+        let places = places.into_iter().flat_map(move |places| {
+            let places = places.into_iter().map(|at| Ok(at.to_string()));
+            list(format!("{name}At"), places).chain(comma())
+        });
+        list(name.to_owned(), rows).chain(comma()).chain(places)
     });
+    let moved = update.moved.into_iter();
+    let moved = moved.map(|Move { from, to }| Ok(format!("{{\"from\":{from},\"to\":{to}}}")));
     iter::once(Ok("event: update\ndata: {".to_owned()))
         .chain(lists)
+        .chain(list("moved".to_owned(), moved))
         .chain(iter::once(Ok("}\n\n".to_owned())))
 }
 
-fn comma(index: usize) -> &'static str {
-    match index {
-        0 => "",
-        _ => ",",
-    }
+/// A member that is a list, item by item.
+fn list(
+    name: String,
+    items: impl Iterator<Item = Result<String, StoreError>> + Send,
+) -> impl Iterator<Item = Result<String, StoreError>> + Send {
+    let items = items.enumerate().map(|(index, item)| match index {
+        0 => item,
+        _ => item.map(|item| format!(",{item}")),
+    });
+    iter::once(Ok(format!("\"{name}\":[")))
+        .chain(items)
+        .chain(iter::once(Ok("]".to_owned())))
+}
+
+fn comma() -> iter::Once<Result<String, StoreError>> {
+    iter::once(Ok(",".to_owned()))
 }
 
 /// Puts events together from the pieces that arrive.
@@ -169,11 +183,46 @@ fn read(event: &str) -> Option<Result<ObserveEvent, ClientError>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sedge_crdt::Value;
+
+    /// Goal: what is written of an update is what is read of it.
+    #[test]
+    fn updates_are_read_as_they_were_written() {
+        let row = |n| Value::Map([("n".to_owned(), Value::Int(n))].into());
+        let update = |items| Update {
+            items,
+            deleted: vec![row(1), row(2)],
+            deleted_at: vec![3, 5],
+            inserted: vec![row(3)],
+            inserted_at: vec![0],
+            updated: Vec::new(),
+            updated_at: Vec::new(),
+            moved: vec![Move { from: 1, to: 2 }, Move { from: 2, to: 4 }],
+        };
+        for update in [update(None), update(Some(vec![row(4)])), Update::default()] {
+            let rows = |rows: Vec<Value>| rows.into_iter().map(Row::from).collect();
+            let told = update.clone();
+            let pieces = event(Update {
+                items: told.items.map(rows),
+                deleted: rows(told.deleted),
+                deleted_at: told.deleted_at,
+                inserted: rows(told.inserted),
+                inserted_at: told.inserted_at,
+                updated: rows(told.updated),
+                updated_at: told.updated_at,
+                moved: told.moved,
+            });
+            let mut reader = Reader::default();
+            pieces.for_each(|piece| reader.push(&piece.unwrap()).unwrap());
+            assert_eq!(Update::from(reader.event().unwrap().unwrap()), update);
+        }
+    }
 
     /// Goal: events are read however they are cut into pieces, a reason of several lines whole; comments are passed over.
     #[test]
     fn events_are_read_in_any_pieces() {
-        let update = "event: update\ndata: {\"inserted\":[{\"_id\":\"a\"}],\ndata: \"updated\":[],\"deleted\":[]}\n\n";
+        let update = "event: update\ndata: {\"deleted\":[],\"deletedAt\":[],\"inserted\":[{\"_id\":\"a\"}],\"insertedAt\":[0],\n\
+                      data: \"updated\":[],\"updatedAt\":[],\"moved\":[{\"from\":2,\"to\":1}]}\n\n";
         let text = format!("{KEEP_ALIVE}{update}{}{update}", failure("first\nsecond"));
         for bytes in 1..text.len() {
             let mut reader = Reader::default();

@@ -23,7 +23,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use sedge_crdt::query::Params;
-use sedge_crdt::{Deadline, Imported, Observation};
+use sedge_crdt::{Deadline, Imported, Observation, Value, parse_json};
 use sedge_mesh::{Direction, PeerStatus};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -139,7 +139,7 @@ async fn observe(
 ) -> Result<Response, Failure> {
     let Query(query) = query?;
     let store = api.node.store().inner();
-    let mut observation = store.observe(&query.statement, &Params::new());
+    let mut observation = store.observe(&query.statement, &parameters(query.args.as_deref())?);
     if query.items {
         observation = observation.map(Observation::with_items);
     }
@@ -182,6 +182,21 @@ async fn backup(
         .map(|event| serde_json::to_string(&event).map(|line| format!("{line}\n")));
     let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
     Ok((kind, Body::from_stream(lines)).into_response())
+}
+
+/// The parameters of a statement in a URL.
+fn parameters(args: Option<&str>) -> Result<Params, Failure> {
+    let wrong = |reason: String| {
+        let detail =
+            format!("args is {reason}; write the parameters as a JSON object, like {{\"n\": 5}}");
+        Failure::new(StatusCode::BAD_REQUEST, detail)
+    };
+    match args.map(parse_json).transpose() {
+        Ok(None) => Ok(Params::new()),
+        Ok(Some(Value::Map(params))) => Ok(params),
+        Ok(Some(other)) => Err(wrong(format!("of type {}", other.type_name()))),
+        Err(error) => Err(wrong(format!("not JSON: {error}"))),
+    }
 }
 
 async fn status(

@@ -6,7 +6,7 @@ use crate::limits::{
     DRAIN_SECONDS_MAX, IMPORT_DOCUMENTS_MAX, IMPORT_REJECTED_MAX, STORE_CALLS_MAX,
 };
 use crate::{Identity, Node, Params};
-use sedge_crdt::Value;
+use sedge_crdt::{Update, Value, parse_json};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -280,7 +280,8 @@ async fn a_stop_ends_live_queries() {
     stop.send(()).unwrap();
     let rest = answer(stream).await;
     assert!(
-        rest.contains("\ndata: {\"items\":[],\"inserted\":[]") && rest.ends_with("\r\n0\r\n\r\n")
+        rest.contains("\ndata: {\"items\":[],\"deleted\":[],\"deletedAt\":[]")
+            && rest.ends_with("\r\n0\r\n\r\n")
     );
     serving.await.unwrap();
     assert!(begun.elapsed() < Duration::from_secs(DRAIN_SECONDS_MAX) / 2);
@@ -303,6 +304,70 @@ async fn a_live_query_is_read_whole() {
     let update = observed.next().await.unwrap().unwrap();
     assert_eq!(update.updated[0].to_string(), r#"{"_id":"1","text":"b"}"#);
     assert!(update.items.is_none() && update.inserted.is_empty() && update.deleted.is_empty());
+}
+
+/// Goal: a live query takes parameters, and tells where rows stand; wrong parameters are refused with what to write.
+#[tokio::test]
+async fn a_live_query_has_parameters_and_places() {
+    let served = Served::start(LIMITS).await;
+    let store = served.node.store();
+    let insert = "INSERT INTO c DOCUMENTS ({'_id': 'a', 'n': 1}), ({'_id': 'b', 'n': 2}), ({'_id': 'c', 'n': 3})";
+    store.execute(insert, Params::new()).await.unwrap();
+    let client = Client::new(&served.socket());
+    let statement = "SELECT _id FROM c WHERE n < :n ORDER BY n";
+    let args = Params::from([("n".to_owned(), Value::Int(50))]);
+    let mut observed = client.observe_with(statement, &args).await.unwrap();
+    let mut rows = Vec::new();
+    for (change, expected) in [
+        ("UPDATE c SET n = 9 WHERE _id = 'a'", "a b c"),
+        ("UPDATE c SET n = 99 WHERE _id = 'c'", "b c a"),
+        ("INSERT INTO c DOCUMENTS ({'_id': 'd', 'n': 4})", "b a"),
+        ("DELETE FROM c WHERE _id = 'b'", "b d a"),
+    ] {
+        let event = observed.next().await.unwrap().unwrap();
+        Update::from(event).apply(&mut rows).unwrap();
+        let ids = rows.iter().filter_map(|row| row.get("_id")?.as_str());
+        assert_eq!(ids.collect::<Vec<_>>().join(" "), expected);
+        store.execute(change, Params::new()).await.unwrap();
+    }
+    for wrong in ["[1]", "{"] {
+        let path = observe("SELECT * FROM c").replace(" HTTP", &format!("&args={wrong} HTTP"));
+        let answered = served.ask(&path).await;
+        assert!(answered.starts_with("HTTP/1.1 400 "), "{answered}");
+        assert!(answered.contains("as a JSON object"), "{answered}");
+    }
+}
+
+/// Goal: a reader that takes nothing keeps no more than the bounds of a live query in memory while others write, and holds
+/// up neither them nor other readers.
+#[tokio::test]
+async fn a_reader_that_takes_nothing_holds_up_nobody() {
+    let served = Served::start(LIMITS).await;
+    let store = served.node.store();
+    let text = "x".repeat(64 << 10);
+    let put = |n: i64| {
+        let document = format!(r#"{{"_id":"{}","n":{n},"text":"{text}"}}"#, n % 20);
+        store.import("cars", vec![parse_json(&document).unwrap()])
+    };
+    put(0).await.unwrap();
+    let mut stuck = Vec::new();
+    for _ in 0..8 {
+        stuck.push(served.send(&observe("SELECT * FROM cars")).await);
+    }
+    let client = Client::new(&served.socket());
+    let mut observed = client
+        .observe("SELECT n FROM cars ORDER BY n DESC LIMIT 1")
+        .await
+        .unwrap();
+    let mut rows = Vec::new();
+    for n in 1..=200 {
+        put(n).await.unwrap();
+    }
+    while rows.first().map(Value::to_string).as_deref() != Some(r#"{"n":200}"#) {
+        let event = observed.next().await.unwrap().unwrap();
+        Update::from(event).apply(&mut rows).unwrap();
+    }
+    drop(stuck);
 }
 
 fn import(documents: &str) -> String {

@@ -5,7 +5,9 @@ use crate::limits::IMPORT_DOCUMENTS_MAX;
 use crate::store::StoreHandle;
 use libp2p::PeerId;
 use sedge_crdt::limits::ATTACHMENTS_LISTED_MAX;
-use sedge_crdt::{BlobStat, Collected, CollectionStatus as StoreCollection, Outcome, Value};
+use sedge_crdt::{
+    BlobStat, Collected, CollectionStatus as StoreCollection, Move, Outcome, Update, Value,
+};
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
@@ -129,23 +131,80 @@ pub struct ExportQuery {
 pub struct ObserveQuery {
     /// A SELECT.
     pub statement: String,
+    /// The values of its parameters, a JSON object by name without the colon.
+    #[serde(default)]
+    pub args: Option<String>,
     /// Whether every event carries the whole result, not only the first.
     #[serde(default)]
     pub items: bool,
 }
 
-/// One event of a live query.
+/// One event of a live query; [`Update::apply`] says how a list of the rows follows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ObserveEvent {
     /// The whole result now: in the first event, which has nothing else, and in every one if asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub items: Option<Vec<Value>>,
-    /// Rows that were not there before.
-    pub inserted: Vec<Value>,
-    /// Rows of documents that showed another row before.
-    pub updated: Vec<Value>,
     /// Rows that are gone.
     pub deleted: Vec<Value>,
+    /// Where each of them stood, from 0.
+    pub deleted_at: Vec<usize>,
+    /// Rows that were not there before.
+    pub inserted: Vec<Value>,
+    /// Where each of them stands now.
+    pub inserted_at: Vec<usize>,
+    /// Rows of documents that showed another row before.
+    pub updated: Vec<Value>,
+    /// Where each of them stands now.
+    pub updated_at: Vec<usize>,
+    /// Rows whose place among those that stay changed.
+    pub moved: Vec<ObservedMove>,
+}
+
+/// A row that moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedMove {
+    /// Where it stood, from 0.
+    pub from: usize,
+    /// Where it stands now.
+    pub to: usize,
+}
+
+impl From<ObserveEvent> for Update {
+    fn from(event: ObserveEvent) -> Self {
+        let moved = event.moved.into_iter();
+        Self {
+            items: event.items,
+            deleted: event.deleted,
+            deleted_at: event.deleted_at,
+            inserted: event.inserted,
+            inserted_at: event.inserted_at,
+            updated: event.updated,
+            updated_at: event.updated_at,
+            moved: moved
+                .map(|ObservedMove { from, to }| Move { from, to })
+                .collect(),
+        }
+    }
+}
+
+impl From<Update> for ObserveEvent {
+    fn from(update: Update) -> Self {
+        let moved = update.moved.into_iter();
+        Self {
+            items: update.items,
+            deleted: update.deleted,
+            deleted_at: update.deleted_at,
+            inserted: update.inserted,
+            inserted_at: update.inserted_at,
+            updated: update.updated,
+            updated_at: update.updated_at,
+            moved: moved
+                .map(|Move { from, to }| ObservedMove { from, to })
+                .collect(),
+        }
+    }
 }
 
 /// Asks for a backup: `POST /api/v1/store/backup`.
