@@ -54,3 +54,5 @@ mod space;
 mod synced;
 #[path = "system/tool.rs"]
 mod tool;
+#[path = "system/watch.rs"]
+mod watch;

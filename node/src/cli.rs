@@ -18,6 +18,7 @@ mod restore;
 mod run;
 pub(crate) mod signals;
 mod status;
+mod watch;
 
 use args::{Arguments, Command};
 use sedge::StateFolder;
@@ -93,6 +94,7 @@ async fn dispatch(arguments: Arguments) -> Result<Done, CliError> {
         Command::Init(arguments) => init::run(&state?, arguments, json),
         Command::Run(arguments) => run::run(&state?, arguments, json).await,
         Command::Query(arguments) => query::run(&state?, arguments, json).await,
+        Command::Watch(arguments) => watch::run(&state?, arguments, json).await,
         Command::Import(arguments) => import::run(&state?, arguments, json).await,
         Command::Export(arguments) => export::run(&state?, arguments, json).await,
         Command::Backup(arguments) => backup::run(&state?, arguments, json).await,

@@ -323,7 +323,7 @@ fn every_help_has_an_example() {
         .filter(|command| *command != "help")
         .collect();
     for command in [
-        "demo", "init", "run", "query", "import", "export", "status", "peers",
+        "demo", "init", "run", "query", "watch", "import", "export", "status", "peers",
     ] {
         assert!(commands.contains(&command), "{command} in {all}");
     }

@@ -58,6 +58,8 @@ pub(super) enum Command {
     Run(RunArguments),
     /// Run one statement
     Query(QueryArguments),
+    /// Show a SELECT's result and what changes it, as it changes
+    Watch(WatchArguments),
     /// Read documents from an NDJSON file into a collection
     Import(ImportArguments),
     /// Write a collection as NDJSON
@@ -187,6 +189,23 @@ pub(super) struct RunArguments {
 )]
 pub(super) struct QueryArguments {
     /// The statement
+    pub(super) statement: String,
+    /// The value of a parameter, as JSON; repeat for more
+    #[arg(long = "arg", value_name = "NAME=JSON", value_parser = parameter)]
+    pub(super) arguments: Vec<(String, Value)>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sedge watch \"SELECT * FROM orders WHERE state = 'open' ORDER BY time DESC LIMIT 20\"\n  \
+                  sedge watch 'SELECT make, COUNT(*) AS cars FROM cars GROUP BY make'\n  \
+                  sedge watch 'SELECT _id, km FROM cars WHERE km > :km' --arg km=100000 --json | jq .updated\n\n\
+                  On a terminal the rows are shown as they are now: + marks what is new, ~ what changed, > what \
+                  moved.\nWith --json, or where the output is no terminal: a line with the whole result, then a line \
+                  for each\nchange of it, as docs/http-api.md describes them. Ctrl-C ends it. A daemon has to run."
+)]
+pub(super) struct WatchArguments {
+    /// A SELECT
     pub(super) statement: String,
     /// The value of a parameter, as JSON; repeat for more
     #[arg(long = "arg", value_name = "NAME=JSON", value_parser = parameter)]

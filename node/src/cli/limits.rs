@@ -21,3 +21,12 @@ pub(crate) const SECRET_BYTES_MAX: u64 = 4 << 10;
 
 /// Pieces of an attachment that wait between its file and the daemon.
 pub(crate) const ATTACHMENT_PIECES_QUEUED_MAX: usize = 8;
+
+/// Widest cell of the listing of `sedge watch`, in columns of the terminal; the rest of a longer value is left out.
+pub(crate) const WATCH_CELL_COLUMNS_MAX: usize = 40;
+
+/// Columns of the listing of `sedge watch`: more fit no terminal.
+pub(crate) const WATCH_FIELDS_MAX: usize = 64;
+
+/// Rows that are gone which `sedge watch` shows below the others.
+pub(crate) const WATCH_GONE_MAX: usize = 3;

@@ -3,25 +3,16 @@
 use super::access::Access;
 use super::args::QueryArguments;
 use super::{CliError, Done, output};
-use sedge::StateFolder;
 use sedge::api::wire::ExecuteRequest;
-use std::collections::BTreeMap;
+use sedge::{Params, StateFolder, Value};
 
 pub(super) async fn run(
     state: &StateFolder,
     arguments: QueryArguments,
     json: bool,
 ) -> Result<Done, CliError> {
-    let mut args = BTreeMap::new();
-    for (name, value) in arguments.arguments {
-        if args.contains_key(&name) {
-            let reason = format!("--arg {name} is given twice; give each parameter one value");
-            return Err(CliError::Usage(reason));
-        }
-        args.insert(name, value);
-    }
     let request = ExecuteRequest {
-        args,
+        args: parameters(arguments.arguments)?,
         statement: arguments.statement,
     };
     let answer = Access::open(state).await?.execute(request).await?;
@@ -43,4 +34,17 @@ pub(super) async fn run(
         output::line(&format!("{changed} changed"))?;
     }
     Ok(Done::Wholly)
+}
+
+/// The values of a statement's parameters, each given once.
+pub(super) fn parameters(arguments: Vec<(String, Value)>) -> Result<Params, CliError> {
+    let mut args = Params::new();
+    for (name, value) in arguments {
+        if args.contains_key(&name) {
+            let reason = format!("--arg {name} is given twice; give each parameter one value");
+            return Err(CliError::Usage(reason));
+        }
+        args.insert(name, value);
+    }
+    Ok(args)
 }
