@@ -229,28 +229,38 @@ struct Changes<'a> {
     changes: Option<Vec<Arc<Change>>>,
 }
 
+/// What commits made of one document.
+#[derive(Default)]
+struct History<'a> {
+    values: Vec<&'a Value>,
+    /// The newest commit's, and what it left.
+    sequence: u64,
+    after: Option<Arc<Value>>,
+}
+
 impl<'a> Changes<'a> {
     fn gather(commits: &'a [Arc<Commit>], collection: &str, budget: &Arc<Budget>) -> Self {
-        let mut documents: BTreeMap<&DocumentId, (Vec<&Value>, u64, &Option<Arc<Value>>)> =
-            BTreeMap::new();
+        let mut documents: BTreeMap<&DocumentId, History<'_>> = BTreeMap::new();
         for commit in commits {
             let own = commit.documents.iter();
             for document in own.filter(|document| *document.collection == *collection) {
-                let (values, sequence, after) =
-                    documents.entry(&document.id).or_insert_with(|| {
-                        (document.before.as_deref().into_iter().collect(), 0, &None)
-                    });
-                values.extend(document.after.as_deref());
-                (*sequence, *after) = (commit.sequence, &document.after);
+                let history = documents.entry(&document.id).or_insert_with(|| History {
+                    values: document.before.as_deref().into_iter().collect(),
+                    ..History::default()
+                });
+                history.values.extend(document.after.as_deref());
+                history.sequence = commit.sequence;
+                history.after.clone_from(&document.after);
             }
         }
         let mut values = Vec::with_capacity(documents.len());
-        let changes = documents.into_iter().map(|(id, (all, sequence, after))| {
-            values.push(all);
+        let changes = documents.into_iter().map(|(id, history)| {
+            let (sequence, after) = (history.sequence, history.after);
+            values.push(history.values);
             let mut held = Held::nothing(budget);
             let value = after.as_ref().map_or(0, |value| value.held_bytes());
             let fits = held.resize(OBSERVED_ROW_BYTES + id.as_bytes().len() + value);
-            let (id, after) = (id.clone(), after.clone());
+            let id = id.clone();
             fits.then(|| {
                 Arc::new(Change {
                     sequence,
