@@ -8,7 +8,7 @@ mod writes;
 
 use super::cars::car;
 use super::figure::{BenchError, Bound, Figure, Measured};
-use sedge_crdt::Store;
+use sedge_crdt::{Durability, Store, StoreOptions};
 use sedge_identity::{AppId, DeviceKey};
 use std::path::Path;
 
@@ -101,10 +101,12 @@ fn fill(store: &Store, documents: u64) -> Result<(), BenchError> {
 
 /// Opens a store of its own device.
 fn open(path: &Path) -> Result<Store, BenchError> {
+    open_with(path, Durability::default())
+}
+
+fn open_with(path: &Path, durability: Durability) -> Result<Store, BenchError> {
     let app = AppId::new(APP).map_err(|error| BenchError::Unavailable(error.to_string()))?;
-    Ok(Store::open(
-        path,
-        &app,
-        &DeviceKey::from_seed([7; 32]).public(),
-    )?)
+    let device = DeviceKey::from_seed([7; 32]).public();
+    let options = StoreOptions { durability };
+    Ok(Store::open_with(path, &app, &device, options)?)
 }
