@@ -280,9 +280,11 @@ impl Drop for CancelOnDrop {
 fn updates(
     observation: Observation,
 ) -> impl Stream<Item = Result<Update, NodeError>> + Send + use<> {
-    stream::unfold(observation, |mut observation| async move {
-        let update = observation.next().await;
-        Some((update.map_err(NodeError::from), observation))
+    stream::unfold(Some(observation), |observation| async move {
+        let mut observation = observation?;
+        let update = observation.next().await.map_err(NodeError::from);
+        let goes_on = update.is_ok() || !observation.has_ended();
+        Some((update, goes_on.then_some(observation)))
     })
 }
 

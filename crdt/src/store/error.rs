@@ -125,6 +125,11 @@ pub enum StoreError {
     /// The system gives the store no thread.
     #[error("the thread that tells live queries can't be started: {0}; end some other program")]
     Thread(std::io::Error),
+    /// A live query failed on a fault of the program, and has ended.
+    #[error(
+        "the live query met a fault of the program (a panic) and has ended; start it again, and report the fault"
+    )]
+    ObservationPanicked,
     /// The rows of a live query are too large to be kept.
     #[error(
         "the live query's rows take more than {} MiB; narrow it with WHERE, or select fewer columns",

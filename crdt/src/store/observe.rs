@@ -111,7 +111,8 @@ impl Observation {
     /// # Errors
     /// The query fails on a document, its rows or those of all live queries get too large, it takes longer than a
     /// live query may, or the database fails. The next call waits for the next change of the collection and tells what
-    /// differs from what was told last; a query that took too long rests before, longer each time in a row.
+    /// differs from what was told last; a query that took too long rests before, longer each time in a row. Only after
+    /// [`StoreError::ObservationPanicked`] there is nothing more, see [`has_ended`](Self::has_ended).
     pub async fn next(&mut self) -> Result<Update, StoreError> {
         self.next_rows().await?.decode()
     }
@@ -126,17 +127,19 @@ impl Observation {
             let work = match &mut self.work {
                 Some(work) => work,
                 None => {
-                    let work = self.begin().await;
+                    let Some(work) = self.begin().await else {
+                        return Err(StoreError::ObservationPanicked);
+                    };
                     self.work.insert(work)
                 }
             };
             let worked = work.await;
             self.work = None;
             self.fail(true); // unless it turns out otherwise
-            let (shown, caught) = worked.map_err(|error| StoreError::Damaged {
-                what: "the live query".to_owned(),
-                reason: error.to_string(),
-            })?;
+            let Ok((shown, caught)) = worked else {
+                self.inbox.end();
+                continue;
+            };
             self.shown = shown;
             self.starts_over = matches!(caught, Ok(Told::StartOver));
             match caught {
@@ -158,16 +161,24 @@ impl Observation {
         }
     }
 
+    /// Whether the query has ended by a fault of the program: [`next`](Self::next) has nothing but that error then.
+    pub fn has_ended(&self) -> bool {
+        self.inbox.has_ended()
+    }
+
     /// What fails hears of every change of its collection: who knows what would help it.
     fn fail(&mut self, failed: bool) {
         self.failed = failed;
         self.inbox.hear_all(failed);
     }
 
-    /// Waits for something to do and a turn, and begins with it.
-    async fn begin(&mut self) -> JoinHandle<Caught> {
+    /// Waits for something to do and a turn, and begins with it; `None` when the query has ended.
+    async fn begin(&mut self) -> Option<JoinHandle<Caught>> {
         if !self.starts_over {
             self.inbox.arrival().await;
+        }
+        if self.has_ended() {
+            return None;
         }
         if let Some(until) = self.pause.until() {
             tokio::time::sleep_until(until.into()).await;
@@ -176,7 +187,7 @@ impl Observation {
             let whole = self.takes_everything();
             let turn = self.store.0.observers.turn(whole).await;
             if whole == self.takes_everything() {
-                return self.catch_up(whole, turn);
+                return Some(self.catch_up(whole, turn));
             }
         }
     }

@@ -32,8 +32,10 @@ pub(super) async fn answer(
 ) -> Result<Response, NodeError> {
     let first = stop.run_until_cancelled(observation.next_rows()).await;
     let first = first.ok_or(NodeError::Stopped("the daemon"))??;
-    let later = stream::unfold(observation, |mut observation| async move {
-        Some((next(&mut observation).await, observation))
+    let later = stream::unfold(Some(observation), |observation| async move {
+        let mut observation = observation?;
+        let (pieces, goes_on) = next(&mut observation).await;
+        Some((pieces, goes_on.then_some(observation)))
     });
     let pieces = stream::iter(event(first))
         .chain(later.flat_map(stream::iter))
@@ -45,12 +47,17 @@ pub(super) async fn answer(
     Ok((head, Body::from_stream(pieces)).into_response())
 }
 
-async fn next(observation: &mut Observation) -> Pieces {
+/// What comes next, and whether something may come behind it.
+async fn next(observation: &mut Observation) -> (Pieces, bool) {
     let patience = Duration::from_secs(KEEP_ALIVE_SECONDS);
+    let once = |piece: Bytes| Box::new(iter::once(Ok(piece)));
     match tokio::time::timeout(patience, observation.next_rows()).await {
-        Ok(Ok(update)) => Box::new(event(update)),
-        Ok(Err(error)) => Box::new(iter::once(Ok(failure(&error.to_string()).into()))),
-        Err(_) => Box::new(iter::once(Ok(Bytes::from_static(KEEP_ALIVE.as_bytes())))),
+        Ok(Ok(update)) => (Box::new(event(update)), true),
+        Ok(Err(error)) => {
+            let goes_on = !observation.has_ended();
+            (once(failure(&error.to_string()).into()), goes_on)
+        }
+        Err(_) => (once(Bytes::from_static(KEEP_ALIVE.as_bytes())), true),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::store::error::StoreError;
 use crate::value::Value;
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -88,7 +89,7 @@ impl Observers {
         limits: ObserverLimits,
     ) -> Result<Arc<Inbox>, StoreError> {
         let mut state = self.desk.state.lock();
-        state.inboxes.retain(|inbox| inbox.strong_count() > 0);
+        state.forget_ended();
         if state.inboxes.len() >= OBSERVERS_MAX {
             return Err(StoreError::TooManyObservers);
         }
@@ -136,6 +137,12 @@ impl Observers {
         }
     }
 
+    /// The live queries.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.desk.state.lock().inboxes.len()
+    }
+
     /// Waits until all commits are told.
     #[cfg(test)]
     pub(super) fn settle(&self) {
@@ -154,6 +161,14 @@ impl Drop for Observers {
     fn drop(&mut self) {
         self.desk.state.lock().thread = Thread::Ending;
         self.desk.arrived.notify_one();
+    }
+}
+
+impl State {
+    fn forget_ended(&mut self) {
+        let goes_on = |inbox: Arc<Inbox>| !inbox.has_ended();
+        let inboxes = &mut self.inboxes;
+        inboxes.retain(|inbox| inbox.upgrade().is_some_and(goes_on));
     }
 }
 
@@ -194,9 +209,11 @@ impl Desk {
             for group in groups {
                 let collection = &*group[0].condition.collection;
                 let changes = collections.entry(collection);
-                told += changes
-                    .or_insert_with(|| Changes::gather(&untold.commits, collection, budget))
-                    .tell(group);
+                told += contained(group, || {
+                    changes
+                        .or_insert_with(|| Changes::gather(&untold.commits, collection, budget))
+                        .tell(group)
+                });
             }
             drop(collections);
             drop((untold, inboxes)); // what they hold is needed no longer
@@ -215,10 +232,19 @@ impl Desk {
         if state.thread == Thread::Ending {
             return None;
         }
-        state.inboxes.retain(|inbox| inbox.strong_count() > 0);
+        state.forget_ended();
         let inboxes = state.inboxes.iter().filter_map(Weak::upgrade).collect();
         Some((std::mem::take(&mut state.untold), inboxes))
     }
+}
+
+/// Tells queries of one condition. A panic, which only a fault of this program causes, ends these queries and no others.
+pub(super) fn contained(group: &[Arc<Inbox>], tell: impl FnOnce() -> usize) -> usize {
+    catch_unwind(AssertUnwindSafe(tell)).unwrap_or_else(|_| {
+        tracing::error!("telling live queries panicked; they end");
+        group.iter().for_each(|inbox| inbox.end());
+        0
+    })
 }
 
 /// What commits changed in a collection.

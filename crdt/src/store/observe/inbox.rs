@@ -44,6 +44,7 @@ pub(super) struct Inbox {
     by_document: bool,
     /// Whether changes are told that the query doesn't show either.
     hears_all: AtomicBool,
+    ended: AtomicBool,
     limits: ObserverLimits,
     waiting: Mutex<Place>,
     arrived: Notify,
@@ -96,6 +97,7 @@ impl Inbox {
             condition,
             by_document,
             hears_all: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
             limits,
             waiting: Mutex::new(Place {
                 waiting: Waiting::Everything,
@@ -106,9 +108,9 @@ impl Inbox {
         }
     }
 
-    /// Waits until there is something to do.
+    /// Waits until there is something to do, or the query has ended.
     pub(super) async fn arrival(&self) {
-        while self.waiting.lock().waiting.is_nothing() {
+        while self.waiting.lock().waiting.is_nothing() && !self.has_ended() {
             self.arrived.notified().await;
         }
     }
@@ -119,6 +121,16 @@ impl Inbox {
         place.bytes = 0;
         place.held.resize(0);
         std::mem::take(&mut place.waiting)
+    }
+
+    /// Ends the query: nothing more is told.
+    pub(super) fn end(&self) {
+        self.ended.store(true, atomic::Ordering::Release);
+        self.arrived.notify_one();
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(atomic::Ordering::Acquire)
     }
 
     /// Whether it says to start over.

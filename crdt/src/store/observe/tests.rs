@@ -1,5 +1,7 @@
 //! Live queries against what a fresh SELECT says.
 
+mod panics;
+
 use super::budget::Held;
 use super::inbox::{ObserverLimits, Waiting};
 use super::shown::Told;
