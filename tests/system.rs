@@ -40,6 +40,8 @@ mod harness;
 mod history;
 #[path = "system/identity.rs"]
 mod identity;
+#[path = "system/indexes.rs"]
+mod indexes;
 #[path = "system/load.rs"]
 mod load;
 #[path = "system/mesh.rs"]

@@ -80,6 +80,11 @@ impl DocumentId {
         }
     }
 
+    /// An id from canonical bytes that were checked when they were stored.
+    pub(crate) fn stored(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+
     /// The canonical bytes, at most [`DOCUMENT_ID_BYTES_MAX`].
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -178,3 +178,30 @@ pub const PARTIAL_BLOBS_OPEN_MAX: usize = 16;
 
 /// Chunks of an attachment being fetched that share one sync: a crash costs no more of them.
 pub const PARTIAL_CHUNKS_UNSYNCED_MAX: u32 = 64;
+
+/// Longest name of an index, in bytes, as of a collection.
+pub const INDEX_NAME_BYTES_MAX: usize = COLLECTION_NAME_BYTES_MAX;
+
+/// Most fields of one index: each makes every entry longer.
+pub const INDEX_FIELDS_MAX: usize = 8;
+
+/// Most indexes of one collection: each write of a document may change an entry of every one.
+pub const INDEXES_PER_COLLECTION_MAX: usize = 16;
+
+/// Most indexes of one store, those included whose entries are still being removed: every commit copies the list.
+pub const INDEXES_MAX: usize = 1_024;
+
+/// Bytes that an index keeps of one field's value. Longer values are found all the same, but no longer in order.
+pub const INDEX_FIELD_BYTES_MAX: usize = 256;
+
+/// Most ranges of one index that a statement reads, as with several IN; with more, fewer of its fields are used.
+pub const INDEX_RANGES_MAX: usize = 1_024;
+
+/// Documents that one turn of building an index reads, and the bytes of their values; writers wait for it, some ms.
+pub const INDEX_TURN_DOCUMENTS_MAX: usize = 256;
+/// See [`INDEX_TURN_DOCUMENTS_MAX`].
+pub const INDEX_TURN_BYTES_MAX: usize = 1 << 20;
+
+/// Memory for the ids that an index gives before their documents are read in order, in bytes; with more, the
+/// collection is read instead.
+pub const INDEX_IDS_BYTES_MAX: usize = 16 << 20;

@@ -20,6 +20,7 @@ mod execute;
 mod group;
 mod history;
 mod incarnation;
+mod index;
 mod observe;
 mod overlay;
 mod reads;
@@ -37,6 +38,7 @@ use catalog::Catalog;
 use database::Database;
 use group::{Group, Pending};
 use incarnation::Incarnation;
+use index::Worker;
 use observe::Observers;
 use parking_lot::{Mutex, RwLock};
 use sedge_identity::{AppId, PublicKey};
@@ -60,7 +62,7 @@ pub use view::View;
 
 /// An open store. Cheap to clone; the database closes with the last clone.
 #[derive(Clone)]
-pub struct Store(Arc<Inner>);
+pub struct Store(Arc<Inner>, Arc<Worker>);
 
 struct Inner {
     database: Arc<Database>,
@@ -125,7 +127,8 @@ impl Store {
         let (commits, _) = broadcast::channel(COMMITS_QUEUED_MAX);
         let actor = identity.incarnation.actor(device);
         let view = View::new(&database, Arc::clone(&catalog), sequence, actor.clone());
-        Ok(Self(Arc::new(Inner {
+        let has_work = catalog.indexes.has_work();
+        let inner = Arc::new(Inner {
             blobs: Blobs::open(path)?,
             device: *device,
             feed: identity.feed,
@@ -138,12 +141,17 @@ impl Store {
                 actor,
             }),
             replication: RwLock::default(),
-            group: Group::new(sequence),
+            group: Group::new(),
             published: watch::Sender::new(view),
             commits,
             observers: Observers::default(),
             database,
-        })))
+        });
+        let store = Self(inner, Arc::default());
+        if has_work {
+            store.1.wake(&store.0);
+        }
+        Ok(store)
     }
 
     /// Rewrites all files, so that nothing overwritten or deleted takes space. Reads and writes go on meanwhile.
@@ -227,19 +235,20 @@ impl Inner {
         self.published.borrow().clone()
     }
 
-    /// Returns once everything up to `sequence` is as durable as it is to be, and published.
-    fn settle(&self, sequence: u64) -> Result<(), StoreError> {
+    /// Returns once everything up to the `number`th write is as durable as it is to be, and published.
+    fn settle(&self, number: u64) -> Result<(), StoreError> {
         let sync = || match self.durability {
             Durability::Synced => self.database.sync(),
             Durability::Os => Ok(()),
         };
         self.group
-            .wait(sequence, sync, |pending| self.publish(pending))
+            .wait(number, sync, |pending| self.publish(pending))
     }
 
     /// Makes a commit visible to readers and tells subscribers.
     fn publish(&self, Pending { view, commit }: Pending) {
         drop(self.published.send_replace(view)); // first, so that who is told of the commit can read it
+        let Some(commit) = commit else { return };
         let commit = Arc::new(commit);
         self.observers.tell(&commit);
         if self.commits.send(commit).is_err() {

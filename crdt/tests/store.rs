@@ -14,6 +14,10 @@ mod damage;
 mod evict;
 #[path = "store/history.rs"]
 mod history;
+#[path = "store/index_moments.rs"]
+mod index_moments;
+#[path = "store/indexes.rs"]
+mod indexes;
 #[path = "store/opening.rs"]
 mod opening;
 #[path = "store/replication.rs"]

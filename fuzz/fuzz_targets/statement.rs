@@ -4,7 +4,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use sedge_crdt::Value;
-use sedge_crdt::query::{Params, QueryError, Statement, Work};
+use sedge_crdt::limits::INDEX_FIELDS_MAX;
+use sedge_crdt::query::{Params, QueryError, Schema, Statement, Work};
 use sedge_fuzz::{Guarded, fixtures, guarded};
 use std::collections::BTreeMap;
 
@@ -27,11 +28,20 @@ fuzz_target!(|bytes: &[u8]| {
 
 fn run(text: &str) -> Result<(), QueryError> {
     let statement = Statement::parse(text)?;
-    assert!(!statement.collection().is_empty());
+    let is_about_all = matches!(
+        statement,
+        Statement::Schema(Schema::ShowCollections | Schema::ShowIndexes(None))
+    );
+    assert!(is_about_all == statement.collection().is_empty());
     let statement = statement.bind(&parameters(text))?;
     let documents = fixtures::documents();
     let work = Work::default();
     match statement {
+        Statement::Schema(Schema::CreateIndex(create)) => {
+            assert!(!create.fields.is_empty() && create.fields.len() <= INDEX_FIELDS_MAX);
+        }
+        Statement::Schema(_) => {}
+        Statement::Explain(explain) => assert!(explain.statement.collection() != ""),
         Statement::Select(select) => {
             let rows = select.rows(documents.clone(), &work)?;
             if select.is_incremental() {

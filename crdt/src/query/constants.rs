@@ -17,15 +17,7 @@ pub(super) struct Constants {
 impl Constants {
     /// The members of a list that says nothing but constants, if there are so many that looking up pays.
     pub(super) fn of(list: &Expr) -> Option<Self> {
-        let members: Vec<&Value> = match &list.kind {
-            ExprKind::Literal(value) => literal_list(value)?,
-            ExprKind::List(members) => match members.as_slice() {
-                // `IN (:p)` looks into a parameter that is a list, as `IN :p` does.
-                [member] => literal_list(literal(member)?)?,
-                members => members.iter().map(literal).collect::<Option<_>>()?,
-            },
-            _ => return None,
-        };
+        let members = members(list)?;
         (members.len() > IN_WALKED_MAX).then(|| Self::sorted(&members))
     }
 
@@ -44,6 +36,11 @@ impl Constants {
         }
     }
 
+    /// The members, null left out.
+    pub(super) fn members(&self) -> impl Iterator<Item = &Value> {
+        self.members.iter().filter_map(|member| member.0.as_ref())
+    }
+
     /// Whether a value equals a member: unknown if it is null, or equals none but could equal a null one.
     pub(super) fn contain(&self, value: &Value) -> Truth {
         if *value == Value::Null {
@@ -57,6 +54,21 @@ impl Constants {
             Err(_) if self.has_null => None,
             Err(_) => Some(false),
         }
+    }
+}
+
+/// The members of a list behind IN, if they are constants.
+pub(super) fn members(list: &Expr) -> Option<Vec<&Value>> {
+    match &list.kind {
+        ExprKind::Literal(value) => literal_list(value),
+        ExprKind::List(members) => match members.as_slice() {
+            // `IN (:p)` looks into a parameter that is a list, as `IN :p` does.
+            [member] if literal(member).is_some_and(|value| matches!(value, Value::List(_))) => {
+                literal_list(literal(member)?)
+            }
+            members => members.iter().map(literal).collect(),
+        },
+        _ => None,
     }
 }
 

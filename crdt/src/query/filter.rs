@@ -56,6 +56,10 @@ impl Filter {
         self.condition.is_none()
     }
 
+    pub(super) fn condition(&self) -> Option<&Expr> {
+        self.condition.as_ref()
+    }
+
     pub(super) fn condition_mut(&mut self) -> Option<&mut Expr> {
         self.condition.as_mut()
     }

@@ -11,6 +11,44 @@ enum Part {
     Exactly(char),
 }
 
+/// What all texts begin with that a pattern matches.
+pub(super) struct Prefix {
+    pub(super) text: String,
+    pub(super) rest: Rest,
+}
+
+/// What a pattern asks for behind its prefix.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// The end.
+    Nothing,
+    /// Whatever follows.
+    Anything,
+    /// Something else.
+    More,
+}
+
+/// A pattern's prefix; `None` for a pattern that is an error.
+pub(super) fn prefix(pattern: &str, escape: Option<char>) -> Option<Prefix> {
+    let parts = compile(pattern, escape, Position::START).ok()?;
+    let mut text = String::new();
+    for (place, part) in parts.iter().enumerate() {
+        let rest = match part {
+            Part::Exactly(character) => {
+                text.push(*character);
+                continue;
+            }
+            Part::Run if place + 1 == parts.len() => Rest::Anything,
+            Part::Run | Part::One => Rest::More,
+        };
+        return Some(Prefix { text, rest });
+    }
+    Some(Prefix {
+        text,
+        rest: Rest::Nothing,
+    })
+}
+
 /// Whether `text` matches `pattern`.
 ///
 /// # Errors

@@ -47,12 +47,13 @@ pub fn check_writable_collection_name(name: &str) -> Result<(), String> {
 }
 
 /// A path as statements write it.
-pub(crate) fn path_text(path: &[&str]) -> String {
+pub(crate) fn path_text(path: &[impl AsRef<str>]) -> String {
     let mut text = String::new();
     for (step, name) in path.iter().enumerate() {
         if step > 0 {
             text.push('.');
         }
+        let name = name.as_ref();
         let mut letters = name.chars();
         let is_plain = letters
             .next()

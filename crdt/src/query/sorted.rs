@@ -29,11 +29,6 @@ impl Select {
         self.grouping.is_none() && !self.distinct
     }
 
-    /// Whether rows are sorted by something.
-    pub(crate) fn is_sorted(&self) -> bool {
-        !self.order.is_empty()
-    }
-
     /// The numbers of LIMIT and OFFSET.
     ///
     /// # Errors

@@ -4,18 +4,24 @@ use super::Params;
 use super::ast::Expr;
 use super::error::QueryError;
 use super::history::{History, Revert};
+use super::index::{Explain, Schema};
 use super::parser::Parser;
 use super::select::Select;
 use super::write::{Delete, Insert, Update};
 use std::collections::BTreeSet;
 
 /// Statements other versions of the language may know, refused by name.
-const NOT_SUPPORTED: [&str; 7] = [
-    "ALTER", "CREATE", "DROP", "EXPLAIN", "REPLACE", "UPSERT", "WITH",
-];
+const NOT_SUPPORTED: [&str; 4] = ["ALTER", "REPLACE", "UPSERT", "WITH"];
+
+/// The statements, as messages name them.
+const KNOWN: &str = "SELECT, INSERT, UPDATE, DELETE, EVICT, HISTORY, REVERT, CREATE INDEX, DROP INDEX, SHOW and EXPLAIN";
 
 /// One parsed statement.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time is parsed, bound and run"
+)]
 pub enum Statement {
     /// Reads documents.
     Select(Select),
@@ -31,6 +37,10 @@ pub enum Statement {
     History(History),
     /// Gives documents back the value that they had.
     Revert(Revert),
+    /// Makes, removes or lists indexes, or lists collections.
+    Schema(Schema),
+    /// Says how another statement finds its documents.
+    Explain(Explain),
 }
 
 /// What a statement does, as results name it.
@@ -50,10 +60,19 @@ pub enum StatementKind {
     History,
     /// Gives documents back the value that they had.
     Revert,
+    /// Makes an index.
+    CreateIndex,
+    /// Removes an index.
+    DropIndex,
+    /// Lists indexes or collections.
+    Show,
+    /// Says how another statement finds its documents.
+    Explain,
 }
 
 impl StatementKind {
-    /// The kind in lower case: `select`, `insert`, `update`, `delete`, `evict`, `history`, `revert`.
+    /// The kind as answers name it: `select`, `insert`, `update`, `delete`, `evict`, `history`, `revert`, `createIndex`,
+    /// `dropIndex`, `show`, `explain`.
     pub fn as_str(self) -> &'static str {
         match self {
             StatementKind::Select => "select",
@@ -63,6 +82,10 @@ impl StatementKind {
             StatementKind::Evict => "evict",
             StatementKind::History => "history",
             StatementKind::Revert => "revert",
+            StatementKind::CreateIndex => "createIndex",
+            StatementKind::DropIndex => "dropIndex",
+            StatementKind::Show => "show",
+            StatementKind::Explain => "explain",
         }
     }
 }
@@ -74,38 +97,12 @@ impl Statement {
     /// Says what is wrong at which line and column: anything the language does not have, a misspelt keyword or
     /// function, more than 64 KiB of text, expressions nested too deep, a second statement.
     pub fn parse(text: &str) -> Result<Statement, QueryError> {
-        let mut parser = Parser::new(text)?;
-        let statement = if parser.eat("SELECT") {
-            Statement::Select(parser.select()?)
-        } else if parser.eat("INSERT") {
-            Statement::Insert(parser.insert()?)
-        } else if parser.eat("UPDATE") {
-            Statement::Update(parser.update()?)
-        } else if parser.eat("DELETE") {
-            Statement::Delete(parser.delete()?)
-        } else if parser.eat("EVICT") {
-            Statement::Evict(parser.delete()?)
-        } else if parser.eat("HISTORY") {
-            Statement::History(parser.history()?)
-        } else if parser.eat("REVERT") {
-            Statement::Revert(parser.revert()?)
-        } else if let Some(word) = NOT_SUPPORTED.iter().find(|word| parser.sees(word)) {
-            return Err(parser.at().error(format!(
-                "{word} is not supported; statements are SELECT, INSERT, UPDATE, DELETE, EVICT, HISTORY and REVERT"
-            )));
-        } else {
-            return Err(parser.unexpected(
-                "SELECT, INSERT, UPDATE, DELETE, EVICT, HISTORY or REVERT",
-                &[
-                    "SELECT", "INSERT", "UPDATE", "DELETE", "EVICT", "HISTORY", "REVERT",
-                ],
-            ));
-        };
+        let statement = Parser::new(text)?.statement()?;
         statement.check()?;
         Ok(statement)
     }
 
-    /// The collection that is read or written.
+    /// The collection that is read or written; empty when the statement is about all of them.
     pub fn collection(&self) -> &str {
         match self {
             Statement::Select(select) => select.collection(),
@@ -114,6 +111,8 @@ impl Statement {
             Statement::Delete(delete) | Statement::Evict(delete) => delete.collection(),
             Statement::History(history) => history.collection(),
             Statement::Revert(revert) => revert.collection(),
+            Statement::Schema(schema) => schema.collection(),
+            Statement::Explain(explain) => explain.statement.collection(),
         }
     }
 
@@ -127,6 +126,12 @@ impl Statement {
             Statement::Evict(_) => StatementKind::Evict,
             Statement::History(_) => StatementKind::History,
             Statement::Revert(_) => StatementKind::Revert,
+            Statement::Schema(Schema::CreateIndex(_)) => StatementKind::CreateIndex,
+            Statement::Schema(Schema::DropIndex(_)) => StatementKind::DropIndex,
+            Statement::Schema(Schema::ShowIndexes(_) | Schema::ShowCollections) => {
+                StatementKind::Show
+            }
+            Statement::Explain(_) => StatementKind::Explain,
         }
     }
 
@@ -173,6 +178,8 @@ impl Statement {
             }
             Statement::History(history) => return history.for_each_expr_mut(visit),
             Statement::Revert(revert) => return revert.for_each_expr_mut(visit),
+            Statement::Schema(_) => return,
+            Statement::Explain(explain) => return explain.statement.for_each_expr_mut(visit),
         };
         if let Some(returning) = returning {
             returning.for_each_expr_mut(visit);
@@ -188,6 +195,51 @@ impl Statement {
             Statement::Delete(delete) | Statement::Evict(delete) => delete.targets.check(),
             Statement::History(history) => history.check(),
             Statement::Revert(revert) => revert.check(),
+            Statement::Schema(_) => Ok(()),
+            Statement::Explain(explain) => explain.statement.check(),
         }
+    }
+}
+
+impl Parser<'_> {
+    /// One statement to the end of the text.
+    pub(super) fn statement(&mut self) -> Result<Statement, QueryError> {
+        Ok(if self.eat("SELECT") {
+            Statement::Select(self.select()?)
+        } else if self.eat("INSERT") {
+            Statement::Insert(self.insert()?)
+        } else if self.eat("UPDATE") {
+            Statement::Update(self.update()?)
+        } else if self.eat("DELETE") {
+            Statement::Delete(self.delete()?)
+        } else if self.eat("EVICT") {
+            Statement::Evict(self.delete()?)
+        } else if self.eat("HISTORY") {
+            Statement::History(self.history()?)
+        } else if self.eat("REVERT") {
+            Statement::Revert(self.revert()?)
+        } else if self.eat("CREATE") {
+            Statement::Schema(self.create_index()?)
+        } else if self.eat("DROP") {
+            Statement::Schema(self.drop_index()?)
+        } else if self.eat("SHOW") {
+            Statement::Schema(self.show()?)
+        } else if self.sees("EXPLAIN") {
+            self.enter()?;
+            self.take();
+            let explain = self.explain()?;
+            self.leave();
+            Statement::Explain(explain)
+        } else if let Some(word) = NOT_SUPPORTED.iter().find(|word| self.sees(word)) {
+            return Err(self
+                .at()
+                .error(format!("{word} is not supported; statements are {KNOWN}")));
+        } else {
+            let words = [
+                "SELECT", "INSERT", "UPDATE", "DELETE", "EVICT", "HISTORY", "REVERT", "CREATE",
+                "DROP", "SHOW", "EXPLAIN",
+            ];
+            return Err(self.unexpected("a statement, such as SELECT or INSERT", &words));
+        })
     }
 }

@@ -4,6 +4,7 @@ mod airports;
 mod errors;
 mod expressions;
 mod history;
+mod indexes;
 mod misspelt;
 mod select;
 mod types;

@@ -5,6 +5,7 @@
 
 use super::database::{Batch, Database};
 use super::error::StoreError;
+use super::index::Indexes;
 use super::schema::COLLECTIONS;
 use crate::id::DocumentId;
 use crate::limits::{COLLECTIONS_HELD_MAX, COLLECTIONS_MAX};
@@ -99,6 +100,7 @@ pub struct CollectionStatus {
 #[derive(Clone, Default)]
 pub(super) struct Catalog {
     by_name: BTreeMap<Arc<str>, Collection>,
+    pub(super) indexes: Indexes,
 }
 
 #[derive(Clone, Copy)]
@@ -120,6 +122,7 @@ impl Catalog {
             })?;
             catalog.by_name.insert(name.into(), collection);
         }
+        catalog.indexes = Indexes::load(database)?;
         Ok(catalog)
     }
 
@@ -162,6 +165,13 @@ impl Catalog {
         let mut collections = self.by_name.iter();
         let found = collections.find(|(_, collection)| collection.number == number);
         found.map(|(name, _)| Arc::clone(name))
+    }
+
+    /// How many visible documents a collection has.
+    pub(super) fn documents(&self, name: &str) -> u64 {
+        self.by_name
+            .get(name)
+            .map_or(0, |collection| collection.documents)
     }
 
     /// Notes that a document went from one visible value to another, by their digests.

@@ -218,6 +218,14 @@ impl Batch<'_> {
         }
     }
 
+    /// Deletes the keys from `from` on, below `to`.
+    pub(super) fn delete_range(&mut self, family: &'static str, from: &[u8], to: &[u8]) {
+        match self.database.family(family) {
+            Ok(family) => self.batch.delete_range_cf(family, from, to),
+            Err(error) => self.missing = Some(error),
+        }
+    }
+
     /// Returns once the batch is on disk.
     pub(super) fn write(self) -> Result<(), StoreError> {
         let mut synced = WriteOptions::default();
@@ -338,6 +346,6 @@ pub(super) fn damaged(what: &[u8]) -> StoreError {
     }
 }
 
-fn fixed<const N: usize>(what: &[u8], bytes: &[u8]) -> Result<[u8; N], StoreError> {
+pub(super) fn fixed<const N: usize>(what: &[u8], bytes: &[u8]) -> Result<[u8; N], StoreError> {
     bytes.try_into().map_err(|_| damaged(what))
 }

@@ -4,8 +4,8 @@ use super::blobs::BlobError;
 use crate::document::{DeltaError, DocumentError};
 use crate::id::{DocumentId, IdError};
 use crate::limits::{
-    COLLECTIONS_HELD_MAX, COMMITS_UNSYNCED_MAX, OBSERVED_BYTES_MAX, OBSERVED_BYTES_TOTAL_MAX,
-    OBSERVERS_MAX, TRANSACTION_BYTES_MAX,
+    COLLECTIONS_HELD_MAX, COMMITS_UNSYNCED_MAX, INDEXES_MAX, INDEXES_PER_COLLECTION_MAX,
+    OBSERVED_BYTES_MAX, OBSERVED_BYTES_TOTAL_MAX, OBSERVERS_MAX, TRANSACTION_BYTES_MAX,
 };
 use crate::query::QueryError;
 use crate::random::RandomError;
@@ -160,6 +160,39 @@ pub enum StoreError {
          documents stay out; start with an empty state folder, and with --subscribe for each collection that is needed"
     )]
     TooManyCollections(String),
+    /// The index isn't there.
+    #[error("collection {collection:?} has no index {name:?}{}", known_indexes(.known))]
+    UnknownIndex {
+        /// The name asked for.
+        name: String,
+        /// The collection.
+        collection: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// An index of that name is there.
+    #[error(
+        "collection {collection:?} has an index {name:?} already; choose another name, say CREATE INDEX IF NOT EXISTS, \
+         or DROP INDEX first"
+    )]
+    IndexExists {
+        /// The name.
+        name: String,
+        /// The collection.
+        collection: String,
+    },
+    /// A transaction of several statements is to make or remove an index.
+    #[error(
+        "CREATE INDEX and DROP INDEX can't be part of a transaction of several statements; run them by themselves, before \
+         or after it"
+    )]
+    IndexInTransaction,
+    /// There are as many indexes as there may be.
+    #[error(
+        "an index of {0:?} would be one more than the {INDEXES_PER_COLLECTION_MAX} of a collection or the {INDEXES_MAX} \
+         of a store; drop one that is not needed"
+    )]
+    TooManyIndexes(String),
     /// The `_id` can't be one.
     #[error(transparent)]
     Id(#[from] IdError),
@@ -211,6 +244,13 @@ fn advice(failure: &str) -> &'static str {
          some space: a running daemon then takes writes again by itself within seconds"
     } else {
         ""
+    }
+}
+
+fn known_indexes(known: &[String]) -> String {
+    match known {
+        [] => "; it has none".to_owned(),
+        known => format!("; it has: {}", known.join(", ")),
     }
 }
 

@@ -5,13 +5,14 @@ use super::commit::Origin;
 use super::deadline::Deadline;
 use super::error::StoreError;
 use super::history::{Past, changes_of};
+use super::index::{explain, show};
 use super::source::Source;
 use super::transaction::Transaction;
 use crate::id::DocumentId;
 use crate::query::limits::PAGE_ROWS_MAX;
 use crate::query::{
-    Delete, Filter, Insert, OnConflict, Params, Returned, Returning, Revert, Statement,
-    StatementKind, Update, check_writable_collection_name, merge,
+    Delete, Filter, Insert, OnConflict, Page, Params, Returned, Returning, Revert, Schema,
+    Statement, StatementKind, Update, check_writable_collection_name, merge,
 };
 use crate::value::Value;
 
@@ -23,7 +24,8 @@ pub struct Outcome {
     pub transaction_id: u64,
     /// What kind of statement it was.
     pub kind: StatementKind,
-    /// The rows of a SELECT, or those that a write's RETURNING gives.
+    /// The rows of a SELECT, HISTORY, SHOW or EXPLAIN, or those that a write's RETURNING gives; the new index of a CREATE
+    /// INDEX.
     pub items: Vec<Value>,
     /// The documents that a write changed.
     pub mutated: Vec<DocumentId>,
@@ -64,6 +66,9 @@ impl Store {
         params: &Params,
     ) -> Result<Outcome, StoreError> {
         let statement = Statement::parse(statement)?.bind(params)?;
+        if let Some(outcome) = self.alter(&statement, deadline)? {
+            return Ok(outcome);
+        }
         let view = self.view();
         let Some(write) = Write::of(&statement, &view, deadline)? else {
             return view.run(&statement, deadline);
@@ -138,7 +143,10 @@ impl<'a> Write<'a> {
         deadline: &'a Deadline,
     ) -> Result<Option<Self>, StoreError> {
         Ok(Some(match statement {
-            Statement::Select(_) | Statement::History(_) => return Ok(None),
+            Statement::Select(_)
+            | Statement::History(_)
+            | Statement::Schema(_)
+            | Statement::Explain(_) => return Ok(None),
             Statement::Insert(insert) => {
                 Write::Insert(insert, deadline.evaluate(|work| insert.documents(work))?)
             }
@@ -190,6 +198,8 @@ pub(super) fn read(
             })?
         }
         Statement::History(history) => changes_of(source, history, deadline)?,
+        Statement::Schema(schema) => whole(show(source, schema)?),
+        Statement::Explain(explained) => whole(vec![explain(source, explained, deadline)?]),
         _ => return Err(StoreError::ReadOnly),
     };
     Ok(Outcome {
@@ -199,6 +209,13 @@ pub(super) fn read(
         mutated: Vec::new(),
         warnings: page.has_more.then(more_rows).into_iter().collect(),
     })
+}
+
+fn whole(rows: Vec<Value>) -> Page {
+    Page {
+        rows,
+        has_more: false,
+    }
 }
 
 impl Transaction<'_> {
@@ -221,6 +238,9 @@ impl Transaction<'_> {
         let deadline = self.deadline.clone();
         deadline.check()?;
         let statement = Statement::parse(statement)?.bind(params)?;
+        if let Statement::Schema(Schema::CreateIndex(_) | Schema::DropIndex(_)) = &statement {
+            return Err(StoreError::IndexInTransaction);
+        }
         match Write::of(&statement, self, &deadline)? {
             Some(write) => self.carry_out(write),
             None => read(self, &statement, self.newest_sequence(), &deadline),

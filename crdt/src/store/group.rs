@@ -10,10 +10,11 @@ use crate::limits::COMMITS_UNSYNCED_MAX;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
 
-/// A commit that is written, and not yet known to be durable.
+/// What is written, and not yet known to be durable.
 pub(super) struct Pending {
     pub(super) view: View,
-    pub(super) commit: Commit,
+    /// `None` where only the catalog has changed, which is no commit of documents.
+    pub(super) commit: Option<Commit>,
 }
 
 /// What has been written, and how much of it is published.
@@ -23,7 +24,9 @@ pub(super) struct Group {
 }
 
 struct State {
-    /// The newest published sequence.
+    /// How many writes were queued so far: the number of the newest.
+    queued: u64,
+    /// The number of the newest published one.
     published: u64,
     /// In the order in which they were written.
     pending: VecDeque<Pending>,
@@ -35,10 +38,11 @@ struct State {
 }
 
 impl Group {
-    pub(super) fn new(published: u64) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             state: Mutex::new(State {
-                published,
+                queued: 0,
+                published: 0,
                 pending: VecDeque::new(),
                 syncing: false,
                 syncs: 0,
@@ -58,21 +62,28 @@ impl Group {
 
     /// Queues what was just written. The caller has the writer, so that the queue is in the order of the log.
     pub(super) fn push(&self, pending: Pending) {
-        self.state.lock().pending.push_back(pending);
+        let mut state = self.state.lock();
+        state.pending.push_back(pending);
+        state.queued += 1;
     }
 
-    /// Returns once everything up to `sequence` is durable and published. After a failed sync what is queued stays so,
+    /// The number of what was queued last.
+    pub(super) fn newest(&self) -> u64 {
+        self.state.lock().queued
+    }
+
+    /// Returns once everything up to the `number`th write is durable and published. After a failed sync what is queued stays so,
     /// and is published with the next one that succeeds.
     pub(super) fn wait(
         &self,
-        sequence: u64,
+        number: u64,
         sync: impl Fn() -> Result<(), rocksdb::Error>,
         publish: impl Fn(Pending),
     ) -> Result<(), StoreError> {
         let mut state = self.state.lock();
         let joined = state.syncs;
         loop {
-            if state.published >= sequence {
+            if state.published >= number {
                 return Ok(());
             }
             match &state.failure {
@@ -114,9 +125,8 @@ impl<'a> Leader<'a> {
             .map_while(|_| state.pending.pop_front())
             .collect::<Vec<_>>()
         {
-            let sequence = pending.commit.sequence;
             MutexGuard::unlocked(state, || publish(pending));
-            state.published = sequence;
+            state.published += 1;
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::catalog::Catalog;
 use super::deadline::Deadline;
 use super::error::StoreError;
+use super::index::Costs;
 use super::reads::Reads;
 use super::schema::DocumentKey;
 use super::source::{Found, Source};
@@ -26,6 +27,10 @@ impl Source for Transaction<'_> {
         &self.writer().actor
     }
 
+    fn stages_any(&self, collection: u32) -> bool {
+        self.staged.keys().any(|key| key.collection == collection)
+    }
+
     fn value(&self, key: &DocumentKey) -> Result<Option<Value>, StoreError> {
         match self.staged.get(key) {
             Some(entry) => Ok(entry.visible.clone()),
@@ -38,6 +43,7 @@ impl Source for Transaction<'_> {
         collection: u32,
         filter: &'a Filter,
         deadline: &'a Deadline,
+        costs: &'a Costs,
     ) -> Result<Found<'a>, StoreError> {
         let all = self.staged.iter();
         let staged = all.filter(move |(key, _)| key.collection == collection);
@@ -54,6 +60,7 @@ impl Source for Transaction<'_> {
         });
         let mut keep = deadline.over(filter);
         let stored = self.reads().scan(collection, move |key, value| {
+            costs.count_document();
             // Nothing is asked of a value that this transaction has replaced.
             Ok(!self.stages(key) && keep(value)?)
         })?;

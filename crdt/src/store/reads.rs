@@ -7,7 +7,7 @@ use super::schema::{
     CURSORS, DOCUMENTS, DocumentKey, DocumentState, META, META_CLOCK, STATES, VALUES, read_u64,
 };
 use crate::value::{Encoded, Value};
-use rocksdb::{Direction, IteratorMode, ReadOptions, Snapshot};
+use rocksdb::{DBPinnableSlice, DBRawIterator, Direction, IteratorMode, ReadOptions, Snapshot};
 
 /// Where reads go. The writer reads what is newest, durable or not; everybody else reads a snapshot.
 #[derive(Clone, Copy)]
@@ -67,12 +67,27 @@ impl<'a> Reads<'a> {
     where
         F: FnMut(&[u8], Encoded<'_>) -> Result<bool, StoreError>,
     {
-        let family = self.database.family(VALUES)?;
-        let entries = self
-            .database
-            .rocks
-            .raw_iterator_cf_opt(family, self.options());
-        Ok(Scan::new(entries, collection, keep))
+        Ok(Scan::new(self.raw(VALUES)?, collection, keep))
+    }
+
+    /// An iterator over a family.
+    pub(super) fn raw(self, family: &'static str) -> Result<DBRawIterator<'a>, StoreError> {
+        let family = self.database.family(family)?;
+        let rocks = &self.database.rocks;
+        Ok(rocks.raw_iterator_cf_opt(family, self.options()))
+    }
+
+    /// What a family has under each of the keys, in their order.
+    pub(super) fn get_many(
+        self,
+        family: &'static str,
+        keys: &[Vec<u8>],
+        is_sorted: bool,
+    ) -> Result<Vec<Option<DBPinnableSlice<'a>>>, StoreError> {
+        let family = self.database.family(family)?;
+        let (rocks, options) = (&self.database.rocks, self.options());
+        let found = rocks.batched_multi_get_cf_opt(family, keys, is_sorted, &options);
+        Ok(found.into_iter().collect::<Result<_, _>>()?)
     }
 
     pub(super) fn cursor(self, key: &[u8]) -> Result<u64, StoreError> {

@@ -9,6 +9,8 @@
 //! | `states` | the same | own seq (u64) in the incarnation (u32), chunks behind the snapshot (u32), sequence in the feed (u64), times of the first and the last change (i64 each, ms), heads (32 B each) |
 //! | `feed` | sequence (u64) | collection number (u32), document id; one entry for each document |
 //! | `attachments` | blob id (32 B), length (u64) | documents that name it (i64), when that last changed (u64, ms); see `blobs` |
+//! | `indexes` | index number (u32) | collection number (u32), state (u8), documents and cut keys while it is built (u64 each), the id it is built up to, name, then for each field descending (u8) and steps (u8), each step; all behind their lengths (u16) |
+//! | `entries` | index number (u32), the fields as `query::plan::key` writes them, document id | length of the fields (u16) |
 //! | `cursors` | feed (16 B), scope (8 B) | sequence (u64) |
 //!
 //! Numbers in keys are big-endian so that they sort, in values little-endian.
@@ -28,9 +30,11 @@ pub(super) const STATES: &str = "states";
 pub(super) const FEED: &str = "feed";
 pub(super) const CURSORS: &str = "cursors";
 pub(super) const ATTACHMENTS: &str = "attachments";
+pub(super) const INDEXES: &str = "indexes";
+pub(super) const ENTRIES: &str = "entries";
 
 /// All families, in no particular order.
-pub(super) const FAMILIES: [&str; 8] = [
+pub(super) const FAMILIES: [&str; 10] = [
     META,
     COLLECTIONS,
     DOCUMENTS,
@@ -39,6 +43,8 @@ pub(super) const FAMILIES: [&str; 8] = [
     FEED,
     CURSORS,
     ATTACHMENTS,
+    INDEXES,
+    ENTRIES,
 ];
 
 pub(super) const META_FORMAT: &[u8] = b"format";
@@ -51,6 +57,8 @@ pub(super) const META_FEED: &[u8] = b"feed";
 pub(super) const META_UNSYNCED: &[u8] = b"unsynced";
 /// The newest sequence (u64) and the time of the newest own change (i64, ms).
 pub(super) const META_CLOCK: &[u8] = b"clock";
+/// The number of the next index (u32).
+pub(super) const META_INDEXES: &[u8] = b"indexes";
 
 /// Where a document is found in `documents`, `values` and `states`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +72,15 @@ impl DocumentKey {
         [&self.collection.to_be_bytes()[..], self.id.as_bytes()].concat()
     }
 
+    /// A key that leads to something in the store. `None` when the bytes are too few.
+    pub(super) fn stored(bytes: &[u8]) -> Option<Self> {
+        let (collection, id) = bytes.split_first_chunk::<4>()?;
+        Some(Self {
+            collection: u32::from_be_bytes(*collection),
+            id: DocumentId::stored(id),
+        })
+    }
+
     /// `None` when the bytes are no such key.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let (collection, id) = bytes.split_first_chunk::<4>()?;
@@ -71,6 +88,28 @@ impl DocumentKey {
             collection: u32::from_be_bytes(*collection),
             id: DocumentId::from_canonical(id).ok()?,
         })
+    }
+}
+
+/// An entry of an index, in parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct EntryKey<'a> {
+    /// The index's number and the fields.
+    pub(super) group: &'a [u8],
+    /// The document's id in canonical form.
+    pub(super) id: &'a [u8],
+}
+
+impl<'a> EntryKey<'a> {
+    pub(super) fn bytes(index: u32, fields: &[u8], id: &[u8]) -> Vec<u8> {
+        [&index.to_be_bytes()[..], fields, id].concat()
+    }
+
+    /// `None` when key and value are no entry.
+    pub(super) fn read(key: &'a [u8], value: &[u8]) -> Option<Self> {
+        let length = usize::from(u16::from_le_bytes(value.try_into().ok()?));
+        let (group, id) = key.split_at_checked(4 + length)?;
+        (!id.is_empty()).then_some(Self { group, id })
     }
 }
 
@@ -154,6 +193,18 @@ mod tests {
             let bytes = state.bytes();
             prop_assert_eq!(DocumentState::read(&bytes), Some(state));
             prop_assert_eq!(DocumentState::read(&bytes[..bytes.len() - 1]), None);
+        }
+
+        #[test]
+        fn entries_round_trip(index in any::<u32>(), fields in prop::collection::vec(any::<u8>(), 0..9), id in "[a-z]{1,9}") {
+            let key = EntryKey::bytes(index, &fields, id.as_bytes());
+            let length = (fields.len() as u16).to_le_bytes();
+            let read = EntryKey::read(&key, &length).unwrap();
+            prop_assert_eq!((read.group, read.id), (&key[..4 + fields.len()], id.as_bytes()));
+            for end in 0..=4 + fields.len() {
+                prop_assert_eq!(EntryKey::read(&key[..end], &length), None);
+            }
+            prop_assert_eq!(EntryKey::read(&key, &length[..1]), None);
         }
 
         /// Goal: documents sort by collection first, so that a collection is one range of keys.

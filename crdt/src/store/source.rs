@@ -4,14 +4,16 @@ use super::catalog::Catalog;
 use super::deadline::Deadline;
 use super::error::StoreError;
 use super::history::select_as_of;
+use super::index::{Costs, find};
 use super::reads::Reads;
 use super::schema::DocumentKey;
 use crate::id::DocumentId;
+use crate::query::plan::Wanted;
 use crate::query::{Filter, QueryError, Select, Work};
 use crate::value::Value;
 use automerge::ActorId;
 
-/// Documents with their ids, ascending by id.
+/// Documents with their ids, ascending by id unless an index gives them in another order that is wanted.
 pub(super) type Found<'a> = Box<dyn Iterator<Item = Result<(DocumentId, Value), StoreError>> + 'a>;
 
 /// The documents that a SELECT walks.
@@ -29,12 +31,16 @@ pub(super) trait Source {
     /// The visible value of a document.
     fn value(&self, key: &DocumentKey) -> Result<Option<Value>, StoreError>;
 
-    /// The documents of a collection that a filter selects, while the call may go on.
+    /// Whether there are documents of a collection that are staged, so that what is stored is not all.
+    fn stages_any(&self, collection: u32) -> bool;
+
+    /// The documents of a collection that a filter selects, while the call may go on, all of them read for it.
     fn scan<'a>(
         &'a self,
         collection: u32,
         filter: &'a Filter,
         deadline: &'a Deadline,
+        costs: &'a Costs,
     ) -> Result<Found<'a>, StoreError>;
 
     /// The number of a collection that is there.
@@ -53,22 +59,33 @@ pub(super) trait Source {
     where
         Self: Sized,
     {
+        self.select_counting(select, deadline, &Costs::default(), answer)
+    }
+
+    /// The same, with what it costs, unless it is about the past.
+    fn select_counting<T>(
+        &self,
+        select: &Select,
+        deadline: &Deadline,
+        costs: &Costs,
+        answer: impl FnOnce(&Select, Documents<'_>, &Work<'_>) -> Result<T, QueryError>,
+    ) -> Result<T, StoreError>
+    where
+        Self: Sized,
+    {
         if let Some(past) = select.as_of() {
             return select_as_of(self, select, past, deadline, |documents| {
                 deadline.evaluate(|work| answer(select, documents, work))
             });
         }
-        let collection = self.number(select.collection())?;
-        if let Some(id) = select.filter().document_id() {
-            let found = match DocumentId::new(id) {
-                Ok(id) => self.value(&DocumentKey { collection, id })?,
-                Err(_) => None, // what can't be an id is no document's
-            };
-            return deadline.evaluate(|work| answer(select, &mut found.into_iter(), work));
-        }
+        let (collection, filter, wanted) = (select.collection(), select.filter(), select.wanted());
+        let planned = find(self, collection, filter, &wanted, deadline, costs)?;
+        let select = match planned.sorts() {
+            true => &select.without_order(),
+            false => select,
+        };
         let mut failed = None;
-        let documents = self.scan(collection, select.filter(), deadline)?;
-        let mut documents = documents.map_while(|document| match document {
+        let mut documents = planned.documents.map_while(|document| match document {
             Ok((_, value)) => Some(value),
             Err(error) => {
                 failed = Some(error);
@@ -90,15 +107,13 @@ pub(super) trait Source {
         filter: &Filter,
         limit: usize,
         deadline: &Deadline,
-    ) -> Result<Vec<DocumentId>, StoreError> {
-        let number = self.number(collection)?;
-        if let Some(id) = filter.document_id() {
-            return Ok(DocumentId::new(id).into_iter().take(limit).collect());
-        }
-        let documents = self.scan(number, filter, deadline)?;
-        documents
-            .take(limit)
-            .map(|document| document.map(|(id, _)| id))
-            .collect()
+    ) -> Result<Vec<DocumentId>, StoreError>
+    where
+        Self: Sized,
+    {
+        let (wanted, costs) = (Wanted::first(limit), Costs::default());
+        let planned = find(self, collection, filter, &wanted, deadline, &costs)?;
+        let ids = planned.documents.map(|document| document.map(|(id, _)| id));
+        ids.take(limit).collect()
     }
 }

@@ -269,9 +269,33 @@ impl Transaction<'_> {
         }
         // What was found to be there already may still wait for its sync, too.
         let (store, sequence) = (self.store, self.writer.sequence);
+        let number = store.group.newest();
         drop(self);
-        store.settle(sequence)?;
+        store.settle(number)?;
         Ok(sequence)
+    }
+
+    /// Changes the catalog, and what belongs to it in the same batch; no document. It is durable and visible on return
+    /// if `is_shown` says so of what `change` gave, else with what is written next. After an error of `change` nothing
+    /// has happened.
+    pub(super) fn alter<T>(
+        mut self,
+        change: impl FnOnce(&mut Catalog, &mut Batch<'_>) -> Result<T, StoreError>,
+        is_shown: impl FnOnce(&T) -> bool,
+    ) -> Result<T, StoreError> {
+        let store = self.store;
+        store.group.check_room()?;
+        let mut batch = store.database.batch();
+        let done = change(Arc::make_mut(&mut self.catalog), &mut batch)?;
+        batch.write_unsynced()?;
+        self.writer.catalog = Arc::clone(&self.catalog);
+        if is_shown(&done) {
+            self.queue(None);
+            let number = store.group.newest();
+            drop(self);
+            store.settle(number)?;
+        }
+        Ok(done)
     }
 
     /// Writes the batch and queues the commit. After an error nothing has happened.
@@ -289,19 +313,23 @@ impl Transaction<'_> {
             writer.incarnation = incarnation;
             writer.actor = incarnation.actor(&self.store.device);
         }
-        let view = View::new(
-            &self.store.database,
-            Arc::clone(&self.catalog),
-            sequence,
-            writer.actor.clone(),
-        );
-        let commit = Commit {
+        self.queue(Some(Commit {
             sequence,
             origin,
             documents,
-        };
-        self.store.group.push(Pending { view, commit });
+        }));
         Ok(())
+    }
+
+    /// Queues what the writer has just written to be published.
+    fn queue(&self, commit: Option<Commit>) {
+        let view = View::new(
+            &self.store.database,
+            Arc::clone(&self.catalog),
+            self.writer.sequence,
+            self.writer.actor.clone(),
+        );
+        self.store.group.push(Pending { view, commit });
     }
 
     fn write(&mut self, time_ms: i64) -> Result<(u64, Vec<Committed>), StoreError> {
@@ -327,6 +355,8 @@ impl Transaction<'_> {
             let after = entry.visible.as_ref().zip(entry.encoded.as_ref());
             let after = after.map(|(value, encoded)| Digest::of_both(&key.id, value, encoded));
             catalog.count(&entry.collection, before, after);
+            let (before, after) = (entry.before.as_ref(), entry.visible.as_ref());
+            catalog.indexes.follow(&key, before, after, &mut batch);
             touched.insert(Arc::clone(&entry.collection));
             documents.push(Committed {
                 collection: entry.collection,
@@ -342,6 +372,7 @@ impl Transaction<'_> {
         for name in touched {
             catalog.store(&name, &mut batch);
         }
+        catalog.indexes.store_changed(&mut batch);
         let clock = [sequence.to_le_bytes(), time_ms.to_le_bytes()];
         batch.put(META, META_CLOCK, clock.concat());
         self.store_incarnation(&mut batch);

@@ -5,6 +5,7 @@ use super::database::Database;
 use super::deadline::Deadline;
 use super::error::StoreError;
 use super::execute::{Outcome, read};
+use super::index::Costs;
 use super::reads::Reads;
 use super::schema::DocumentKey;
 use super::source::{Found, Source};
@@ -122,6 +123,10 @@ impl Source for View {
         &self.0.actor
     }
 
+    fn stages_any(&self, _collection: u32) -> bool {
+        false
+    }
+
     fn value(&self, key: &DocumentKey) -> Result<Option<Value>, StoreError> {
         self.reads().value(key)
     }
@@ -131,9 +136,13 @@ impl Source for View {
         collection: u32,
         filter: &'a Filter,
         deadline: &'a Deadline,
+        costs: &'a Costs,
     ) -> Result<Found<'a>, StoreError> {
         let mut keep = deadline.over(filter);
-        let documents = self.reads().scan(collection, move |_, value| keep(value))?;
+        let documents = self.reads().scan(collection, move |_, value| {
+            costs.count_document();
+            keep(value)
+        })?;
         Ok(Box::new(documents))
     }
 }

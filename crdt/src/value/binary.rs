@@ -260,16 +260,17 @@ impl<'a> Reader<'a> {
         count: usize,
         mut member: impl FnMut(&mut Self, &str) -> Result<T, DecodeError>,
     ) -> Result<BTreeMap<String, T>, DecodeError> {
-        let mut map = BTreeMap::new();
+        let mut members: Vec<(String, T)> = Vec::with_capacity(count.min(1024));
         for _ in 0..count {
             let key = self.string()?;
-            if map.last_key_value().is_some_and(|(last, _)| *last >= key) {
+            if members.last().is_some_and(|(last, _)| *last >= key) {
                 return Err(DecodeError::KeyOrder);
             }
             let value = member(self, &key)?;
-            map.insert(key, value);
+            members.push((key, value));
         }
-        Ok(map)
+        // Made of all at once, a map needs no search for the place of each.
+        Ok(members.into_iter().collect())
     }
 
     fn attachment(&mut self) -> Result<Attachment, DecodeError> {

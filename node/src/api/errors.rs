@@ -39,8 +39,12 @@ impl From<NodeError> for Failure {
 
 fn status_of(error: &StoreError) -> StatusCode {
     match error {
-        StoreError::UnknownCollection { .. } => StatusCode::NOT_FOUND,
-        StoreError::Exists(_) | StoreError::NotEvictable { .. } => StatusCode::CONFLICT,
+        StoreError::UnknownCollection { .. } | StoreError::UnknownIndex { .. } => {
+            StatusCode::NOT_FOUND
+        }
+        StoreError::Exists(_)
+        | StoreError::IndexExists { .. }
+        | StoreError::NotEvictable { .. } => StatusCode::CONFLICT,
         StoreError::TooManyObservers | StoreError::ObservedTooLargeTogether => {
             StatusCode::SERVICE_UNAVAILABLE
         }
@@ -52,6 +56,7 @@ fn status_of(error: &StoreError) -> StatusCode {
         StoreError::Query(_)
         | StoreError::NotObservable
         | StoreError::CollectionName(_)
+        | StoreError::TooManyIndexes(_)
         | StoreError::Id(_)
         | StoreError::Document(_)
         | StoreError::TransactionTooLarge => StatusCode::BAD_REQUEST,

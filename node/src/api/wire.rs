@@ -31,9 +31,10 @@ pub struct ExecuteRequest {
 pub struct ExecuteResponse {
     /// Local to the answering peer: the newest transaction a SELECT saw, a write's own.
     pub transaction_id: u64,
-    /// `select`, `insert`, `update`, `delete`, `evict`, `history` or `revert`.
+    /// `select`, `insert`, `update`, `delete`, `evict`, `history`, `revert`, `createIndex`, `dropIndex`, `show` or `explain`.
     pub query_type: String,
-    /// The rows of a SELECT, or those that a write's RETURNING gives.
+    /// The rows of a SELECT, HISTORY, SHOW or EXPLAIN, or those that a write's RETURNING gives; the new index, as SHOW
+    /// INDEXES has it, of a CREATE INDEX.
     pub items: Vec<Value>,
     /// The documents that a write changed.
     pub mutated_document_ids: Vec<Value>,

@@ -114,8 +114,7 @@ fn misspelt_clauses_of_the_past_are_told() {
         ),
         (
             "REVRT c TO 1",
-            "line 1, column 1: expected SELECT, INSERT, UPDATE, DELETE, EVICT, HISTORY or REVERT, found `REVRT`; did you mean \
-             REVERT?",
+            "line 1, column 1: expected a statement, such as SELECT or INSERT, found `REVRT`; did you mean REVERT?",
         ),
     ] {
         let error = Statement::parse(text).unwrap_err().to_string();

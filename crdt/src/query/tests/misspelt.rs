@@ -6,7 +6,7 @@ use super::super::functions::FUNCTIONS;
 use super::Statement;
 
 /// Statements that use every keyword and function, one beside the other. Words in capitals are the language's.
-const STATEMENTS: [&str; 19] = [
+const STATEMENTS: [&str; 24] = [
     "SELECT DISTINCT a AS x, b FROM c WHERE a = 1 AND NOT b = 2 OR a IS NOT NULL ORDER BY x DESC, b ASC LIMIT 5 OFFSET 2",
     "SELECT * FROM c WHERE a IS MISSING AND b NOT IN (1, 2) AND a IN b AND a NOT BETWEEN 1 AND 2",
     "SELECT a FROM c WHERE b LIKE '!%x' ESCAPE '!' OR b NOT LIKE 'y' OR a = TRUE OR a = FALSE OR a IS NULL",
@@ -26,6 +26,11 @@ const STATEMENTS: [&str; 19] = [
     "EVICT FROM c WHERE a = 1 LIMIT 2 RETURNING *",
     "HISTORY OF 'x' FROM c ORDER BY time DESC LIMIT 2 OFFSET 1",
     "REVERT c TO '-1 hour' WHERE a = 1",
+    "CREATE INDEX IF NOT EXISTS i ON c (a DESC, b ASC)",
+    "DROP INDEX IF EXISTS i ON c",
+    "SHOW INDEXES FROM c",
+    "SHOW COLLECTIONS",
+    "EXPLAIN ANALYZE SELECT * FROM c",
 ];
 
 /// The words of the language in a statement: where each begins and ends. All else is in small letters or quotes.
