@@ -52,7 +52,7 @@ pub(super) const FIGURES: &[Figure] = &[
         name: "store.indexed_get_over_sqlite",
         unit: "ratio",
         bound: Bound::AtMost(2.0),
-        take: |_| unavailable("there are no secondary indexes yet"),
+        take: reads::indexed_get_over_sqlite,
     },
     Figure {
         name: "store.point_get_over_sqlite",
