@@ -8,8 +8,8 @@ use super::catalog::{Catalog, CollectionStatus, Digest};
 use super::database::{Database, damaged, decode};
 use super::error::StoreError;
 use super::schema::{
-    DOCUMENTS, DocumentKey, DocumentState, FEED, FORMAT, META, META_APP, META_DEVICE, META_FEED,
-    META_FORMAT, STATES, VALUES,
+    DOCUMENTS, DocumentKey, DocumentState, FEED, FORMAT, META, META_APP, META_DEVICE, META_EVICTED,
+    META_FEED, META_FORMAT, STATES, VALUES, read_u64,
 };
 use crate::document::Document;
 use crate::value::Value;
@@ -84,8 +84,9 @@ impl Contents {
                 entries.values, entries.records, entries.feed
             )));
         }
-        // The newest transaction may have evicted documents.
-        if reading.newest > transaction_id {
+        let evicted = database.get(META, META_EVICTED)?;
+        let evicted = evicted.as_deref().and_then(read_u64).unwrap_or(0);
+        if reading.newest.max(evicted) != transaction_id {
             return Err(disagreement(format!(
                 "its newest change is {}, its clock shows {transaction_id}",
                 reading.newest

@@ -7,7 +7,9 @@
 use super::Store;
 use super::database::Batch;
 use super::error::StoreError;
-use super::schema::{DOCUMENTS, DocumentKey, FEED, META, META_INCARNATION, STATES, VALUES};
+use super::schema::{
+    DOCUMENTS, DocumentKey, FEED, META, META_EVICTED, META_INCARNATION, STATES, VALUES,
+};
 use super::transaction::Transaction;
 use crate::id::DocumentId;
 use std::sync::Arc;
@@ -59,6 +61,7 @@ impl Transaction<'_> {
             self.renewed = Some(self.writer().incarnation.next()?);
         }
         entry.evict();
+        self.evicts = true;
         self.stage_entry(key, entry);
         Ok(true)
     }
@@ -74,8 +77,11 @@ impl Transaction<'_> {
         }
     }
 
-    /// Puts the new incarnation that evictions need into the batch.
-    pub(super) fn store_incarnation(&self, batch: &mut Batch<'_>) {
+    /// Notes evictions in the batch of the commit `sequence`, and the new incarnation that they need.
+    pub(super) fn store_evictions(&self, batch: &mut Batch<'_>, sequence: u64) {
+        if self.evicts {
+            batch.put(META, META_EVICTED, sequence.to_le_bytes());
+        }
         if let Some(incarnation) = self.renewed {
             batch.put(META, META_INCARNATION, incarnation.bytes());
         }

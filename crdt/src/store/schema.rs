@@ -55,6 +55,8 @@ pub(super) const META_INCARNATION: &[u8] = b"incarnation";
 pub(super) const META_FEED: &[u8] = b"feed";
 /// There while the store is open with commits that are not synced, and after an unclean end of that. Empty.
 pub(super) const META_UNSYNCED: &[u8] = b"unsynced";
+/// The newest sequence at which documents were evicted (u64), to which the feed leads no more.
+pub(super) const META_EVICTED: &[u8] = b"evicted";
 /// The newest sequence (u64) and the time of the newest own change (i64, ms).
 pub(super) const META_CLOCK: &[u8] = b"clock";
 /// The number of the next index (u32).

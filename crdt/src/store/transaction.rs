@@ -49,6 +49,8 @@ pub struct Transaction<'a> {
     /// A statement ended half-way, so that nothing may be committed.
     pub(super) failed: bool,
     pub(super) warnings: Vec<String>,
+    /// Whether it removes documents from this store alone.
+    pub(super) evicts: bool,
     /// The incarnation that begins with its commit, if one does.
     pub(super) renewed: Option<Incarnation>,
 }
@@ -90,6 +92,7 @@ impl Inner {
             deadline,
             failed: false,
             warnings: Vec::new(),
+            evicts: false,
             renewed: None,
             writer,
         }
@@ -375,7 +378,7 @@ impl Transaction<'_> {
         catalog.indexes.store_changed(&mut batch);
         let clock = [sequence.to_le_bytes(), time_ms.to_le_bytes()];
         batch.put(META, META_CLOCK, clock.concat());
-        self.store_incarnation(&mut batch);
+        self.store_evictions(&mut batch, sequence);
         batch.write_unsynced()?;
         Ok((sequence, documents))
     }
