@@ -5,10 +5,15 @@
 
 mod blob;
 mod document;
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
 mod id;
 pub mod limits;
 pub mod query;
 mod random;
+#[cfg(any(test, feature = "fuzz", feature = "rocksdb"))]
+mod record;
 #[cfg(feature = "rocksdb")]
 mod store;
 mod time;

@@ -8,7 +8,7 @@ use automerge::transaction::Transactable;
 use automerge::{ActorId, AutoCommit, ObjType, ROOT};
 use bytes::Bytes;
 use prost::Message as _;
-use sedge_crdt::ChunkProof;
+use sedge_crdt::{ChunkProof, Value, parse_json};
 use sedge_fuzz::delta::{WireBirth, WireDelta};
 use sedge_fuzz::fixtures::{
     CERTIFICATE_DOMAIN, CERTIFICATE_TYPE, attachment, certified, documents,
@@ -31,7 +31,10 @@ fn main() -> Outcome<()> {
     write("certificate", certificates()?)?;
     write("delta", deltas()?)?;
     write("frame", frames()?)?;
+    write("in_place", in_place()?)?;
+    write("json", texts())?;
     write("proof", proofs()?)?;
+    write("record", records())?;
     write("statement", statements())?;
     write("value", values())
 }
@@ -277,10 +280,78 @@ fn statements() -> Vec<(String, Vec<u8>)> {
         ),
         ("delete", "DELETE FROM c WHERE km > :a AND _id <> 'x'"),
         ("system", "SELECT * FROM system:x -- a comment\n LIMIT :n"),
+        (
+            "returning",
+            "UPDATE c SET year = 1 WHERE make IN ('Saab', :a) AND used IS NOT MISSING LIMIT 2 RETURNING _id, year AS y",
+        ),
+        (
+            "merge",
+            "INSERT INTO c DOCUMENTS ({'_id': 'x', 'a': {'$attachment': :file}}) ON ID CONFLICT DO MERGE RETURNING *",
+        ),
         ("misspelt", "SELECT * FORM c"),
     ]
     .map(|(name, text)| named(name, text))
     .into()
+}
+
+/// Texts with each typed form, with what looks like one, and with wrong ones.
+fn texts() -> Vec<(String, Vec<u8>)> {
+    [
+        ("numbers", r#"[0,-0.0,1e308,-9223372036854775808,9223372036854775807,0.1,1E-7]"#),
+        ("strings", r#"{"":"\u0000\ud83d\ude00","grün":"\\\"\/\b\f\n\r\t"}"#),
+        (
+            "typed",
+            r#"{"a":{"$counter":5},"b":{"$text":"x"},"c":{"$bytes":"AP8="},"d":{"$timestamp":"2026-11-23T13:00:00.5+01:00"}}"#,
+        ),
+        (
+            "attachment",
+            r#"{"$attachment":{"id":"00000000000000000000000000000000000000000000000000000000000000ff","len":3,"metadata":{"a":"b"}}}"#,
+        ),
+        ("escaped", r#"{"$map":{"$map":{"$map":{"$text":{"$timestamp":-1}}}}}"#),
+        ("far", r#"[{"$timestamp":9223372036854775807},{"$timestamp":"0000-01-01T00:00:00Z"}]"#),
+        ("two_marks", r#"{"$text":"a","$counter":1}"#),
+        ("wrong", r#"{"a":[{"$counter":"5"}]}"#),
+        ("duplicate", r#"{"a":1,"a":2}"#),
+        ("too_large", "[9223372036854775808]"),
+    ]
+    .map(|(name, text)| named(name, text))
+    .into()
+}
+
+/// Keys of documents, ids alone, and records of state with one head and with two.
+fn records() -> Vec<(String, Vec<u8>)> {
+    let key = |id: &str| [&7u32.to_be_bytes()[..], id.as_bytes()].concat();
+    // Own seq, chunks, sequence, first and last time.
+    let numbers = [
+        &1u64.to_le_bytes()[..],
+        &2u32.to_le_bytes(),
+        &3u64.to_le_bytes(),
+        &1_750_000_000_000i64.to_le_bytes(),
+        &1_750_000_000_001i64.to_le_bytes(),
+    ]
+    .concat();
+    let state = |heads: usize| [&numbers[..], &vec![9; 32 * heads]].concat();
+    vec![
+        named("key", key("\"d1\"")),
+        named("key_of_object", key(r#"{"loc":"x","n":[1,2.5,true,null]}"#)),
+        named("id", "\"gr\u{fc}n \\u0001\""),
+        named("id_of_object", r#"{"\u{1f600}":1e+21,"a":1e-7}"#),
+        named("state", state(1)),
+        named("state_of_two", state(2)),
+    ]
+}
+
+/// A document as it is stored, one with a record of conflicts, and one that is cut off.
+fn in_place() -> Outcome<Vec<(String, Vec<u8>)>> {
+    let mut inputs = values();
+    let record =
+        r#"{"_id":"1","a":1,"\u0000conflicts":[[["a"],{"$bytes":"AwI="},{"$bytes":"AwQ="}]]}"#;
+    let conflicts: Value = parse_json(record)?;
+    inputs.push(named("conflicts", conflicts.encode()));
+    let mut cut = conflicts.encode();
+    cut.truncate(cut.len() - 2);
+    inputs.push(named("cut", cut));
+    Ok(inputs)
 }
 
 fn values() -> Vec<(String, Vec<u8>)> {

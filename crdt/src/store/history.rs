@@ -15,32 +15,6 @@ use crate::query::{self, Filter, Page, PastPoint, Point, Select};
 use crate::value::{Encoded, Value};
 use automerge::{Change, ChangeHash};
 
-/// The times of a document's authored changes, in milliseconds since 1970, whatever their authors' clocks said. Without
-/// changes the first is after the last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Times {
-    pub(super) first_ms: i64,
-    pub(super) last_ms: i64,
-}
-
-impl Default for Times {
-    fn default() -> Self {
-        Self {
-            first_ms: i64::MAX,
-            last_ms: i64::MIN,
-        }
-    }
-}
-
-impl Times {
-    pub(super) fn with(self, times_ms: impl IntoIterator<Item = i64>) -> Self {
-        times_ms.into_iter().fold(self, |times, time_ms| Self {
-            first_ms: times.first_ms.min(time_ms),
-            last_ms: times.last_ms.max(time_ms),
-        })
-    }
-}
-
 /// What a statement asks of the past.
 pub(super) struct Past<'a> {
     said: &'a PastPoint,
