@@ -4,31 +4,36 @@
 //! |---|---|
 //! | `manifest.json` | [`Manifest`]: what the backup is of, and the size and hash of each file |
 //! | `store/` | the database |
+//! | `attachments/HEX` | the bytes of each attachment that was there as a whole, by its id |
 //!
 //! A backup is made in a hidden folder beside its place, made durable, and appears there whole. Restoring checks every
 //! byte of it, and the restored store begins anew: under a new incarnation and feed.
 
+mod attachments;
+mod draft;
 mod files;
 mod restore;
 
 use crate::api::wire::CollectionStatus;
 use crate::error::NodeError;
-use files::{FileSum, io_error, sum_files, sync_folder, write_synced};
+use draft::Draft;
+use files::{FileSum, sum_files, sync_folder, write_synced};
 use sedge_crdt::{Check, Contents, Store};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use attachments::RestoredAttachments;
 pub use restore::{Restored, restore};
 
 /// The layout of backups that this version writes and reads.
 const BACKUP_VERSION: u32 = 1;
 const MANIFEST: &str = "manifest.json";
 const STORE: &str = "store";
+const ATTACHMENTS: &str = "attachments";
 
 /// What goes wrong with a backup; the message says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +116,8 @@ pub struct Manifest {
     pub collections: Vec<CollectionStatus>,
     /// The files of the store, by name.
     pub files: BTreeMap<String, FileSum>,
+    /// The attachments, by their ids, which are the hashes of their bytes, with how many bytes each has.
+    pub attachments: BTreeMap<String, u64>,
 }
 
 impl Manifest {
@@ -149,9 +156,10 @@ impl Manifest {
         collections.map(|collection| collection.documents).sum()
     }
 
-    /// The size of its files, in bytes.
+    /// The size of its files, attachments among them, in bytes.
     pub fn bytes(&self) -> u64 {
-        self.files.values().map(|file| file.bytes).sum()
+        let files = self.files.values().map(|file| file.bytes);
+        files.chain(self.attachments.values().copied()).sum()
     }
 }
 
@@ -203,14 +211,10 @@ pub(crate) fn take(
     told: &mut dyn FnMut(Progress),
 ) -> Result<Manifest, NodeError> {
     let folder = check_target(path)?;
-    let draft = tempfile::Builder::new()
-        .prefix(".sedge-backup-")
-        .permissions(Permissions::from_mode(0o700))
-        .tempdir_in(folder)
-        .map_err(io_error(folder))?;
-    let copy = draft.path().join(STORE);
+    let draft = Draft::new(folder)?;
+    let (copy, attachments) = (draft.path().join(STORE), draft.path().join(ATTACHMENTS));
     let taken_ms = now_ms();
-    store.checkpoint(&copy)?;
+    store.checkpoint(&copy, &attachments)?;
     let contents = read_through(&copy, Check::Entries, told)?;
     let manifest = Manifest {
         backup: BACKUP_VERSION,
@@ -222,6 +226,7 @@ pub(crate) fn take(
         transaction_id: contents.transaction_id,
         collections: contents.collections.iter().map(Into::into).collect(),
         files: sum_files(&copy, told)?,
+        attachments: attachments::keep_undamaged(&attachments, told)?,
     };
     let text = serde_json::to_string_pretty(&manifest).map_err(|error| BackupError::Io {
         path: draft.path().join(MANIFEST),
@@ -231,10 +236,7 @@ pub(crate) fn take(
     sync_folder(draft.path())?;
     // A rename would replace an empty folder that has come meanwhile.
     check_target(path)?;
-    fs::rename(draft.path(), path).map_err(io_error(path))?;
-    // It has another name now; there is nothing left to be removed.
-    drop(draft.keep());
-    sync_folder(folder)?;
+    draft.publish(path)?;
     Ok(manifest)
 }
 

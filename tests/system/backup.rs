@@ -221,3 +221,51 @@ fn a_restored_device_rejoins_a_mesh_that_went_on() {
         );
     }
 }
+
+/// Goal: an attachment comes back byte for byte on another device from a backup that was taken while a writer and a
+/// collector worked.
+#[test]
+fn attachments_come_back_with_their_documents() {
+    let world = World::new();
+    let device = world.device("d");
+    let path = world.path().join("backup");
+    let content = |n: usize| vec![n as u8; 150_000 + n];
+    let add = |n: usize| {
+        let file = world.file(&format!("photo{n}"), content(n));
+        let added = device.finish(["attachment", "add", file.to_str().unwrap()]);
+        let token = added.json();
+        device.insert("photos", &json!({"_id": n.to_string(), "file": token}));
+        token["$attachment"]["id"].as_str().unwrap().to_owned()
+    };
+    let daemon = device.start(&[]);
+    let ids: Vec<String> = (0..4).map(add).collect();
+    drop(device.query("DELETE FROM photos WHERE _id = '3'"));
+    let mut writer = Writer::new(&device, 0, 0);
+    thread::scope(|scope| {
+        scope.spawn(|| writer.write());
+        let collect = ["attachment", "collect", "--older-than", "0"];
+        let device = &device;
+        let collector = scope.spawn(move || {
+            for _ in 0..10 {
+                device.finish(collect).ok();
+            }
+        });
+        let told = back_up(&device, &path);
+        assert!((3..=4).contains(&told["attachments"].as_u64().unwrap()));
+        collector.join().unwrap();
+        daemon.kill();
+    });
+    let other = world.device("other");
+    let told = restore(&other, &path);
+    assert_eq!(
+        (&told["attachmentsLost"], &told["attachmentsWanted"]),
+        (&json!([]), &json!(0))
+    );
+    let out = world.path().join("out");
+    for (n, id) in ids[..3].iter().enumerate() {
+        let get = ["attachment", "get", id, "--output", out.to_str().unwrap()];
+        other.finish(get).ok();
+        assert_eq!(fs::read(&out).unwrap(), content(n));
+        fs::remove_file(&out).unwrap();
+    }
+}

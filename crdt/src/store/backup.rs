@@ -118,10 +118,17 @@ impl Store {
     /// same file system both share files, which never change. The folder is this store's twin: before it may be used
     /// beside it, it has to [begin anew](Self::begin_anew).
     ///
+    /// The bytes of attachments come into the new folder `attachments`, each file named by its id: all that are here as a
+    /// whole, hence all that a document of the copy names and that was here, but for what is [removed by
+    /// hand](crate::Attachments::remove) meanwhile.
+    ///
     /// # Errors
-    /// The folder exists or can't be made, or the database fails, as on a full disk.
-    pub fn checkpoint(&self, path: &Path) -> Result<(), StoreError> {
-        self.0.database.checkpoint(path)
+    /// A folder exists or can't be made, or the database fails, as on a full disk.
+    pub fn checkpoint(&self, path: &Path, attachments: &Path) -> Result<(), StoreError> {
+        let blobs = &self.0.blobs;
+        let _kept = blobs.keep(); // before the documents: what these name must not go before it is copied
+        self.0.database.checkpoint(path)?;
+        Ok(blobs.copy_whole(attachments)?)
     }
 
     /// Makes the copy of a store in the folder `path`, which nobody has open, a store of `device` that was never seen:

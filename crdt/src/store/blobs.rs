@@ -12,6 +12,7 @@
 //! names is removed after a while (`collect`).
 
 mod collect;
+mod copy;
 mod error;
 mod files;
 mod partial;
@@ -25,7 +26,7 @@ use crate::limits::{ATTACHMENTS_LISTED_MAX, BLOB_BYTES_MAX};
 use crate::store::StoreError;
 use crate::value::Attachment;
 use files::Folder;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use partial::Partials;
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -42,6 +43,8 @@ pub(super) struct Blobs {
     folder: Folder,
     /// Held while a blob comes into its place or leaves it.
     placing: Mutex<()>,
+    /// Held by a collection while it removes, and shared by those who must find all that documents name.
+    leaving: RwLock<()>,
     partials: Partials,
 }
 
@@ -51,6 +54,7 @@ impl Blobs {
         Ok(Self {
             folder: Folder::open(store)?,
             placing: Mutex::default(),
+            leaving: RwLock::default(),
             partials: Partials::default(),
         })
     }

@@ -1,12 +1,20 @@
 //! Copies of a store: whole though it is written to, and never the twin of the store they were taken from.
 
 use super::*;
-use sedge_crdt::{Check, Contents};
+use sedge_crdt::{BlobId, Check, Contents};
+use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 fn contents(path: &Path) -> Result<Contents, StoreError> {
     Contents::read(path, Check::Documents, &mut |_, _| ())
+}
+
+/// Copies the store into a folder, and its attachments beside that.
+fn checkpoint(store: &Store, path: &Path) {
+    store
+        .checkpoint(path, &path.with_extension("attachments"))
+        .unwrap();
 }
 
 fn begin_anew(path: &Path, device: u8) {
@@ -41,7 +49,7 @@ fn a_copy_of_a_busy_store_is_whole() {
         }
         for n in 0..10 {
             let (before, path) = (store.transaction_id(), folder.path().join(n.to_string()));
-            store.checkpoint(&path).unwrap();
+            checkpoint(&store, &path);
             let after = store.transaction_id();
             let copied = contents(&path).unwrap();
             // What is being committed may be in the copy before it is visible here.
@@ -73,7 +81,7 @@ fn a_restored_store_converges_with_what_came_after_its_backup() {
         insert(&a, &format!(r#"{{"_id":"d{n}","n":0,"m":{{"x":{n}}}}}"#));
     }
     replicate(&a, &b);
-    a.checkpoint(&path("copy")).unwrap();
+    checkpoint(&a, &path("copy"));
     let feed = a.feed().id;
     for statement in [
         "UPDATE cars SET n = 1, late = true",
@@ -118,7 +126,7 @@ fn two_devices_may_begin_from_one_copy() {
     let a = open(&path("a"), 1);
     a.import("cars", &many(25)).unwrap();
     for (name, device) in [("b", 2), ("c", 2)] {
-        a.checkpoint(&path(name)).unwrap();
+        checkpoint(&a, &path(name));
         begin_anew(&path(name), device);
     }
     let (b, c) = (open(&path("b"), 2), open(&path("c"), 2));
@@ -145,7 +153,7 @@ fn disagreement_within_a_store_is_found() {
     store.import("cars", &many(30)).unwrap();
     for n in 0..5 {
         let copy = folder.path().join(format!("copy{n}"));
-        store.checkpoint(&copy).unwrap();
+        checkpoint(&store, &copy);
         let other = Value::from("other").encode();
         let (family, of, bytes, part): (_, _, &[u8], _) = match n {
             0 => ("values", "00007\"", &other, "00007"),
@@ -159,4 +167,53 @@ fn disagreement_within_a_store_is_found() {
         assert!(refused.to_string().contains(part), "{part}: {refused}");
     }
     contents(&path).unwrap();
+}
+
+/// Goal: whatever a copied document names is beside the copy, byte for byte, while attachments come and go and are
+/// collected all the time.
+#[test]
+fn a_copy_has_the_bytes_of_what_its_documents_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("store"), 1);
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0u64.. {
+                let bytes = vec![round as u8; 100_000 + round as usize];
+                let token = store.attachments().put(&bytes[..], Default::default());
+                let fields = [
+                    ("_id".to_owned(), Value::from(format!("{}", round % 3))),
+                    ("file".to_owned(), Value::from(token.unwrap())),
+                ];
+                // Each third round takes the name of an earlier one away.
+                let document = Value::Map(fields.into());
+                store.import("files", &[document]).unwrap();
+                store.attachments().collect(Duration::ZERO).unwrap();
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+        });
+        let mut named = 0;
+        for n in 0..20 {
+            let path = folder.path().join(format!("copy{n}"));
+            checkpoint(&store, &path);
+            let beside = path.with_extension("attachments");
+            let copy = open(&path, 1);
+            if copy.transaction_id() == 0 {
+                continue; // nothing was written yet
+            }
+            for document in copy.view().documents("files").unwrap() {
+                let document = document.unwrap();
+                let Some(Value::Attachment(token)) = document.get("file") else {
+                    panic!("{document}");
+                };
+                let bytes = fs::read(beside.join(BlobId(token.id).to_string())).unwrap();
+                assert_eq!(BlobId::of(&bytes), BlobId(token.id));
+                named += 1;
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(named > 20, "{named}");
+    });
 }

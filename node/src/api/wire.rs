@@ -242,6 +242,8 @@ pub struct BackupResponse {
     pub collections: usize,
     /// The visible documents of all collections.
     pub documents: u64,
+    /// Its attachments.
+    pub attachments: usize,
     /// The size of its files.
     pub bytes: u64,
 }
@@ -255,6 +257,7 @@ impl BackupResponse {
             transaction_id: manifest.transaction_id,
             collections: manifest.collections.len(),
             documents: manifest.documents(),
+            attachments: manifest.attachments.len(),
             bytes: manifest.bytes(),
         }
     }

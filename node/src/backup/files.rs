@@ -26,16 +26,15 @@ pub(super) fn sum_files(
     folder: &Path,
     told: &mut dyn FnMut(Progress),
 ) -> Result<BTreeMap<String, FileSum>, BackupError> {
-    let mut names = Vec::new();
-    let mut total = 0;
+    let mut sizes = BTreeMap::new();
     for entry in fs::read_dir(folder).map_err(io_error(folder))? {
         let entry = entry.map_err(io_error(folder))?;
-        total += entry.metadata().map_err(io_error(&entry.path()))?.len();
-        names.push(entry.file_name().to_string_lossy().into_owned());
+        let bytes = entry.metadata().map_err(io_error(&entry.path()))?.len();
+        sizes.insert(entry.file_name().to_string_lossy().into_owned(), bytes);
     }
-    let mut done = 0;
+    let (mut done, total) = (0, sizes.values().sum());
     let mut sums = BTreeMap::new();
-    for name in names {
+    for name in sizes.into_keys() {
         let path = folder.join(&name);
         let file = File::open(&path).map_err(io_error(&path))?;
         let sum = pass(&file, &mut io::sink(), |bytes| {

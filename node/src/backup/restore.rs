@@ -1,5 +1,6 @@
 //! A backup becomes the store of a device.
 
+use super::attachments::{self, RestoredAttachments};
 use super::files::{copy, io_error, sync_folder};
 use super::{BackupError, Manifest, Progress, STORE, Step, now_ms, read_through};
 use crate::api::wire::CollectionStatus;
@@ -17,11 +18,13 @@ pub struct Restored {
     pub manifest: Manifest,
     /// Where the store is that the device had before, if it had documents.
     pub set_aside: Option<PathBuf>,
+    /// What came back of its attachments.
+    pub attachments: RestoredAttachments,
 }
 
 /// Makes what is in a backup the store of an initialised device, which nobody uses meanwhile. Every file and document
 /// is checked first; the device then writes under an actor that was never used. Whatever fails leaves the device as it
-/// was.
+/// was, but a lost or damaged attachment is only told: the documents come back without it.
 ///
 /// # Errors
 /// The folder is not initialised or in use, the backup is damaged or of another app, or the device has documents and
@@ -41,24 +44,28 @@ pub fn restore(
             expected: settings.app,
         }));
     }
-    let device = state.key()?.public();
+    let (app, device) = (AppId::new(&settings.app)?, state.key()?.public());
     let there = match state.store_path().join("CURRENT").exists() {
         false => There::Nothing,
-        true => found(state, &AppId::new(&settings.app)?, &device, force)?,
+        true => found(state, &app, &device, force)?,
     };
     if there == There::Documents && !force {
         return Err(BackupError::NotEmpty(state.path().to_owned()).into());
     }
     let draft = state.path().join("restoring");
     remove(&draft)?;
-    if let Err(error) = prepare(&manifest, backup, &draft, &device, told) {
-        remove(&draft)?;
-        return Err(error);
-    }
+    let attachments = match prepare(&manifest, backup, &draft, &app, &device, told) {
+        Ok(attachments) => attachments,
+        Err(error) => {
+            remove(&draft)?;
+            return Err(error);
+        }
+    };
     let set_aside = put_in_place(state, &draft, there)?;
     Ok(Restored {
         manifest,
         set_aside,
+        attachments,
     })
 }
 
@@ -90,9 +97,10 @@ fn prepare(
     manifest: &Manifest,
     backup: &Path,
     draft: &Path,
+    app: &AppId,
     device: &PublicKey,
     told: &mut dyn FnMut(Progress),
-) -> Result<(), NodeError> {
+) -> Result<RestoredAttachments, NodeError> {
     fs::create_dir(draft).map_err(io_error(draft))?;
     copy_files(manifest, backup, draft, told)?;
     let contents = read_through(draft, Check::Documents, told)?;
@@ -103,7 +111,9 @@ fn prepare(
             reason: "it holds something else than its manifest says".to_owned(),
         }));
     }
-    Ok(Store::begin_anew(draft, device)?)
+    Store::begin_anew(draft, device)?;
+    let store = Store::open(draft, app, device)?;
+    attachments::restore(manifest, backup, &store, told)
 }
 
 fn copy_files(

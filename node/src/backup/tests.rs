@@ -4,7 +4,7 @@ use super::*;
 use crate::Settings;
 use crate::state::StateFolder;
 use sedge_crdt::query::Params;
-use sedge_crdt::{Durability, StoreError, parse_json};
+use sedge_crdt::{BlobId, Durability, StoreError, parse_json};
 use sedge_identity::AppId;
 
 struct Fixture {
@@ -171,4 +171,76 @@ fn a_copied_store_is_foreign_until_it_begins_anew() {
         opened.err().unwrap(),
         NodeError::Store(StoreError::Foreign { .. })
     ));
+}
+
+/// Goal: an attachment that a backup has lost, or that rotted there or before, is told by name; all others come back
+/// byte for byte, and so do the documents.
+#[test]
+fn a_lost_attachment_is_told_and_costs_itself_only() {
+    let fixture = Fixture::new();
+    let store = open(&fixture.device("c", "shop"));
+    let attachments = store.attachments();
+    let contents: Vec<Vec<u8>> = (0..5u8).map(|n| vec![n; 70_000 * usize::from(n)]).collect();
+    for (n, bytes) in contents.iter().enumerate() {
+        let token = attachments.put(&bytes[..], BTreeMap::new()).unwrap();
+        let fields = [
+            ("_id".to_owned(), sedge_crdt::Value::from(n.to_string())),
+            ("file".to_owned(), sedge_crdt::Value::from(token)),
+        ];
+        let document = sedge_crdt::Value::Map(fields.into());
+        store.import("files", &[document]).unwrap();
+    }
+    let id = |n: usize| BlobId::of(&contents[n]);
+    let hex = id(4).to_string();
+    let kept = fixture.folder.path().join("c/store/blobs/whole");
+    // Damaged before the backup, so that it isn't in it.
+    fs::write(kept.join(&hex[..2]).join(&hex), "rotten").unwrap();
+    let backup = fixture.folder.path().join("with attachments");
+    let manifest = take(&store, "c", &backup, &mut |_| ()).unwrap();
+    let names: Vec<_> = manifest.attachments.keys().cloned().collect();
+    let mut expected: Vec<_> = (0..4).map(|n| id(n).to_string()).collect();
+    expected.sort();
+    assert_eq!(names, expected);
+    fs::remove_file(backup.join(ATTACHMENTS).join(id(2).to_string())).unwrap();
+    // The hash of one that is in its place, and of none.
+    let swapped = backup.join(ATTACHMENTS).join(id(3).to_string());
+    for wrong in [&contents[1][..], b"rotten"] {
+        fs::remove_file(&swapped).unwrap(); // the store has the same file
+        fs::write(&swapped, wrong).unwrap();
+        let state = fixture.device(&format!("restored {}", wrong.len()), "shop");
+        let restored = restore(&state, &backup, false, &mut |_| ()).unwrap();
+        let mut lost = vec![id(2), id(3)];
+        lost.sort();
+        assert_eq!(restored.attachments.lost, lost);
+        assert_eq!(
+            (restored.attachments.restored, restored.attachments.wanted),
+            (2, 3)
+        );
+        assert_eq!(documents(&state), 5);
+        let store = open(&state);
+        assert_eq!(store.attachments().list(None).unwrap().len(), 2);
+        for n in [0, 1] {
+            let mut bytes = Vec::new();
+            let mut reader = store.attachments().get(id(n)).unwrap();
+            io::Read::read_to_end(&mut reader, &mut bytes).unwrap();
+            assert_eq!(bytes, contents[n]);
+        }
+    }
+}
+
+/// Goal: what a backup that was cut off has left goes with the next one beside it; a backup that is being made, and what
+/// only looks like one, stays.
+#[test]
+fn leftovers_of_backups_are_removed() {
+    let fixture = Fixture::new();
+    let place = |name: &str| fixture.folder.path().join(name);
+    let draft = draft::Draft::new(fixture.folder.path()).unwrap();
+    let (left, file) = (place(".sedge-backup-abc"), place(".sedge-backup-file"));
+    fs::create_dir_all(left.join("store")).unwrap();
+    fs::write(left.join("store/CURRENT"), "x").unwrap();
+    fs::write(&file, "x").unwrap();
+    let store = open(&fixture.device("c", "shop"));
+    take(&store, "c", &place("next"), &mut |_| ()).unwrap();
+    assert!(!left.exists());
+    assert!(draft.path().exists() && file.exists());
 }

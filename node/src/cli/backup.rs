@@ -27,12 +27,21 @@ pub(super) async fn run(
     }
     let folder = output::shell_quoted(&backup.path.to_string_lossy());
     output::line(&format!(
-        "{} of {} are in {folder}, {} in all; restore them with: sedge restore {folder}",
+        "{} of {}{} are in {folder}, {} in all; restore them with: sedge restore {folder}",
         output::count(backup.documents, "document"),
         output::count(backup.collections as u64, "collection"),
+        and_attachments(backup.attachments as u64),
         HumanBytes(backup.bytes),
     ))?;
     Ok(Done::Wholly)
+}
+
+/// Told only where there are any.
+pub(super) fn and_attachments(attachments: u64) -> String {
+    match attachments {
+        0 => String::new(),
+        some => format!(" and {}", output::count(some, "attachment")),
+    }
 }
 
 /// A bar on a terminal, nothing elsewhere.

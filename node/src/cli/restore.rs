@@ -1,10 +1,10 @@
 //! `sedge restore`: a backup becomes the store of this device.
 
 use super::args::RestoreArguments;
-use super::backup::{bar, show};
+use super::backup::{and_attachments, bar, show};
 use super::{CliError, Done, output};
 use sedge::StateFolder;
-use sedge::backup::restore;
+use sedge::backup::{RestoredAttachments, restore};
 use serde_json::json;
 
 pub(super) fn run(
@@ -17,7 +17,7 @@ pub(super) fn run(
     let restored = restore(state, &arguments.path, arguments.force, told);
     bar.finish_and_clear();
     let restored = restored?;
-    let manifest = &restored.manifest;
+    let (manifest, attachments) = (&restored.manifest, &restored.attachments);
     if json {
         output::json(&json!({
             "state": state.path(),
@@ -25,16 +25,21 @@ pub(super) fn run(
             "collections": manifest.collections.len(),
             "documents": manifest.documents(),
             "setAside": restored.set_aside,
+            "attachments": attachments.restored,
+            "attachmentsLost": attachments.lost.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "attachmentsWanted": attachments.wanted,
         }))?;
         return Ok(Done::Wholly);
     }
     output::line(&format!(
-        "{} of {} are restored, as {:?} had them; join the mesh with: {}",
+        "{} of {}{} are restored, as {:?} had them; join the mesh with: {}",
         output::count(manifest.documents(), "document"),
         output::count(manifest.collections.len() as u64, "collection"),
+        and_attachments(attachments.restored),
         manifest.name,
         output::run_command(state),
     ))?;
+    tell_missing(attachments)?;
     if let Some(aside) = restored.set_aside {
         output::line(&format!(
             "What was here before is in {}; remove that when it is no longer needed",
@@ -42,4 +47,20 @@ pub(super) fn run(
         ))?;
     }
     Ok(Done::Wholly)
+}
+
+/// Says which attachments did not come back.
+fn tell_missing(attachments: &RestoredAttachments) -> Result<(), CliError> {
+    for id in &attachments.lost {
+        output::line(&format!(
+            "Attachment {id} is missing in the backup or damaged there; add the same file again, or take it from another backup"
+        ))?;
+    }
+    if attachments.wanted > 0 {
+        output::line(&format!(
+            "Documents name {} whose bytes are not on this device",
+            output::count(attachments.wanted, "attachment")
+        ))?;
+    }
+    Ok(())
 }

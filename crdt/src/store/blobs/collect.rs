@@ -18,7 +18,7 @@ pub struct Collected {
 
 impl Attachments<'_> {
     /// Removes the bytes that no document has named for the time `grace`, and that came that long ago. It works in pieces,
-    /// between which writers get their turn.
+    /// between which writers get their turn. While a [checkpoint](crate::Store::checkpoint) is taken, whole ones stay.
     ///
     /// # Errors
     /// The disk or the database fails; what was removed before stays removed.
@@ -74,6 +74,9 @@ impl Attachments<'_> {
     ) -> Result<(), StoreError> {
         let _writer = self.0.transaction(); // no document names it between the look and the removal
         let blobs = &self.0.blobs;
+        let Some(_leaving) = blobs.leaving.try_write() else {
+            return Ok(()); // the next collection comes
+        };
         for id in piece {
             let _placing = blobs.placing.lock();
             let is_old = blobs
