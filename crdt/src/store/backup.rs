@@ -4,6 +4,7 @@
 //! changing it, and may become a store of its own ([`Store::begin_anew`]), which no neighbour has met before.
 
 use super::Store;
+use super::blobs::NameSum;
 use super::catalog::{Catalog, CollectionStatus, Digest};
 use super::database::{Database, damaged, decode};
 use super::error::StoreError;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 /// How thoroughly a closed store is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Check {
-    /// Every entry is read and decoded, totals and feed are counted anew.
+    /// Every entry is read and decoded; totals, feed and names of attachments are counted anew.
     Entries,
     /// Also every document is loaded from its changes, which takes some 50 µs each.
     Documents,
@@ -69,6 +70,7 @@ impl Contents {
             catalog: &catalog,
             totals: BTreeMap::new(),
             newest: 0,
+            named: NameSum::default(),
         };
         let (mut documents, mut visible) = (0, 0);
         for entry in database.newest().entries_from(STATES, &[])? {
@@ -91,6 +93,12 @@ impl Contents {
                 "its newest change is {}, its clock shows {transaction_id}",
                 reading.newest
             )));
+        }
+        if reading.named != NameSum::of_counts(&database)? {
+            return Err(disagreement(
+                "its counts of who names which attachment are not what its documents name"
+                    .to_owned(),
+            ));
         }
         let collections = catalog.status();
         reading.check_totals(&collections)?;
@@ -175,6 +183,8 @@ struct Reading<'a> {
     totals: BTreeMap<Arc<str>, (u64, Digest)>,
     /// The newest sequence of a document so far.
     newest: u64,
+    /// The attachments that documents name.
+    named: NameSum,
 }
 
 impl Reading<'_> {
@@ -208,6 +218,7 @@ impl Reading<'_> {
             let (documents, digest) = self.totals.entry(collection).or_default();
             *documents += 1;
             *digest = digest.plus(Digest::of(&key.id, value));
+            self.named.add(value);
         }
         Ok(value.is_some())
     }

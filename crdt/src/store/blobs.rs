@@ -36,7 +36,7 @@ use std::path::Path;
 pub use collect::Collected;
 pub use error::BlobError;
 pub use read::BlobReader;
-pub(super) use references::{add_counts, count_references};
+pub(super) use references::{NameSum, add_counts, count_references};
 
 /// The blobs of a store.
 pub(super) struct Blobs {

@@ -166,6 +166,17 @@ fn disagreement_within_a_store_is_found() {
         let refused = contents(&copy).err().unwrap();
         assert!(refused.to_string().contains(part), "{part}: {refused}");
     }
+    let copy = folder.path().join("counts");
+    checkpoint(&store, &copy);
+    let options = rocksdb::Options::default();
+    let families = rocksdb::DB::list_cf(&options, &copy).unwrap();
+    let database = rocksdb::DB::open_cf(&options, &copy, families).unwrap();
+    let counts = database.cf_handle("attachments").unwrap();
+    let named_once = [1u64.to_le_bytes(), 0u64.to_le_bytes()].concat();
+    database.put_cf(counts, [7; 40], named_once).unwrap();
+    drop(database);
+    let refused = contents(&copy).err().unwrap().to_string();
+    assert!(refused.contains("which attachment"), "{refused}");
     contents(&path).unwrap();
 }
 
@@ -198,6 +209,7 @@ fn a_copy_has_the_bytes_of_what_its_documents_name() {
         for n in 0..20 {
             let path = folder.path().join(format!("copy{n}"));
             checkpoint(&store, &path);
+            contents(&path).unwrap();
             let beside = path.with_extension("attachments");
             let copy = open(&path, 1);
             if copy.transaction_id() == 0 {

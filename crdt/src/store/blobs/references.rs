@@ -78,6 +78,37 @@ pub(in crate::store) fn add_counts(
     Some(sum.bytes().to_vec())
 }
 
+/// Which blobs were named how often, added up so that the order is of no matter: equal sums come of equal names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::store) struct NameSum(u128);
+
+impl NameSum {
+    /// What the counts say.
+    pub(in crate::store) fn of_counts(database: &Database) -> Result<Self, StoreError> {
+        let mut sum = Self::default();
+        for entry in counts(database, &[])? {
+            let (blob, count) = entry?;
+            sum.add_times(blob, count.documents);
+        }
+        Ok(sum)
+    }
+
+    /// Adds what a document names.
+    pub(in crate::store) fn add(&mut self, document: &Value) {
+        for blob in attachments_of(document) {
+            self.add_times(blob, 1);
+        }
+    }
+
+    fn add_times(&mut self, blob: BlobRef, times: i64) {
+        let hash = BlobId::of(&key(blob)).0;
+        let (half, _) = hash.as_chunks::<16>();
+        let number = half.first().copied().map_or(0, u128::from_le_bytes);
+        let times = i128::from(times).cast_unsigned();
+        self.0 = self.0.wrapping_add(number.wrapping_mul(times));
+    }
+}
+
 /// How many documents name a blob, whatever length they say it has.
 pub(super) fn documents(database: &Database, id: BlobId) -> Result<u64, StoreError> {
     let mut documents = 0;
