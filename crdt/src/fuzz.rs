@@ -1,6 +1,7 @@
 //! Readers of stored bytes that nothing outside this crate uses, for the fuzz targets. No part of the library.
 
 use crate::id::DocumentId;
+use crate::query::{Filter, QueryError, Work};
 use crate::record::{DocumentKey, DocumentState};
 use crate::value::{DecodeError, Encoded, Plain, Value};
 
@@ -72,7 +73,19 @@ impl<'a> InPlace<'a> {
     }
 }
 
-/// The same record of a decoded document.
+/// Whether a stored document satisfies a condition, as scans ask: most of it is never decoded.
+///
+/// # Errors
+/// As [`Filter::matches`].
+pub fn matches_stored(
+    filter: &Filter,
+    document: &[u8],
+    work: &Work<'_>,
+) -> Result<bool, QueryError> {
+    filter.matches_encoded(Encoded::new(document), work)
+}
+
+/// The record of a decoded document's conflicts.
 pub fn conflicts(document: &Value) -> Option<Value> {
     document.conflicts().map(|record| record.into_owned())
 }

@@ -1,11 +1,12 @@
-//! Any text as a statement: parsed, bound, and run over fixed documents without a panic, within bounded memory. Errors
-//! point into the text.
+//! Any text as a statement: parsed, bound, and run over fixed documents without a panic, within bounded memory. Its
+//! condition means the same documents, decoded and as they are stored. Errors point into the text.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use sedge_crdt::Value;
+use sedge_crdt::fuzz::matches_stored;
 use sedge_crdt::limits::INDEX_FIELDS_MAX;
-use sedge_crdt::query::{Params, QueryError, Schema, Statement, Work};
+use sedge_crdt::query::{Filter, Params, QueryError, Returning, Schema, Statement, Work};
 use sedge_fuzz::{Guarded, fixtures, guarded};
 use std::collections::BTreeMap;
 
@@ -47,7 +48,7 @@ fn run(text: &str) -> Result<(), QueryError> {
             if select.is_incremental() {
                 let mut expected = Vec::new();
                 for document in &documents {
-                    if select.filter().matches(document, &work)? {
+                    if matches(select.filter(), document, &work)? {
                         expected.push(select.project(document, &work)?);
                     }
                 }
@@ -63,16 +64,19 @@ fn run(text: &str) -> Result<(), QueryError> {
         }
         Statement::Update(update) => {
             for document in &documents {
-                if update.filter().matches(document, &work)? {
+                if matches(update.filter(), document, &work)? {
                     for edit in update.edits(document, &work)? {
                         assert!(edit.path.first().is_some_and(|name| name != "_id"));
                     }
+                    give_back(update.returning(), document, &work)?;
                 }
             }
         }
         Statement::Delete(delete) | Statement::Evict(delete) => {
             for document in &documents {
-                delete.filter().matches(document, &work)?;
+                if matches(delete.filter(), document, &work)? {
+                    give_back(delete.returning(), document, &work)?;
+                }
             }
         }
         Statement::History(history) => {
@@ -84,11 +88,35 @@ fn run(text: &str) -> Result<(), QueryError> {
         Statement::Revert(revert) => {
             revert.past().point(revert.filter())?;
             for document in &documents {
-                revert.filter().matches(document, &work)?;
+                matches(revert.filter(), document, &work)?;
             }
         }
     }
     Ok(())
+}
+
+/// What a write answers for a document.
+fn give_back(
+    returning: Option<&Returning>,
+    document: &Value,
+    work: &Work<'_>,
+) -> Result<(), QueryError> {
+    if let Some(returning) = returning {
+        let row = returning.row(document, work)?;
+        assert!(matches!(row, Value::Map(_)), "{row} is no row");
+    }
+    Ok(())
+}
+
+/// Whether the document is meant. A scan, which reads it where it is stored, says the same.
+fn matches(filter: &Filter, document: &Value, work: &Work<'_>) -> Result<bool, QueryError> {
+    let decoded = filter.matches(document, work);
+    let stored = matches_stored(filter, &document.encode(), work);
+    assert!(
+        decoded == stored,
+        "{document}: {decoded:?}, stored {stored:?}"
+    );
+    decoded
 }
 
 /// A value for every word after a colon, chosen by the word's length.
