@@ -250,7 +250,7 @@ fn attachments_come_back_with_their_documents() {
                 device.finish(collect).ok();
             }
         });
-        let told = back_up(&device, &path);
+        let told = back_up(device, &path);
         assert!((3..=4).contains(&told["attachments"].as_u64().unwrap()));
         collector.join().unwrap();
         daemon.kill();
