@@ -28,9 +28,10 @@ pub use id::{DocumentId, IdError};
 pub use random::{RandomError, random};
 #[cfg(feature = "rocksdb")]
 pub use store::{
-    Arrival, Arrived, Attachments, BlobError, BlobReader, BlobStat, Check, Collected,
-    CollectionStatus, Commit, Committed, Contents, Deadline, DeltaPart, Digest, Durability, Feed,
-    FeedEntry, FeedLimits, FeedPage, Imported, Misfit, Move, Observation, Origin, Outcome,
-    Replication, Row, Store, StoreError, StoreOptions, Transacted, Transaction, Update, View,
+    Arrival, Arrived, Attachments, BlobError, BlobReader, BlobStat, Check, Checkpoint,
+    CheckpointError, Collected, CollectionStatus, Commit, Committed, Contents, Deadline, DeltaPart,
+    Digest, Durability, Feed, FeedEntry, FeedLimits, FeedPage, Imported, LogEntry, LogPage, Misfit,
+    Move, Observation, Origin, Outcome, Replication, Row, Since, Store, StoreError, StoreOptions,
+    Transacted, Transaction, Update, View,
 };
 pub use value::{Attachment, DEPTH_MAX, DecodeError, JsonError, Value, parse_json};

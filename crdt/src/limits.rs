@@ -76,8 +76,14 @@ pub const TRANSACTION_BYTES_MAX: usize = 64 << 20;
 /// sync failed.
 pub const COMMITS_UNSYNCED_MAX: usize = 1_024;
 
-/// Documents that get a new incarnation in one write batch, about 100 bytes each.
-pub const STATES_RENEWED_AT_ONCE: usize = 10_000;
+/// Bytes of entries that the change log keeps unless it is told otherwise: about 200,000 changes of small documents, hours
+/// to days for a reader of the feed to come back.
+pub const FEED_KEEP_BYTES: u64 = 64 << 20;
+
+/// Entries of the change log, and their bytes, that one page looks at; a single entry is always given.
+pub const FEED_PAGE_ENTRIES_MAX: usize = 1_000;
+/// See [`FEED_PAGE_ENTRIES_MAX`].
+pub const FEED_PAGE_BYTES_MAX: u64 = 1 << 20;
 
 /// Longest that a statement works, in seconds: one that takes longer is a mistake, and holds up others on a Pi.
 pub const STATEMENT_SECONDS_MAX: u64 = 30;

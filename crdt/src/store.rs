@@ -1,7 +1,7 @@
 //! The store on disk: one RocksDB database per app and device.
 //!
 //! Statements (`execute`) and deltas from other stores (`replication`) become a `transaction`, which one writer at a
-//! time turns into one write batch: it appends to the feed and updates its collections' totals (`catalog`). Writers that
+//! time turns into one write batch: it appends to the feed and its change log (`log`), and updates its collections' totals (`catalog`). Writers that
 //! have left share the sync of their batches (`group`). Only then a commit is the `view` that readers see, is told to
 //! subscribers, observers among them (`observe`), and acknowledged.
 
@@ -21,6 +21,7 @@ mod group;
 mod history;
 mod incarnation;
 mod index;
+mod log;
 mod observe;
 mod overlay;
 mod reads;
@@ -39,6 +40,7 @@ use database::Database;
 use group::{Group, Pending};
 use incarnation::Incarnation;
 use index::Worker;
+use log::Log;
 use observe::Observers;
 use parking_lot::{Mutex, RwLock};
 use sedge_identity::{AppId, PublicKey};
@@ -55,6 +57,7 @@ pub use durability::{Durability, StoreOptions};
 pub use error::StoreError;
 pub use evict::Replication;
 pub use execute::{Imported, Outcome};
+pub use log::{Checkpoint, CheckpointError, LogEntry, LogPage, Since};
 pub use observe::{Misfit, Move, Observation, Row, Update};
 pub use replication::{Arrival, Arrived, DeltaPart, Feed, FeedEntry, FeedLimits, FeedPage};
 pub use transaction::Transaction;
@@ -85,6 +88,7 @@ struct Inner {
 struct Writer {
     sequence: u64,
     catalog: Arc<Catalog>,
+    log: Log,
     /// The time of the newest own change, in milliseconds since 1970.
     time_ms: i64,
     incarnation: Incarnation,
@@ -118,7 +122,10 @@ impl Store {
         path: &Path,
         app: &AppId,
         device: &PublicKey,
-        StoreOptions { durability }: StoreOptions,
+        StoreOptions {
+            durability,
+            feed_keep_bytes,
+        }: StoreOptions,
     ) -> Result<Self, StoreError> {
         let database = Arc::new(Database::open(path)?);
         let identity = database.begin(database.identify(app, device)?, durability)?;
@@ -136,6 +143,7 @@ impl Store {
             writer: Mutex::new(Writer {
                 sequence,
                 catalog,
+                log: Log::load(&database, feed_keep_bytes)?,
                 time_ms,
                 incarnation: identity.incarnation,
                 actor,

@@ -12,6 +12,8 @@ mod bounds;
 mod damage;
 #[path = "store/evict.rs"]
 mod evict;
+#[path = "store/feed.rs"]
+mod feed;
 #[path = "store/history.rs"]
 mod history;
 #[path = "store/index_moments.rs"]

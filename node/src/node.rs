@@ -8,7 +8,7 @@ use crate::state::{StateError, StateFolder, StateLock};
 use crate::store::StoreHandle;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
-use sedge_crdt::{Durability, Store, random};
+use sedge_crdt::{Durability, Store, StoreOptions, random};
 use sedge_identity::{
     Admitted, AppId, CertificateRequest, DeviceKey, Issuer, LocalIdentity, SharedSecret, Trust,
 };
@@ -44,7 +44,7 @@ pub struct NodeBuilder {
     listen: Vec<String>,
     peers: Vec<String>,
     discovery: bool,
-    durability: Durability,
+    options: StoreOptions,
     collections: Vec<String>,
 }
 
@@ -72,7 +72,7 @@ impl Node {
             listen: vec!["/ip4/0.0.0.0/tcp/0".to_owned()],
             peers: Vec::new(),
             discovery: true,
-            durability: Durability::default(),
+            options: StoreOptions::default(),
             collections: Vec::new(),
         }
     }
@@ -183,7 +183,14 @@ impl NodeBuilder {
     /// When a write is acknowledged: by default once it is on the disk.
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
-        self.durability = durability;
+        self.options.durability = durability;
+        self
+    }
+
+    /// How many bytes of changes the feed keeps for its readers, by default 64 MiB; 0 for none.
+    #[must_use]
+    pub fn feed_keep_bytes(mut self, bytes: u64) -> Self {
+        self.options.feed_keep_bytes = bytes;
         self
     }
 
@@ -210,9 +217,9 @@ impl NodeBuilder {
             .ok_or(NodeError::Incomplete("a store folder"))?;
         let config = self.mesh_config(&app)?;
         let wanted = config.interest.clone();
-        let (name, discovery, durability) = (self.name, self.discovery, self.durability);
+        let (name, discovery, options) = (self.name, self.discovery, self.options);
         let opening =
-            tokio::task::spawn_blocking(move || open(&app, &identity, path, &name, durability));
+            tokio::task::spawn_blocking(move || open(&app, &identity, path, &name, options));
         let (lock, store, identity) = opening
             .await
             .map_err(|_| NodeError::Stopped("opening the store"))??;
@@ -276,7 +283,7 @@ fn open(
     identity: &Identity,
     path: PathBuf,
     name: &str,
-    durability: Durability,
+    options: StoreOptions,
 ) -> Result<(StateLock, Store, LocalIdentity), NodeError> {
     let Identity::Development(secret) = identity;
     let secret = SharedSecret::parse(secret)?;
@@ -284,7 +291,7 @@ fn open(
     state.create()?;
     let lock = state.lock()?;
     let key = state.key()?;
-    let store = state.open_store(app, &key.public(), durability)?;
+    let store = state.open_store(app, &key.public(), options)?;
     Ok((lock, store, certify(app, &secret, key, name)?))
 }
 

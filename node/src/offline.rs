@@ -35,7 +35,7 @@ impl Offline {
         let lock = state.lock()?;
         let device = state.key()?.public();
         let app = AppId::new(&settings.app)?;
-        let store = state.open_store(&app, &device, settings.durability)?;
+        let store = state.open_store(&app, &device, settings.store_options())?;
         let interest = interest(&settings.subscribe)?;
         store.set_replication(Some(Arc::new(Unconnected(interest))));
         Ok(Self {

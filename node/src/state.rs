@@ -15,7 +15,7 @@ mod settings;
 
 use crate::error::NodeError;
 use crate::limits::SOCKET_PATH_BYTES_MAX;
-use sedge_crdt::{Durability, RandomError, Store, StoreError, StoreOptions, random};
+use sedge_crdt::{RandomError, Store, StoreError, StoreOptions, random};
 use sedge_identity::{AppId, DeviceKey, PublicKey, SharedSecret, hex, parse_hex};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -132,7 +132,7 @@ impl StateFolder {
         // Again, because another init may have made a device here in the meantime.
         self.check_uninitialised()?;
         let device = self.key()?.public();
-        drop(self.open_store(&app, &device, settings.durability)?);
+        drop(self.open_store(&app, &device, settings.store_options())?);
         let secret = self.settle_secret(secret)?;
         // Last, because a folder with settings counts as initialised.
         write_private(&self.settings_path(), settings.to_toml())?;
@@ -261,10 +261,9 @@ impl StateFolder {
         &self,
         app: &AppId,
         device: &PublicKey,
-        durability: Durability,
+        options: StoreOptions,
     ) -> Result<Store, NodeError> {
         self.finish_restore()?;
-        let options = StoreOptions { durability };
         let opened = Store::open_with(&self.store_path(), app, device, options);
         opened.map_err(|error| match error {
             StoreError::Damaged { what, reason } => NodeError::DamagedStore {

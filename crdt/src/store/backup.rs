@@ -8,6 +8,7 @@ use super::blobs::NameSum;
 use super::catalog::{Catalog, CollectionStatus, Digest};
 use super::database::{Database, damaged, decode};
 use super::error::StoreError;
+use super::log;
 use super::schema::{
     DOCUMENTS, DocumentKey, DocumentState, FEED, FORMAT, META, META_APP, META_DEVICE, META_EVICTED,
     META_FEED, META_FORMAT, STATES, VALUES, read_u64,
@@ -100,6 +101,7 @@ impl Contents {
                     .to_owned(),
             ));
         }
+        log::check(&database, &catalog, transaction_id)?;
         let collections = catalog.status();
         reading.check_totals(&collections)?;
         Ok(Self {

@@ -26,15 +26,8 @@ impl Digest {
         Self::of_encoded(id, &value.as_visible().encode())
     }
 
-    /// The same of a value whose binary form is at hand.
-    pub(super) fn of_both(id: &DocumentId, value: &Value, encoded: &[u8]) -> Self {
-        match value.conflicts() {
-            Some(_) => Self::of(id, value),
-            None => Self::of_encoded(id, encoded),
-        }
-    }
-
-    fn of_encoded(id: &DocumentId, value: &[u8]) -> Self {
+    /// The same of the visible value's binary form.
+    pub(super) fn of_encoded(id: &DocumentId, value: &[u8]) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&(id.as_bytes().len() as u64).to_le_bytes());
         hasher.update(id.as_bytes());

@@ -10,6 +10,7 @@ use super::database::{Database, StoreIdentity};
 use super::error::StoreError;
 use super::incarnation::Incarnation;
 use super::schema::{META, META_FEED, META_INCARNATION, META_UNSYNCED};
+use crate::limits::FEED_KEEP_BYTES;
 use crate::random::random;
 use serde::{Deserialize, Serialize};
 
@@ -39,10 +40,21 @@ impl TryFrom<String> for Durability {
 }
 
 /// How a store is opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreOptions {
     /// When a write is acknowledged.
     pub durability: Durability,
+    /// How many bytes of changes the feed keeps for [`Store::feed_since`](super::Store::feed_since); 0 for none.
+    pub feed_keep_bytes: u64,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            durability: Durability::default(),
+            feed_keep_bytes: FEED_KEEP_BYTES,
+        }
+    }
 }
 
 impl Database {

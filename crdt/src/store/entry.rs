@@ -5,6 +5,7 @@ use crate::document::{Delta, Document, DocumentError};
 use crate::id::DocumentId;
 use crate::limits::TAIL_CHUNKS_MAX;
 use crate::value::Value;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 #[derive(Clone)]
@@ -98,6 +99,17 @@ impl Entry {
             + size_of_val(self.state.heads.as_slice())
             + self.record.len()
             + self.delta.bytes()
+    }
+
+    /// What readers see before and after, in binary form: without what the store notes beside the fields.
+    pub(super) fn visible_bytes(&self) -> [Option<Cow<'_, [u8]>>; 2] {
+        let encode = |value: &Value| Cow::Owned(value.as_visible().encode());
+        let after = self.visible.as_ref().zip(self.encoded.as_deref());
+        let after = after.map(|(value, encoded)| match value.conflicts() {
+            Some(_) => encode(value),
+            None => Cow::Borrowed(encoded),
+        });
+        [self.before.as_ref().map(encode), after]
     }
 
     pub(super) fn grow(&mut self, grown: Grown) {

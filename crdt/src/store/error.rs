@@ -143,6 +143,33 @@ pub enum StoreError {
         OBSERVED_BYTES_TOTAL_MAX >> 20
     )]
     ObservedTooLargeTogether,
+    /// What a reader of the feed asks for is kept no longer.
+    #[error(
+        "what the feed had after sequence {since} is trimmed, it begins after {oldest}; start over: note the newest sequence \
+         (since now), read the collections, then the feed since that sequence"
+    )]
+    FeedTrimmed {
+        /// After which sequence reading was to begin.
+        since: u64,
+        /// The least sequence after which everything is kept.
+        oldest: u64,
+    },
+    /// A checkpoint is of a feed that this store no longer has.
+    #[error(
+        "the checkpoint is of another feed: the store was restored or did not end cleanly, so sequences may stand for other \
+         changes; start over: note the newest sequence (since now), read the collections, then the feed since that sequence"
+    )]
+    OtherFeed,
+    /// A reader of the feed is further than the feed.
+    #[error(
+        "sequence {since} is ahead of the feed, whose newest is {newest}; give a sequence or checkpoint of this store"
+    )]
+    AheadOfFeed {
+        /// After which sequence reading was to begin.
+        since: u64,
+        /// The newest there is.
+        newest: u64,
+    },
     /// The collection isn't there.
     #[error("there is no collection {name:?}{}", known_collections(.known))]
     UnknownCollection {

@@ -8,6 +8,7 @@
 //! | `values` | the same | the visible value in binary form; absent for a deleted document |
 //! | `states` | the same | own seq (u64) in the incarnation (u32), chunks behind the snapshot (u32), sequence in the feed (u64), times of the first and the last change (i64 each, ms), heads (32 B each) |
 //! | `feed` | sequence (u64) | collection number (u32), document id; one entry for each document |
+//! | `log` | sequence (u64) | position (u64), lengths (u16, u32), collection number (u32) and document id, the visible value before and after; see `log` |
 //! | `attachments` | blob id (32 B), length (u64) | documents that name it (i64), when that last changed (u64, ms); see `blobs` |
 //! | `indexes` | index number (u32) | collection number (u32), state (u8), documents and cut keys while it is built (u64 each), the id it is built up to, name, then for each field descending (u8) and steps (u8), each step; all behind their lengths (u16) |
 //! | `entries` | index number (u32), the fields as `query::plan::key` writes them, document id | length of the fields (u16) |
@@ -30,9 +31,10 @@ pub(super) const CURSORS: &str = "cursors";
 pub(super) const ATTACHMENTS: &str = "attachments";
 pub(super) const INDEXES: &str = "indexes";
 pub(super) const ENTRIES: &str = "entries";
+pub(super) const LOG: &str = "log";
 
 /// All families, in no particular order.
-pub(super) const FAMILIES: [&str; 10] = [
+pub(super) const FAMILIES: [&str; 11] = [
     META,
     COLLECTIONS,
     DOCUMENTS,
@@ -43,6 +45,7 @@ pub(super) const FAMILIES: [&str; 10] = [
     ATTACHMENTS,
     INDEXES,
     ENTRIES,
+    LOG,
 ];
 
 pub(super) const META_FORMAT: &[u8] = b"format";
@@ -59,6 +62,8 @@ pub(super) const META_EVICTED: &[u8] = b"evicted";
 pub(super) const META_CLOCK: &[u8] = b"clock";
 /// The number of the next index (u32).
 pub(super) const META_INDEXES: &[u8] = b"indexes";
+/// What the change log holds: the sequence up to which it is trimmed, the positions of its first and its next entry (u64 each).
+pub(super) const META_LOG: &[u8] = b"log";
 
 /// An entry of an index, in parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

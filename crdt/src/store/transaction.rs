@@ -16,6 +16,7 @@ use super::evict;
 use super::group::Pending;
 use super::history::authored_times;
 use super::incarnation::Incarnation;
+use super::log::Log;
 use super::schema::{
     DOCUMENTS, DocumentKey, DocumentState, FEED, META, META_CLOCK, STATES, VALUES,
 };
@@ -307,9 +308,10 @@ impl Transaction<'_> {
             Origin::Local => self.time_ms,
             Origin::Remote(_) => self.writer.time_ms,
         };
-        let (sequence, documents) = self.write(time_ms)?;
+        let (sequence, log, documents) = self.write(time_ms)?;
         let writer = &mut *self.writer;
         writer.sequence = sequence;
+        writer.log = log;
         writer.time_ms = time_ms;
         writer.catalog = Arc::clone(&self.catalog);
         if let Some(incarnation) = self.renewed {
@@ -335,11 +337,13 @@ impl Transaction<'_> {
         self.store.group.push(Pending { view, commit });
     }
 
-    fn write(&mut self, time_ms: i64) -> Result<(u64, Vec<Committed>), StoreError> {
+    fn write(&mut self, time_ms: i64) -> Result<(u64, Log, Vec<Committed>), StoreError> {
         let database: &Database = &self.store.database;
         let catalog = Arc::make_mut(&mut self.catalog);
         let mut batch = database.batch();
         let mut sequence = self.writer.sequence;
+        let mut log = self.writer.log;
+        log.trim(database, sequence, &mut batch)?;
         let mut documents = Vec::with_capacity(self.order.len());
         let mut touched = BTreeSet::new();
         for key in std::mem::take(&mut self.order) {
@@ -352,14 +356,17 @@ impl Transaction<'_> {
                 true => evict::remove(&mut batch, &bytes, entry.state.sequence),
                 false => put(&mut batch, &bytes, &mut entry, sequence),
             }
-            let before = entry.before.as_ref();
-            blobs::count_references(&mut batch, before, entry.visible.as_ref());
-            let before = before.map(|value| Digest::of(&key.id, value));
-            let after = entry.visible.as_ref().zip(entry.encoded.as_ref());
-            let after = after.map(|(value, encoded)| Digest::of_both(&key.id, value, encoded));
-            catalog.count(&entry.collection, before, after);
             let (before, after) = (entry.before.as_ref(), entry.visible.as_ref());
+            blobs::count_references(&mut batch, before, after);
             catalog.indexes.follow(&key, before, after, &mut batch);
+            let seen = entry.visible_bytes();
+            let [before, after] = seen.each_ref().map(Option::as_deref);
+            if !entry.is_evicted() {
+                log.append(&mut batch, sequence, &bytes, before, after);
+            }
+            let digest = |value| Digest::of_encoded(&key.id, value);
+            catalog.count(&entry.collection, before.map(digest), after.map(digest));
+            drop(seen);
             touched.insert(Arc::clone(&entry.collection));
             documents.push(Committed {
                 collection: entry.collection,
@@ -376,11 +383,12 @@ impl Transaction<'_> {
             catalog.store(&name, &mut batch);
         }
         catalog.indexes.store_changed(&mut batch);
+        log.store(&mut batch, sequence);
         let clock = [sequence.to_le_bytes(), time_ms.to_le_bytes()];
         batch.put(META, META_CLOCK, clock.concat());
         self.store_evictions(&mut batch, sequence);
         batch.write_unsynced()?;
-        Ok((sequence, documents))
+        Ok((sequence, log, documents))
     }
 
     /// A document with its state; `None` when nothing has ever been written under the id.

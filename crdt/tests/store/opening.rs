@@ -7,6 +7,7 @@ fn open_unsynced(path: &Path) -> Store {
     let key = DeviceKey::from_seed([1; 32]);
     let options = StoreOptions {
         durability: Durability::Os,
+        ..StoreOptions::default()
     };
     Store::open_with(path, &AppId::new("demo").unwrap(), &key.public(), options).unwrap()
 }

@@ -6,7 +6,7 @@ use super::{BackupError, Manifest, Progress, STORE, Step, now_ms, read_through};
 use crate::api::wire::CollectionStatus;
 use crate::error::NodeError;
 use crate::state::StateFolder;
-use sedge_crdt::{Check, Durability, Store};
+use sedge_crdt::{Check, Store, StoreOptions};
 use sedge_identity::{AppId, PublicKey};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -85,7 +85,7 @@ fn found(
     device: &PublicKey,
     force: bool,
 ) -> Result<There, NodeError> {
-    match state.open_store(app, device, Durability::Synced) {
+    match state.open_store(app, device, StoreOptions::default()) {
         Ok(store) if store.transaction_id() == 0 => Ok(There::Empty),
         Err(error) if !force => Err(error),
         _ => Ok(There::Documents),

@@ -4,7 +4,7 @@ use super::*;
 use crate::Settings;
 use crate::state::StateFolder;
 use sedge_crdt::query::Params;
-use sedge_crdt::{BlobId, Durability, StoreError, parse_json};
+use sedge_crdt::{BlobId, StoreError, StoreOptions, parse_json};
 use sedge_identity::AppId;
 
 struct Fixture {
@@ -46,7 +46,11 @@ impl Fixture {
 fn open(state: &StateFolder) -> Store {
     let app = AppId::new("shop").unwrap();
     state
-        .open_store(&app, &state.key().unwrap().public(), Durability::Synced)
+        .open_store(
+            &app,
+            &state.key().unwrap().public(),
+            StoreOptions::default(),
+        )
         .unwrap()
 }
 
@@ -166,7 +170,11 @@ fn a_copied_store_is_foreign_until_it_begins_anew() {
     fs::remove_dir_all(state.store_path()).unwrap();
     fs::rename(fixture.backup().join(STORE), state.store_path()).unwrap();
     let device = state.key().unwrap().public();
-    let opened = state.open_store(&AppId::new("shop").unwrap(), &device, Durability::Synced);
+    let opened = state.open_store(
+        &AppId::new("shop").unwrap(),
+        &device,
+        StoreOptions::default(),
+    );
     assert!(matches!(
         opened.err().unwrap(),
         NodeError::Store(StoreError::Foreign { .. })

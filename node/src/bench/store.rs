@@ -107,6 +107,9 @@ fn open(path: &Path) -> Result<Store, BenchError> {
 fn open_with(path: &Path, durability: Durability) -> Result<Store, BenchError> {
     let app = AppId::new(APP).map_err(|error| BenchError::Unavailable(error.to_string()))?;
     let device = DeviceKey::from_seed([7; 32]).public();
-    let options = StoreOptions { durability };
+    let options = StoreOptions {
+        durability,
+        ..StoreOptions::default()
+    };
     Ok(Store::open_with(path, &app, &device, options)?)
 }

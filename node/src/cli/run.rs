@@ -38,6 +38,7 @@ pub(super) async fn run(
         .name(&settings.name)
         .discovery(settings.discovery)
         .durability(settings.durability)
+        .feed_keep_bytes(settings.store_options().feed_keep_bytes)
         .collections(&settings.subscribe);
     for peer in &settings.peers {
         node = node.peer(peer);

@@ -2,7 +2,8 @@
 
 use super::{StateError, read};
 use config::{Config, Environment, File, FileFormat};
-use sedge_crdt::Durability;
+use sedge_crdt::limits::FEED_KEEP_BYTES;
+use sedge_crdt::{Durability, StoreOptions};
 use sedge_identity::NAME_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -11,7 +12,7 @@ use std::path::Path;
 const ENVIRONMENT_PREFIX: &str = "SEDGE_";
 
 /// The names of the settings, as the file spells them.
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 8] = [
     "app",
     "name",
     "listen",
@@ -19,6 +20,7 @@ const NAMES: [&str; 7] = [
     "discovery",
     "subscribe",
     "durability",
+    "feed_keep_mib",
 ];
 /// Those that are lists; a variable separates their items by commas.
 const LISTS: [&str; 3] = ["listen", "peers", "subscribe"];
@@ -49,6 +51,13 @@ pub struct Settings {
     /// bulk loads.
     #[serde(default)]
     pub durability: Durability,
+    /// How many MiB of changes the feed keeps for its readers; 0 for none.
+    #[serde(default = "feed_keep_default")]
+    pub feed_keep_mib: u32,
+}
+
+fn feed_keep_default() -> u32 {
+    (FEED_KEEP_BYTES >> 20) as u32
 }
 
 fn discovery_default() -> bool {
@@ -85,6 +94,15 @@ impl Settings {
             discovery: discovery_default(),
             subscribe: Vec::new(),
             durability: Durability::default(),
+            feed_keep_mib: feed_keep_default(),
+        }
+    }
+
+    /// How the store is opened.
+    pub fn store_options(&self) -> StoreOptions {
+        StoreOptions {
+            durability: self.durability,
+            feed_keep_bytes: u64::from(self.feed_keep_mib) << 20,
         }
     }
 
@@ -202,6 +220,21 @@ mod tests {
         assert_eq!(os.unwrap().durability, Durability::Os);
         let wrong = parse("durability = \"none\"").unwrap_err();
         assert!(wrong.contains("synced") && wrong.contains("os"), "{wrong}");
+    }
+
+    /// Goal: how much the feed keeps can be set in the file and by a variable; less than nothing is refused.
+    #[test]
+    fn what_the_feed_keeps_is_set_in_mib() {
+        let parse = |text: &str, variables| {
+            Settings::parse(&format!("app = \"demo\"\n{text}"), variables)
+                .map(|s| s.store_options())
+        };
+        let bytes = |options: Result<StoreOptions, String>| options.unwrap().feed_keep_bytes;
+        assert_eq!(bytes(parse("", HashMap::new())), FEED_KEEP_BYTES);
+        assert_eq!(bytes(parse("feed_keep_mib = 3", HashMap::new())), 3 << 20);
+        let off = HashMap::from([("SEDGE_FEED_KEEP_MIB".to_owned(), "0".to_owned())]);
+        assert_eq!(bytes(parse("feed_keep_mib = 3", off)), 0);
+        assert!(parse("feed_keep_mib = -1", HashMap::new()).is_err());
     }
 
     #[test]
