@@ -30,6 +30,8 @@ mod edges;
 mod evict;
 #[path = "system/export.rs"]
 mod export;
+#[path = "system/feed.rs"]
+mod feed;
 #[path = "system/filled.rs"]
 mod filled;
 #[path = "system/folder.rs"]

@@ -6,6 +6,7 @@ mod attachment;
 mod backup;
 mod error;
 mod export;
+mod feed;
 mod import;
 mod init;
 mod limits;
@@ -97,6 +98,7 @@ async fn dispatch(arguments: Arguments) -> Result<Done, CliError> {
         Command::Watch(arguments) => watch::run(&state?, arguments, json).await,
         Command::Import(arguments) => import::run(&state?, arguments, json).await,
         Command::Export(arguments) => export::run(&state?, arguments, json).await,
+        Command::Feed(arguments) => feed::run(&state?, arguments).await,
         Command::Backup(arguments) => backup::run(&state?, arguments, json).await,
         Command::Restore(arguments) => {
             tokio::task::block_in_place(|| restore::run(&state?, &arguments, json))

@@ -2,7 +2,7 @@
 
 use crate::backup::BackupError;
 use crate::state::StateError;
-use sedge_crdt::StoreError;
+use sedge_crdt::{CheckpointError, StoreError};
 use sedge_identity::{AppIdError, CertificateError, IssueError, SecretError, TrustError};
 use sedge_mesh::MeshError;
 use sedge_transports::TransportError;
@@ -65,6 +65,14 @@ pub enum NodeError {
     /// The mesh could not start.
     #[error(transparent)]
     Mesh(#[from] MeshError),
+    /// Where the feed is to begin.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// As many read the feed as may.
+    #[error(
+        "there are {0} readers of the feed already, as many as there may be; end one, or try again later"
+    )]
+    TooManyFeeds(usize),
     /// A background task ended before its time.
     #[error("{0} stopped unexpectedly; see the log")]
     Stopped(&'static str),

@@ -35,9 +35,10 @@ pub use offline::Offline;
 pub use sedge_crdt::limits::ATTACHMENT_GRACE_SECONDS;
 pub use sedge_crdt::query::{Params, check_collection_name, check_writable_collection_name};
 pub use sedge_crdt::{
-    Attachment, AttachmentError, BlobId, BlobStat, Collected, CollectionStatus, Deadline, Digest,
-    DocumentId, Durability, Imported, Misfit, Move, Outcome, StoreError, Transacted, Transaction,
-    Update, Value, View, check_metadata, parse_json,
+    Attachment, AttachmentError, BlobId, BlobStat, Checkpoint, CheckpointError, Collected,
+    CollectionStatus, Deadline, Digest, DocumentId, Durability, Imported, LogEntry, LogPage,
+    Misfit, Move, Outcome, Since, StoreError, StoreOptions, Transacted, Transaction, Update, Value,
+    View, check_metadata, parse_json,
 };
 pub use sedge_identity::{AppId, AppIdError, SecretError, SharedSecret};
 pub use sedge_mesh::{Direction, PeerStatus};

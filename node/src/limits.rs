@@ -37,6 +37,13 @@ pub(crate) const IMPORT_REJECTED_MAX: usize = 1_000;
 /// wait for that.
 pub(crate) const EXPORTS_MAX: usize = 4;
 
+/// Readers of the feed at once; further ones are refused, as one may stay for ever. Each has a page in memory.
+pub(crate) const FEEDS_MAX: usize = 32;
+
+/// Longest line of the feed that a client takes, in bytes: a document before and after, of eight times the largest size that
+/// is written, as merging may make one larger.
+pub(crate) const FEED_LINE_BYTES_MAX: usize = 16 * sedge_crdt::limits::DOCUMENT_BYTES_MAX;
+
 /// Backups that are made at once; more wait. Each reads all of the store.
 pub(crate) const BACKUPS_MAX: usize = 1;
 

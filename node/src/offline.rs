@@ -1,9 +1,10 @@
 //! A device's store without the mesh, for when no daemon runs.
 
-use crate::api::imported_response;
 use crate::api::wire::{
-    BackupResponse, ExecuteRequest, ExecuteResponse, ImportRequest, ImportResponse, StatusResponse,
+    BackupResponse, ExecuteRequest, ExecuteResponse, FeedQuery, ImportRequest, ImportResponse,
+    StatusResponse,
 };
+use crate::api::{feed_lines, feed_pages, imported_response};
 use crate::attachments::AttachmentsHandle;
 use crate::backup::Progress;
 use crate::error::NodeError;
@@ -11,6 +12,7 @@ use crate::node::interest;
 use crate::replica::Unconnected;
 use crate::state::{Settings, StateFolder, StateLock};
 use crate::store::StoreHandle;
+use futures::StreamExt;
 use sedge_identity::{AppId, PublicKey};
 use std::io;
 use std::path::Path;
@@ -76,6 +78,24 @@ impl Offline {
     ) -> Result<io::Result<()>, NodeError> {
         for document in self.store.inner().view().documents(collection)? {
             if let Err(error) = line(format!("{}\n", document?).as_bytes()) {
+                return Ok(Err(error));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// The feed up to now, line by line.
+    ///
+    /// # Errors
+    /// Reading can't begin there, the store fails, or `line` does.
+    pub async fn feed(
+        &self,
+        query: &FeedQuery,
+        mut line: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<io::Result<()>, NodeError> {
+        let mut pages = Box::pin(feed_pages(&self.store, query)?);
+        while let Some(page) = pages.next().await {
+            if let Err(error) = line(&feed_lines(page?)) {
                 return Ok(Err(error));
             }
         }

@@ -1,9 +1,11 @@
 //! The store as async code sees it: calls that may touch the disk run on the blocking pool, a bounded number at once.
 
+mod feed;
+
 use crate::backup::{self, Manifest, Progress};
 use crate::error::NodeError;
 use crate::limits::{
-    BACKUPS_MAX, EXPORT_PIECES_QUEUED_MAX, EXPORTS_MAX, PIECE_BYTES, STORE_CALLS_MAX,
+    BACKUPS_MAX, EXPORT_PIECES_QUEUED_MAX, EXPORTS_MAX, FEEDS_MAX, PIECE_BYTES, STORE_CALLS_MAX,
 };
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
@@ -27,6 +29,7 @@ pub struct StoreHandle {
     calls: Arc<Semaphore>,
     exports: Arc<Semaphore>,
     backups: Arc<Semaphore>,
+    feeds: Arc<Semaphore>,
 }
 
 impl StoreHandle {
@@ -36,6 +39,7 @@ impl StoreHandle {
             calls: Arc::new(Semaphore::new(STORE_CALLS_MAX)),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
             backups: Arc::new(Semaphore::new(BACKUPS_MAX)),
+            feeds: Arc::new(Semaphore::new(FEEDS_MAX)),
         }
     }
 

@@ -2,11 +2,13 @@
 
 use super::events::Reader;
 use super::wire::{
-    BackupEvent, BackupRequest, BackupResponse, ExecuteRequest, ExecuteResponse, ImportRequest,
-    ImportResponse, ObserveEvent, Peer, Problem, StatusResponse,
+    BackupEvent, BackupRequest, BackupResponse, ExecuteRequest, ExecuteResponse, FeedLine,
+    FeedQuery, ImportRequest, ImportResponse, ObserveEvent, Peer, Problem, StatusResponse,
 };
 use crate::backup::Progress;
-use crate::limits::{ANSWER_SECONDS_MAX, BACKUP_LINE_BYTES_MAX, STATUS_SECONDS_MAX};
+use crate::limits::{
+    ANSWER_SECONDS_MAX, BACKUP_LINE_BYTES_MAX, FEED_LINE_BYTES_MAX, STATUS_SECONDS_MAX,
+};
 use axum::body::Body;
 use axum::http::{HeaderValue, Method, Request, Response, Uri, header};
 use futures::StreamExt;
@@ -118,6 +120,48 @@ impl Client {
             }
         }
         Ok(())
+    }
+
+    /// The feed line by line, each with its end, until it ends.
+    ///
+    /// # Errors
+    /// [`ClientError`]; also when the answer breaks off, or ends with the reason why.
+    pub async fn feed(
+        &self,
+        query: &FeedQuery,
+        mut line: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<(), ClientError> {
+        let since = query.since.as_deref().unwrap_or("0");
+        let mut path = with_query("/api/v1/store/feed", "since", since);
+        if let Some(collection) = &query.collection {
+            path.push_str(&format!("&collection={}", encoded(collection)));
+        }
+        path.push_str(&format!("&follow={}", query.follow));
+        let asked = self.ask(Method::GET, &path, Body::empty());
+        let response = within(ANSWER_SECONDS_MAX, asked).await?;
+        let mut body = BodyStream::new(response.into_body());
+        let mut pending = Vec::new();
+        while let Some(frame) = body.next().await {
+            let data = frame.map_err(ClientError::broken)?.into_data();
+            for piece in data
+                .unwrap_or_default()
+                .split_inclusive(|byte| *byte == b'\n')
+            {
+                pending.extend_from_slice(piece);
+                if piece.last() == Some(&b'\n') {
+                    check_feed_line(&pending)?;
+                    line(&pending).map_err(ClientError::Output)?;
+                    pending.clear();
+                }
+                if pending.len() > FEED_LINE_BYTES_MAX {
+                    return Err(ClientError::broken("a line is too long"));
+                }
+            }
+        }
+        match pending.is_empty() {
+            true => Ok(()),
+            false => Err(ClientError::broken("the end of a line is missing")),
+        }
     }
 
     /// Has the daemon make a backup at `path`, absolute. `told` hears how far it is.
@@ -312,6 +356,17 @@ pub(super) fn with_query(path: &str, name: &str, value: &str) -> String {
 
 fn with_more(path: &str, name: &str, value: &str) -> String {
     format!("{path}&{name}={}", encoded(value))
+}
+
+/// A line that says why the feed ends is no part of it.
+fn check_feed_line(line: &[u8]) -> Result<(), ClientError> {
+    if !line.starts_with(b"{\"error\":") {
+        return Ok(());
+    }
+    match serde_json::from_slice(line) {
+        Ok(FeedLine::Error(reason)) => Err(ClientError::Refused(reason)),
+        _ => Err(ClientError::broken("a line makes no sense")),
+    }
 }
 
 /// A value as it stands in a URL's query.

@@ -31,6 +31,8 @@ impl From<NodeError> for Failure {
             NodeError::Backup(BackupError::Relative(_) | BackupError::NoFolder { .. }) => {
                 StatusCode::BAD_REQUEST
             }
+            NodeError::Checkpoint(_) => StatusCode::BAD_REQUEST,
+            NodeError::TooManyFeeds(_) => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error.to_string())
@@ -45,6 +47,7 @@ fn status_of(error: &StoreError) -> StatusCode {
         StoreError::Exists(_)
         | StoreError::IndexExists { .. }
         | StoreError::NotEvictable { .. } => StatusCode::CONFLICT,
+        StoreError::FeedTrimmed { .. } | StoreError::OtherFeed => StatusCode::GONE,
         StoreError::TooManyObservers | StoreError::ObservedTooLargeTogether => {
             StatusCode::SERVICE_UNAVAILABLE
         }
@@ -55,6 +58,7 @@ fn status_of(error: &StoreError) -> StatusCode {
         StoreError::Attachment(error) => status_of_attachment(error),
         StoreError::Query(_)
         | StoreError::NotObservable
+        | StoreError::AheadOfFeed { .. }
         | StoreError::CollectionName(_)
         | StoreError::TooManyIndexes(_)
         | StoreError::Id(_)

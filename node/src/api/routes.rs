@@ -3,6 +3,7 @@
 use super::attachments;
 use super::errors::Failure;
 use super::events;
+use super::feed;
 use super::server::ApiLimits;
 use super::wire::{
     BackupEvent, BackupRequest, BackupResponse, ExecuteRequest, ExecuteResponse, ExportQuery,
@@ -41,6 +42,7 @@ pub(super) fn router(api: Api) -> Router {
         .route("/api/v1/store/import", import)
         .route("/api/v1/store/export", get(export))
         .route("/api/v1/store/observe", get(observe))
+        .route("/api/v1/store/feed", get(feed::feed))
         .route("/api/v1/store/backup", post(backup))
         .route("/api/v1/status", get(status))
         .route("/api/v1/peers", get(peers))

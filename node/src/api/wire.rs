@@ -6,7 +6,8 @@ use crate::store::StoreHandle;
 use libp2p::PeerId;
 use sedge_crdt::limits::ATTACHMENTS_LISTED_MAX;
 use sedge_crdt::{
-    BlobStat, Collected, CollectionStatus as StoreCollection, Move, Outcome, Update, Value,
+    BlobStat, Collected, CollectionStatus as StoreCollection, LogEntry, Move, Outcome, Update,
+    Value,
 };
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -204,6 +205,57 @@ impl From<Update> for ObserveEvent {
             moved: moved
                 .map(|Move { from, to }| ObservedMove { from, to })
                 .collect(),
+        }
+    }
+}
+
+/// What to read of the feed, as NDJSON: `GET /api/v1/store/feed?since=…`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeedQuery {
+    /// After what to begin: a checkpoint, a sequence, or `now`; 0 when it is left out.
+    #[serde(default)]
+    pub since: Option<String>,
+    /// Only this collection.
+    #[serde(default)]
+    pub collection: Option<String>,
+    /// Whether to go on with what is accepted later.
+    #[serde(default)]
+    pub follow: bool,
+}
+
+/// A line of the feed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FeedLine {
+    /// How far the feed is told: what to begin after the next time.
+    Checkpoint(String),
+    /// Why it ends here, and what to do.
+    Error(String),
+    /// What a change made of a document.
+    #[serde(untagged, rename_all = "camelCase")]
+    Change {
+        /// Its place in the feed.
+        sequence: u64,
+        /// The collection's name.
+        collection: String,
+        /// The document's `_id`.
+        document_id: Value,
+        /// The document before, or null.
+        before: Option<Value>,
+        /// The document after, or null when it is deleted.
+        after: Option<Value>,
+    },
+}
+
+impl From<LogEntry> for FeedLine {
+    fn from(entry: LogEntry) -> Self {
+        Self::Change {
+            sequence: entry.sequence,
+            collection: entry.collection.to_string(),
+            document_id: entry.id.to_value(),
+            before: entry.before,
+            after: entry.after,
         }
     }
 }

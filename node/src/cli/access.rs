@@ -2,7 +2,8 @@
 
 use super::CliError;
 use sedge::api::wire::{
-    BackupResponse, ExecuteRequest, ExecuteResponse, ImportRequest, ImportResponse, StatusResponse,
+    BackupResponse, ExecuteRequest, ExecuteResponse, FeedQuery, ImportRequest, ImportResponse,
+    StatusResponse,
 };
 use sedge::api::{Client, ClientError};
 use sedge::backup::Progress;
@@ -68,6 +69,20 @@ impl Access {
                 exported => Ok(exported?),
             },
             Self::Offline(offline) => offline.export(collection, piece)?.map_err(CliError::Output),
+        }
+    }
+
+    pub(super) async fn feed(
+        &self,
+        query: &FeedQuery,
+        line: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<(), CliError> {
+        match self {
+            Self::Daemon(client) => match client.feed(query, line).await {
+                Err(ClientError::Output(error)) => Err(CliError::Output(error)),
+                fed => Ok(fed?),
+            },
+            Self::Offline(offline) => offline.feed(query, line).await?.map_err(CliError::Output),
         }
     }
 

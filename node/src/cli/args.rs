@@ -4,8 +4,9 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use sedge::{
-    ATTACHMENT_GRACE_SECONDS, AppId, BlobId, Durability, NodeError, Value, check_address,
-    check_collection_name, check_device_name, check_writable_collection_name, parse_json,
+    ATTACHMENT_GRACE_SECONDS, AppId, BlobId, CheckpointError, Durability, NodeError, Since, Value,
+    check_address, check_collection_name, check_device_name, check_writable_collection_name,
+    parse_json,
 };
 use std::path::PathBuf;
 
@@ -64,6 +65,8 @@ pub(super) enum Command {
     Import(ImportArguments),
     /// Write a collection as NDJSON
     Export(ExportArguments),
+    /// Show what was accepted, change by change, with each document before and after
+    Feed(FeedArguments),
     /// Copy the store as it is now into a new folder, while the daemon runs or not
     Backup(BackupArguments),
     /// Make what is in a backup the store of this device
@@ -245,6 +248,26 @@ pub(super) struct ExportArguments {
 
 #[derive(Debug, Args)]
 #[command(
+    after_help = "Examples:\n  sedge feed\n  sedge feed --since now --follow --collection cars\n  \
+                  sedge feed --since 0bea41c78b4ff1b7a43c5b4ef5d21a44-42\n\n\
+                  One JSON object a line. A line {\"checkpoint\": …} says how far it is told: give that to --since to go on \
+                  from there.\nWhat is too old is not kept (feed_keep_mib in sedge.toml): whoever asks for it is told to \
+                  start over."
+)]
+pub(super) struct FeedArguments {
+    /// After what to begin: a checkpoint, a sequence, or now
+    #[arg(long, value_name = "CHECKPOINT", default_value = "0", value_parser = since)]
+    pub(super) since: String,
+    /// Go on with what is accepted later, until stopped
+    #[arg(long)]
+    pub(super) follow: bool,
+    /// Only this collection
+    #[arg(long, value_name = "NAME", value_parser = collection)]
+    pub(super) collection: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
     after_help = "Examples:\n  sedge backup /mnt/usb/till-2\n  sedge backup \"$HOME/sedge-$(date +%F)\" --json\n\n\
                   Writing goes on meanwhile. The folder appears whole or not at all. It has neither the device's key \
                   nor the app's secret in it.\nOn the file system of the store it shares files with it, so it takes \
@@ -344,6 +367,10 @@ fn byte_range(text: &str) -> Result<std::ops::Range<u64>, String> {
         (first < end).then_some(first..end)
     };
     parse().ok_or_else(|| "write it like --range 0-99 or --range 100-".to_owned())
+}
+
+fn since(text: &str) -> Result<String, CheckpointError> {
+    text.parse::<Since>().map(|_| text.to_owned())
 }
 
 fn address(text: &str) -> Result<String, NodeError> {
