@@ -85,6 +85,12 @@ pub const FEED_PAGE_ENTRIES_MAX: usize = 1_000;
 /// See [`FEED_PAGE_ENTRIES_MAX`].
 pub const FEED_PAGE_BYTES_MAX: u64 = 1 << 20;
 
+/// Longest that a sync waits for the writers whom the last one served, in milliseconds.
+pub const GATHER_MS_MAX: u64 = 1;
+
+/// The same as a part of the time that the last sync took: what waiting in vain can cost.
+pub const GATHER_SYNC_FRACTION: u32 = 4;
+
 /// Longest that a statement works, in seconds: one that takes longer is a mistake, and holds up others on a Pi.
 pub const STATEMENT_SECONDS_MAX: u64 = 30;
 

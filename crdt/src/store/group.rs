@@ -1,14 +1,17 @@
 //! Group commit: concurrent writers share the syncs of the write-ahead log.
 //!
-//! A writer queues what it has written and leaves the writer's lock, then waits. Whoever finds nobody syncing syncs for
-//! all that is queued by then, publishes it in order, and wakes the others.
+//! A writer queues what it has written and leaves the writer's lock, then waits. Whoever finds nobody syncing gives as
+//! many writers as there were the last time a moment to queue up, syncs for all that is queued by then, publishes it in
+//! order, and wakes the others.
 
 use super::commit::Commit;
 use super::error::StoreError;
 use super::view::View;
-use crate::limits::COMMITS_UNSYNCED_MAX;
+use crate::limits::{COMMITS_UNSYNCED_MAX, GATHER_MS_MAX, GATHER_SYNC_FRACTION};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
 /// What is written, and not yet known to be durable.
 pub(super) struct Pending {
@@ -20,9 +23,11 @@ pub(super) struct Pending {
 /// What has been written, and how much of it is published.
 pub(super) struct Group {
     state: Mutex<State>,
-    changed: Condvar,
+    /// As many are queued as were expected.
+    gathered: Condvar,
 }
 
+#[derive(Default)]
 struct State {
     /// How many writes were queued so far: the number of the newest.
     queued: u64,
@@ -30,25 +35,29 @@ struct State {
     published: u64,
     /// In the order in which they were written.
     pending: VecDeque<Pending>,
+    /// Who sleeps until its commit is published. Each is woken for itself: all at once would queue up for this state.
+    waiting: VecDeque<Waiting>,
     syncing: bool,
     /// Syncs begun so far.
     syncs: u64,
+    /// How many commits the last sync served or left waiting: so many are likely to come again.
+    expected: usize,
+    /// How long the last sync took.
+    sync_time: Duration,
     /// The last sync that failed, and why.
     failure: Option<(u64, rocksdb::Error)>,
+}
+
+struct Waiting {
+    number: u64,
+    thread: Thread,
 }
 
 impl Group {
     pub(super) fn new() -> Self {
         Self {
-            state: Mutex::new(State {
-                queued: 0,
-                published: 0,
-                pending: VecDeque::new(),
-                syncing: false,
-                syncs: 0,
-                failure: None,
-            }),
-            changed: Condvar::new(),
+            state: Mutex::default(),
+            gathered: Condvar::new(),
         }
     }
 
@@ -65,6 +74,9 @@ impl Group {
         let mut state = self.state.lock();
         state.pending.push_back(pending);
         state.queued += 1;
+        if state.pending.len() == state.expected {
+            self.gathered.notify_one();
+        }
     }
 
     /// The number of what was queued last.
@@ -90,7 +102,13 @@ impl Group {
                 Some((failed, error)) if *failed > joined => {
                     return Err(StoreError::NotDurable(error.clone()));
                 }
-                _ if state.syncing => self.changed.wait(&mut state),
+                _ if state.syncing => {
+                    state.waiting.push_back(Waiting {
+                        number,
+                        thread: thread::current(),
+                    });
+                    MutexGuard::unlocked(&mut state, thread::park);
+                }
                 _ => {
                     Leader::new(self, state).lead(&sync, &publish);
                     state = self.state.lock();
@@ -114,9 +132,13 @@ impl<'a> Leader<'a> {
     }
 
     fn lead(mut self, sync: impl Fn() -> Result<(), rocksdb::Error>, publish: impl Fn(Pending)) {
+        self.gather();
         let state = &mut self.state;
         let queued = state.pending.len();
+        let begun = Instant::now();
         let synced = MutexGuard::unlocked(state, sync);
+        state.sync_time = begun.elapsed();
+        state.expected = state.pending.len();
         if let Err(error) = synced {
             state.failure = Some((state.syncs, error));
             return;
@@ -129,11 +151,159 @@ impl<'a> Leader<'a> {
             state.published += 1;
         }
     }
+
+    /// Those whom the last sync served are about to write again. Without a moment for them, the first to be back would
+    /// sync for itself alone and the others wait for two syncs.
+    fn gather(&mut self) {
+        let longest = Duration::from_millis(GATHER_MS_MAX);
+        let until = Instant::now() + (self.state.sync_time / GATHER_SYNC_FRACTION).min(longest);
+        while self.state.pending.len() < self.state.expected {
+            let timeout = self.group.gathered.wait_until(&mut self.state, until);
+            if timeout.timed_out() {
+                return;
+            }
+        }
+    }
 }
 
 impl Drop for Leader<'_> {
+    /// Wakes those who have what they waited for, and one that leads the others.
     fn drop(&mut self) {
-        self.state.syncing = false;
-        self.group.changed.notify_all();
+        let state = &mut *self.state;
+        state.syncing = false;
+        let failed = matches!(state.failure, Some((sync, _)) if sync == state.syncs);
+        let published = state.published;
+        let (mut woken, mut others): (VecDeque<_>, VecDeque<_>) = state
+            .waiting
+            .drain(..)
+            .partition(|waiting| failed || waiting.number <= published);
+        woken.extend(others.pop_front());
+        state.waiting = others;
+        MutexGuard::unlocked(&mut self.state, || {
+            woken.iter().for_each(|waiting| waiting.thread.unpark());
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+    use crate::store::commit::Origin;
+    use sedge_identity::{AppId, DeviceKey};
+    use std::cell::RefCell;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::path::Path;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    fn pending(view: &View, sequence: u64) -> Pending {
+        let commit = Commit {
+            sequence,
+            origin: Origin::Local,
+            documents: Vec::new(),
+        };
+        Pending {
+            view: view.clone(),
+            commit: Some(commit),
+        }
+    }
+
+    fn sequence(pending: &Pending) -> Option<u64> {
+        pending.commit.as_ref().map(|commit| commit.sequence)
+    }
+
+    fn store(path: &Path) -> Store {
+        let device = DeviceKey::from_seed([1; 32]).public();
+        Store::open(path, &AppId::new("demo").unwrap(), &device).unwrap()
+    }
+
+    fn failure(path: &Path) -> rocksdb::Error {
+        let nowhere = path.join("nowhere/nothing");
+        let opened = rocksdb::DB::open(&rocksdb::Options::default(), nowhere);
+        opened.map(drop).unwrap_err()
+    }
+
+    /// Goal: after a failed sync nothing is published and whoever waited hears of it; with the next one that succeeds all is,
+    /// in order. A leader that panics leaves the lead to others.
+    #[test]
+    fn a_failed_sync_publishes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, failure) = (store(folder.path()), failure(folder.path()));
+        let published = RefCell::new(Vec::new());
+        let publish = |pending: Pending| published.borrow_mut().extend(sequence(&pending));
+        let (fails, succeeds) = (|| Err(failure.clone()), || Ok(()));
+
+        let group = Group::new();
+        group.push(pending(&store.view(), 2));
+        assert_eq!(group.newest(), 1);
+        for _ in 0..2 {
+            let refused = group.wait(1, fails, publish);
+            assert!(matches!(refused, Err(StoreError::NotDurable(_))));
+        }
+        assert!(published.borrow().is_empty());
+        group.push(pending(&store.view(), 3));
+        group.push(pending(&store.view(), 5));
+        group.wait(2, succeeds, publish).unwrap();
+        assert_eq!(*published.borrow(), [2, 3, 5]);
+        group.wait(3, fails, publish).unwrap(); // there is nothing left to sync
+
+        group.push(pending(&store.view(), 6));
+        let panicked = catch_unwind(AssertUnwindSafe(|| group.wait(4, || panic!(), publish)));
+        assert!(panicked.is_err());
+        group.wait(4, succeeds, publish).unwrap();
+        assert_eq!(*published.borrow(), [2, 3, 5, 6]);
+    }
+
+    /// Goal: of many writers whose syncs fail now and then none sleeps forever, none is told of a success before its commit
+    /// is published, and everything is published once, in order.
+    #[test]
+    fn writers_at_once_all_return() {
+        const WRITERS: u64 = 8;
+        const COMMITS: u64 = 50;
+        let folder = tempfile::tempdir().unwrap();
+        let (store, failure) = (store(folder.path()), failure(folder.path()));
+        let (group, view) = (Group::new(), store.view());
+        let (newest, syncs) = (Mutex::new(0), AtomicU64::new(0));
+        let published = Mutex::new(Vec::new());
+        let publish = |pending: Pending| published.lock().extend(sequence(&pending));
+        let sync = || match syncs.fetch_add(1, Ordering::Relaxed) % 5 {
+            4 => Err(failure.clone()),
+            _ => {
+                thread::sleep(Duration::from_micros(100));
+                Ok(())
+            }
+        };
+        let write = || {
+            let mut newest = newest.lock();
+            *newest += 1;
+            group.push(pending(&view, *newest));
+            let own = *newest;
+            drop(newest);
+            match group.wait(own, sync, publish) {
+                Ok(()) => assert!(published.lock().contains(&own)),
+                Err(error) => assert!(matches!(error, StoreError::NotDurable(_))),
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 0..WRITERS {
+                scope.spawn(|| (0..COMMITS).for_each(|_| write()));
+            }
+        });
+        let all = WRITERS * COMMITS;
+        group.wait(all, || Ok(()), publish).unwrap();
+        assert_eq!(*published.lock(), (1..=all).collect::<Vec<_>>());
+    }
+
+    /// Goal: what can't be synced does not pile up without bound.
+    #[test]
+    fn what_waits_is_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let (group, view) = (Group::new(), store(folder.path()).view());
+        for sequence in 1..=COMMITS_UNSYNCED_MAX as u64 {
+            group.check_room().unwrap();
+            group.push(pending(&view, sequence));
+        }
+        let refused = group.check_room();
+        assert!(matches!(refused, Err(StoreError::TooManyUnsynced)));
     }
 }

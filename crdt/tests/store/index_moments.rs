@@ -203,7 +203,9 @@ fn a_copy_goes_on_building() {
     store.import("cars", &many(3_000)).unwrap();
     run(&store, "CREATE INDEX i ON cars (n)");
     let path = folder.path().join("copy");
-    store.checkpoint(&path, &folder.path().join("attachments")).unwrap();
+    store
+        .checkpoint(&path, &folder.path().join("attachments"))
+        .unwrap();
     Contents::read(&path, Check::Entries, &mut |_, _| ()).unwrap();
     let copy = open(&path, 1);
     ready(&copy, "i");
