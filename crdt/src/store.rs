@@ -232,6 +232,11 @@ impl Store {
         self.0.commits.subscribe()
     }
 
+    /// How often the log was synced for writers since the store was opened: writers at once share syncs.
+    pub fn syncs(&self) -> u64 {
+        self.0.group.syncs()
+    }
+
     /// What each collection holds, by name.
     pub fn collections(&self) -> Vec<CollectionStatus> {
         self.view().collections()

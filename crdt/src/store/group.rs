@@ -61,6 +61,11 @@ impl Group {
         }
     }
 
+    /// Syncs begun so far.
+    pub(super) fn syncs(&self) -> u64 {
+        self.state.lock().syncs
+    }
+
     /// Whether more may be written; they can't pile up but where syncs fail and writes don't.
     pub(super) fn check_room(&self) -> Result<(), StoreError> {
         match self.state.lock().pending.len() {

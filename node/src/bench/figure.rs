@@ -22,7 +22,7 @@ pub(super) enum Bound {
     AtLeast(f64),
 }
 
-/// A value, and the medians it comes from.
+/// A value, and the medians it comes from or that explain it.
 pub(super) struct Measured {
     pub(super) value: f64,
     pub(super) medians: Vec<(&'static str, f64)>,
@@ -111,13 +111,22 @@ impl Bound {
 }
 
 impl Measured {
-    /// How many times `ours` is `theirs`, the medians of rounds taken in turn.
+    /// How many times `ours` is `theirs` in the median of rounds taken in turn: both of a round meet the same machine,
+    /// which may be a busier one in the next.
     pub(super) fn ratio(ours: (&'static str, Vec<f64>), theirs: (&'static str, Vec<f64>)) -> Self {
-        let (mine, other) = (median(ours.1), median(theirs.1));
-        Self {
-            value: mine / other,
-            medians: vec![(ours.0, mine), (theirs.0, other)],
-        }
+        let rounds = ours.1.iter().zip(&theirs.1);
+        let value = median(rounds.map(|(mine, other)| mine / other).collect());
+        let measured = Self {
+            value,
+            medians: Vec::new(),
+        };
+        measured.with(ours.0, ours.1).with(theirs.0, theirs.1)
+    }
+
+    /// Adds the median of something else that was measured in the same rounds.
+    pub(super) fn with(mut self, name: &'static str, rounds: Vec<f64>) -> Self {
+        self.medians.push((name, median(rounds)));
+        self
     }
 }
 

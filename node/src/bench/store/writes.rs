@@ -1,18 +1,28 @@
 //! What writing costs.
+//!
+//! Each figure tells beside it what limits it: how long the disk takes to sync an appended kilobyte in the same rounds
+//! (`disk_sync_us`), and an insert without any sync (`unsynced_insert_us`). On a busy machine a sync is mostly waiting for a
+//! processor, so that writers who share one can gain more than their number.
 
 use super::super::cars::{car, id};
 use super::super::figure::{BenchError, Measured, Workplace, seconds};
 use super::super::sqlite;
-use super::{BATCH, CARS, ROUNDS, open};
+use super::{BATCH, CARS, ROUNDS, open, open_with};
 use automerge::transaction::Transactable;
 use automerge::{AutoCommit, ROOT};
 use sedge::{Params, Value};
-use sedge_crdt::Store;
+use sedge_crdt::{Durability, Store};
+use std::fs::File;
+use std::io::Write;
 
 /// Batches per round.
 const BATCHES: u64 = 20;
+/// Rounds of single inserts: many short ones, because the time that a disk takes for a sync changes from second to second.
+const SHORT_ROUNDS: u64 = 21;
 /// Documents that one writer inserts one by one in a round.
-const SINGLES: u64 = 200;
+const SINGLES: u64 = 70;
+/// Syncs of the disk alone in a round.
+const SYNCS: u64 = 10;
 /// Concurrent writers.
 const WRITERS: u64 = 16;
 
@@ -20,7 +30,8 @@ const WRITERS: u64 = 16;
 pub(super) fn insert_batch_over_floor(workplace: &Workplace) -> Result<Measured, BenchError> {
     let store = open(&workplace.fresh("batch"))?;
     let statement = insert_many();
-    let (mut ours, mut floor) = (Vec::new(), Vec::new());
+    let mut disk = Disk::open(workplace)?;
+    let (mut ours, mut floor, mut syncs) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let documents = round * BATCHES * BATCH;
         let cars: Vec<Value> = (documents..documents + BATCHES * BATCH).map(car).collect();
@@ -28,6 +39,7 @@ pub(super) fn insert_batch_over_floor(workplace: &Workplace) -> Result<Measured,
         floor.push(microseconds(seconds(|| {
             Ok(cars.iter().map(build).collect::<Vec<_>>())
         })?));
+        syncs.push(disk.sync_us()?);
         let batches: Vec<Params> = cars.chunks(BATCH as usize).map(parameters).collect();
         ours.push(microseconds(seconds(|| {
             for batch in &batches {
@@ -36,10 +48,8 @@ pub(super) fn insert_batch_over_floor(workplace: &Workplace) -> Result<Measured,
             Ok(())
         })?));
     }
-    Ok(Measured::ratio(
-        ("insert_us", ours),
-        ("automerge_build_us", floor),
-    ))
+    let measured = Measured::ratio(("insert_us", ours), ("automerge_build_us", floor));
+    Ok(measured.with("disk_sync_us", syncs))
 }
 
 /// The rate of durable inserts one by one, over SQLite's that syncs every commit.
@@ -48,8 +58,9 @@ pub(super) fn single_durable_over_sqlite_full(
 ) -> Result<Measured, BenchError> {
     let store = open(&workplace.fresh("single"))?;
     let sqlite = sqlite::open(&workplace.fresh("sqlite"))?;
+    let mut limits = Limits::open(workplace)?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
+    for round in 0..SHORT_ROUNDS {
         let first = round * SINGLES;
         ours.push(rate(SINGLES, || insert_singly(&store, first, SINGLES))?);
         theirs.push(rate(SINGLES, || {
@@ -58,42 +69,93 @@ pub(super) fn single_durable_over_sqlite_full(
             }
             Ok(())
         })?);
+        limits.measure(first)?;
     }
-    Ok(Measured::ratio(
-        ("inserts_per_s", ours),
-        ("sqlite_inserts_per_s", theirs),
-    ))
+    let measured = Measured::ratio(("inserts_per_s", ours), ("sqlite_inserts_per_s", theirs));
+    Ok(limits.tell(measured))
 }
 
 /// The rate of durable inserts one by one by 16 writers at once, over one writer's.
 pub(super) fn group_commit_gain_16(workplace: &Workplace) -> Result<Measured, BenchError> {
     let store = open(&workplace.fresh("group"))?;
-    let (mut many, mut one) = (Vec::new(), Vec::new());
-    let mut first = 0;
-    for _ in 0..ROUNDS {
+    let mut limits = Limits::open(workplace)?;
+    let (mut many, mut one, mut shared) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..SHORT_ROUNDS {
+        let first = round * (1 + WRITERS) * SINGLES;
         one.push(rate(SINGLES, || insert_singly(&store, first, SINGLES))?);
-        first += SINGLES;
-        many.push(rate(WRITERS * SINGLES, || {
-            std::thread::scope(|scope| {
-                let writers: Vec<_> = (0..WRITERS)
-                    .map(|writer| first + writer * SINGLES)
-                    .map(|first| {
-                        let store = &store;
-                        scope.spawn(move || insert_singly(store, first, SINGLES))
-                    })
-                    .collect();
-                writers.into_iter().try_for_each(|writer| {
-                    let ended = || BenchError::Unavailable("a writer panicked".to_owned());
-                    writer.join().map_err(|_| ended())?
-                })
-            })
-        })?);
-        first += WRITERS * SINGLES;
+        limits.measure(first)?;
+        let syncs = store.syncs();
+        let inserts = WRITERS * SINGLES;
+        many.push(rate(inserts, || insert_at_once(&store, first + SINGLES))?);
+        shared.push(inserts as f64 / (store.syncs() - syncs).max(1) as f64);
     }
-    Ok(Measured::ratio(
-        ("inserts_per_s_16", many),
-        ("inserts_per_s_1", one),
-    ))
+    let measured = Measured::ratio(("inserts_per_s_16", many), ("inserts_per_s_1", one));
+    Ok(limits.tell(measured.with("inserts_per_sync", shared)))
+}
+
+fn insert_at_once(store: &Store, first: u64) -> Result<(), BenchError> {
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| first + writer * SINGLES)
+            .map(|first| scope.spawn(move || insert_singly(store, first, SINGLES)))
+            .collect();
+        writers.into_iter().try_for_each(|writer| {
+            let ended = || BenchError::Unavailable("a writer panicked".to_owned());
+            writer.join().map_err(|_| ended())?
+        })
+    })
+}
+
+/// What bounds the rate of single inserts.
+struct Limits {
+    disk: Disk,
+    /// Its writes are not synced.
+    store: Store,
+    syncs: Vec<f64>,
+    inserts: Vec<f64>,
+}
+
+impl Limits {
+    fn open(workplace: &Workplace) -> Result<Self, BenchError> {
+        Ok(Self {
+            disk: Disk::open(workplace)?,
+            store: open_with(&workplace.fresh("unsynced"), Durability::Os)?,
+            syncs: Vec::new(),
+            inserts: Vec::new(),
+        })
+    }
+
+    fn measure(&mut self, first: u64) -> Result<(), BenchError> {
+        self.syncs.push(self.disk.sync_us()?);
+        let inserts = rate(SINGLES, || insert_singly(&self.store, first, SINGLES))?;
+        self.inserts.push(1e6 / inserts);
+        Ok(())
+    }
+
+    fn tell(self, measured: Measured) -> Measured {
+        let measured = measured.with("disk_sync_us", self.syncs);
+        measured.with("unsynced_insert_us", self.inserts)
+    }
+}
+
+/// A file that grows and is synced as a log is.
+struct Disk(File);
+
+impl Disk {
+    fn open(workplace: &Workplace) -> Result<Self, BenchError> {
+        Ok(Self(File::create_new(workplace.fresh("disk"))?))
+    }
+
+    fn sync_us(&mut self) -> Result<f64, BenchError> {
+        let syncs = rate(SYNCS, || {
+            for _ in 0..SYNCS {
+                self.0.write_all(&[0x5e; 1024])?;
+                self.0.sync_data()?;
+            }
+            Ok(())
+        })?;
+        Ok(1e6 / syncs)
+    }
 }
 
 fn rate(count: u64, work: impl FnOnce() -> Result<(), BenchError>) -> Result<f64, BenchError> {
