@@ -460,7 +460,7 @@ proptest! {
     /// same order, also after documents have changed through them.
     #[test]
     fn answers_are_those_of_a_scan(
-        before in prop::collection::vec(document(), 0..50),
+        before in prop::collection::vec(document(), 1..50),
         after in prop::collection::vec(document(), 0..20),
         indexes in prop::collection::vec(index(), 1..5),
         writes in prop::collection::vec((condition(), prop::option::of((prop::sample::select(FIELDS.to_vec()), literal()))), 0..3),
