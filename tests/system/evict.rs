@@ -17,6 +17,12 @@ fn a_device_evicts_what_its_neighbour_holds() {
     assert!(alone.refused().contains("subscribed"), "{alone:?}");
 
     let big_daemon = big.start(&[]);
+    // Once it took in everything: what it evicts later lies before the cursors of that time.
+    let everything = small.start(&[&big_daemon]);
+    wait_until_same(&[&big, &small], "cars", 2);
+    wait_until_same(&[&big, &small], "seen", 1);
+    everything.end_by("TERM");
+
     let daemon = small.start_with(
         &small.anywhere(),
         ["--peer", &big_daemon.address, "--subscribe", "seen"],

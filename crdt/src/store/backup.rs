@@ -23,7 +23,8 @@ use std::sync::Arc;
 /// How thoroughly a closed store is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Check {
-    /// Every entry is read and decoded; totals, feed and names of attachments are counted anew.
+    /// Every entry of documents is read and decoded; totals, feed and names of attachments are counted anew. Indexes are
+    /// not compared with the documents.
     Entries,
     /// Also every document is loaded from its changes, which takes some 50 µs each.
     Documents,

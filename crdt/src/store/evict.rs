@@ -8,7 +8,8 @@ use super::Store;
 use super::database::Batch;
 use super::error::StoreError;
 use super::schema::{
-    DOCUMENTS, DocumentKey, FEED, META, META_EVICTED, META_INCARNATION, STATES, VALUES,
+    CURSOR_KEY_BYTES, CURSORS, DOCUMENTS, DocumentKey, FEED, META, META_EVICTED, META_INCARNATION,
+    STATES, VALUES,
 };
 use super::transaction::Transaction;
 use crate::id::DocumentId;
@@ -81,6 +82,8 @@ impl Transaction<'_> {
     pub(super) fn store_evictions(&self, batch: &mut Batch<'_>, sequence: u64) {
         if self.evicts {
             batch.put(META, META_EVICTED, sequence.to_le_bytes());
+            // Behind a cursor nothing is offered again; what was evicted has to be, once it is wanted again.
+            batch.delete_range(CURSORS, &[], &[u8::MAX; CURSOR_KEY_BYTES + 1]);
         }
         if let Some(incarnation) = self.renewed {
             batch.put(META, META_INCARNATION, incarnation.bytes());

@@ -148,12 +148,13 @@ impl<'a> Leader<'a> {
             state.failure = Some((state.syncs, error));
             return;
         }
-        for pending in (0..queued)
-            .map_while(|_| state.pending.pop_front())
-            .collect::<Vec<_>>()
-        {
-            MutexGuard::unlocked(state, || publish(pending));
+        for _ in 0..queued {
+            let Some(pending) = state.pending.pop_front() else {
+                return;
+            };
+            // Durable whatever becomes of telling: a panic there must not leave others waiting for it.
             state.published += 1;
+            MutexGuard::unlocked(state, || publish(pending));
         }
     }
 

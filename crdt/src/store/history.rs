@@ -152,7 +152,14 @@ impl<'a> Past<'a> {
         let collection = source.number(collection)?;
         match self.filter.document_id() {
             Some(id) => Ok(DocumentId::new(id).into_iter().collect()),
-            None => self.changed(source.reads(), collection),
+            None => {
+                let mut ids = self.changed(source.reads(), collection)?;
+                // Each is tested again when its turn comes, so one that has not changed since does no harm.
+                ids.extend(source.staged(collection));
+                ids.sort_unstable();
+                ids.dedup();
+                Ok(ids)
+            }
         }
     }
 

@@ -31,6 +31,12 @@ impl Source for Transaction<'_> {
         self.staged.keys().any(|key| key.collection == collection)
     }
 
+    fn staged(&self, collection: u32) -> Vec<DocumentId> {
+        let keys = self.staged.keys();
+        let keys = keys.filter(|key| key.collection == collection);
+        keys.map(|key| key.id.clone()).collect()
+    }
+
     fn value(&self, key: &DocumentKey) -> Result<Option<Value>, StoreError> {
         match self.staged.get(key) {
             Some(entry) => Ok(entry.visible.clone()),

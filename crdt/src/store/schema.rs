@@ -28,6 +28,8 @@ pub(super) const VALUES: &str = "values";
 pub(super) const STATES: &str = "states";
 pub(super) const FEED: &str = "feed";
 pub(super) const CURSORS: &str = "cursors";
+/// Bytes of a key of `cursors`.
+pub(super) const CURSOR_KEY_BYTES: usize = 24;
 pub(super) const ATTACHMENTS: &str = "attachments";
 pub(super) const INDEXES: &str = "indexes";
 pub(super) const ENTRIES: &str = "entries";

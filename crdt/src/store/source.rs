@@ -34,6 +34,9 @@ pub(super) trait Source {
     /// Whether there are documents of a collection that are staged, so that what is stored is not all.
     fn stages_any(&self, collection: u32) -> bool;
 
+    /// The documents of a collection that a transaction has staged.
+    fn staged(&self, collection: u32) -> Vec<DocumentId>;
+
     /// The documents of a collection that a filter selects, while the call may go on, all of them read for it.
     fn scan<'a>(
         &'a self,

@@ -9,6 +9,7 @@ use super::index::Costs;
 use super::reads::Reads;
 use super::schema::DocumentKey;
 use super::source::{Found, Source};
+use crate::id::DocumentId;
 use crate::query::{Filter, Params, Statement};
 use crate::value::Value;
 use automerge::ActorId;
@@ -125,6 +126,10 @@ impl Source for View {
 
     fn stages_any(&self, _collection: u32) -> bool {
         false
+    }
+
+    fn staged(&self, _collection: u32) -> Vec<DocumentId> {
+        Vec::new()
     }
 
     fn value(&self, key: &DocumentKey) -> Result<Option<Value>, StoreError> {

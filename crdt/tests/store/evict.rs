@@ -160,3 +160,18 @@ fn a_transaction_writes_or_evicts_a_document() {
         assert_eq!(rows(&store, "SELECT n FROM cars"), [r#"{"n":1}"#]);
     }
 }
+
+/// Goal: after an eviction other stores' feeds are followed from their beginning, so that what went can come back.
+#[test]
+fn an_eviction_forgets_how_far_others_were_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1);
+    insert(&store, r#"{"_id":"a"}"#);
+    deliver(&store, &Arc::default());
+    let (feed, scope) = ([0xff; 16], [0xff; 8]);
+    store.store_cursor(&feed, &scope, 7).unwrap();
+    run(&store, "EVICT FROM cars WHERE _id = 'b'").unwrap();
+    assert_eq!(store.cursor(&feed, &scope).unwrap(), 7);
+    run(&store, "EVICT FROM cars").unwrap();
+    assert_eq!(store.cursor(&feed, &scope).unwrap(), 0);
+}

@@ -297,3 +297,29 @@ fn cases() -> u32 {
     let long = std::env::var("SEDGE_FULL").is_ok_and(|group| group == "store");
     if long { 500 } else { 16 }
 }
+
+/// Goal: REVERT in a transaction takes back what the transaction itself has done, with or without an `_id`.
+#[test]
+fn a_transaction_reverts_its_own_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1);
+    insert(&store, r#"{"_id":"a","n":1}"#);
+    let heads = store
+        .execute("HISTORY OF 'a' FROM cars", &Params::new())
+        .unwrap();
+    let Some(Value::String(time)) = heads.items[0].get("time").cloned() else {
+        panic!("{heads:?}");
+    };
+    std::thread::sleep(Duration::from_millis(5));
+    for filter in ["", "WHERE _id = 'a'"] {
+        let done = store.transaction(|transaction| {
+            transaction.execute("UPDATE cars SET n = 2", &Params::new())?;
+            let revert = format!("REVERT cars TO '{time}' {filter}");
+            let reverted = transaction.execute(&revert, &Params::new())?;
+            assert_eq!(reverted.mutated.len(), 1, "{filter}");
+            Ok::<_, StoreError>(())
+        });
+        done.unwrap();
+        assert_eq!(rows(&store, "SELECT n FROM cars"), [r#"{"n":1}"#]);
+    }
+}

@@ -45,7 +45,7 @@ impl Reading<'_> {
         let values = self.reads.get_many(VALUES, &keys, self.is_sorted)?;
         let (mut read, mut bytes) = (Vec::with_capacity(keys.len()), 0);
         for (key, value) in keys.iter().zip(&values) {
-            let Some(value) = value else { continue };
+            let value = value.as_ref().ok_or_else(|| damaged(key))?;
             bytes += value.len();
             read.extend(self.document(key, value).transpose());
         }
