@@ -41,6 +41,9 @@ pub enum BackupError {
     /// Something is where the backup is to be.
     #[error("{} exists; a backup replaces nothing: name a new folder", .0.display())]
     Exists(PathBuf),
+    /// The backup would lie among the files of a store.
+    #[error("{} is in the folder of a store, which a restore sets aside; name a folder elsewhere", .0.display())]
+    InStore(PathBuf),
     /// There is no folder to put the backup in.
     #[error("{} can't hold a backup: there is no folder {}; make it, or name another place", .path.display(), .folder.display())]
     NoFolder {
@@ -195,12 +198,21 @@ pub(crate) fn check_target(path: &Path) -> Result<&Path, BackupError> {
         return Err(BackupError::Exists(path.to_owned()));
     }
     match path.parent() {
+        Some(folder) if is_in_store(folder) => Err(BackupError::InStore(path.to_owned())),
         Some(folder) if folder.is_dir() => Ok(folder),
         folder => Err(BackupError::NoFolder {
             path: path.to_owned(),
             folder: folder.unwrap_or(path).to_owned(),
         }),
     }
+}
+
+/// Whether a folder is that of a database, or within one.
+fn is_in_store(folder: &Path) -> bool {
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    folder
+        .ancestors()
+        .any(|folder| folder.join("CURRENT").is_file() && folder.join("IDENTITY").is_file())
 }
 
 /// Makes a backup of the open store at `path`; reads and writes go on meanwhile. It appears whole or not at all.

@@ -156,7 +156,7 @@ impl Parser<'_> {
             | Statement::Schema(_)
             | Statement::Explain(_) => {
                 return Err(explained.error(
-                    "EXPLAIN shows how documents are found: it stands before SELECT, UPDATE or DELETE",
+                    "EXPLAIN shows how documents are found: it stands before SELECT, UPDATE, DELETE or EVICT",
                 ));
             }
         }

@@ -45,7 +45,7 @@ pub struct DropIndex {
 pub struct Explain {
     /// Whether the statement is to be run and measured.
     pub analyze: bool,
-    /// A SELECT, UPDATE or DELETE; a SELECT if it is to be run.
+    /// A SELECT, UPDATE, DELETE or EVICT; a SELECT if it is to be run.
     pub statement: Box<Statement>,
 }
 

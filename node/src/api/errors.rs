@@ -28,9 +28,9 @@ impl From<NodeError> for Failure {
         let status = match &error {
             NodeError::Store(error) => status_of(error),
             NodeError::Backup(BackupError::Exists(_)) => StatusCode::CONFLICT,
-            NodeError::Backup(BackupError::Relative(_) | BackupError::NoFolder { .. }) => {
-                StatusCode::BAD_REQUEST
-            }
+            NodeError::Backup(
+                BackupError::Relative(_) | BackupError::InStore(_) | BackupError::NoFolder { .. },
+            ) => StatusCode::BAD_REQUEST,
             NodeError::Checkpoint(_) => StatusCode::BAD_REQUEST,
             NodeError::TooManyFeeds(_) => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,

@@ -252,3 +252,23 @@ fn leftovers_of_backups_are_removed() {
     assert!(!left.exists());
     assert!(draft.path().exists() && file.exists());
 }
+
+/// Goal: a backup is not made where a restore would set it aside.
+#[test]
+fn a_backup_does_not_lie_in_a_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    fs::create_dir(&store).unwrap();
+    assert!(check_target(&store.join("bk")).is_ok());
+    for name in ["CURRENT", "IDENTITY"] {
+        fs::write(store.join(name), "").unwrap();
+    }
+    for path in [store.join("bk"), store.join("blobs/bk")] {
+        let refused = check_target(&path);
+        assert!(
+            matches!(refused, Err(BackupError::InStore(_))),
+            "{refused:?}"
+        );
+    }
+    assert!(check_target(&folder.path().join("bk")).is_ok());
+}

@@ -38,7 +38,8 @@ pub(super) async fn run(
         output::line(&row.to_string())?;
     }
     // Rows that RETURNING gives say what has changed.
-    let writes = ["insert", "update", "delete", "revert"].contains(&answer.query_type.as_str());
+    let writes =
+        ["insert", "update", "delete", "evict", "revert"].contains(&answer.query_type.as_str());
     if writes && answer.items.is_empty() {
         let changed = output::count(answer.mutated_document_ids.len() as u64, "document");
         output::line(&format!("{changed} changed"))?;

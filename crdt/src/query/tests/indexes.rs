@@ -108,14 +108,14 @@ fn mistakes_are_told_at_their_place() {
         (
             "EXPLAIN INSERT INTO c DOCUMENTS ({})",
             9,
-            "SELECT, UPDATE or DELETE",
+            "SELECT, UPDATE, DELETE or EVICT",
         ),
         (
             "EXPLAIN EXPLAIN SELECT * FROM c",
             9,
-            "SELECT, UPDATE or DELETE",
+            "SELECT, UPDATE, DELETE or EVICT",
         ),
-        ("EXPLAIN SHOW INDEXES", 9, "SELECT, UPDATE or DELETE"),
+        ("EXPLAIN SHOW INDEXES", 9, "SELECT, UPDATE, DELETE or EVICT"),
         ("EXPLAIN ANALYZE DELETE FROM c", 9, "this one writes"),
         ("EXPLAIN ANALYSE SELECT * FROM c", 9, "expected a statement"),
     ] {

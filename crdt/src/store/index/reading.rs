@@ -10,9 +10,10 @@ use crate::store::reads::Reads;
 use crate::store::schema::{DocumentKey, VALUES};
 use crate::value::{Encoded, Value};
 
-/// Documents read at once: at first, in case few are wanted, and at most; and the bytes of their values.
+/// Documents read at once, at first and at most, as they may be large ones; and the bytes of their values, where these can
+/// be foreseen.
 pub(super) const READ_FIRST: usize = 16;
-const READ_MAX: usize = 128;
+const READ_MAX: usize = 16;
 const READ_BYTES: usize = 1 << 20;
 /// A document with its id.
 type Item = Result<(DocumentId, Value), StoreError>;
@@ -43,15 +44,14 @@ impl Reading<'_> {
             return Ok(false);
         }
         let values = self.reads.get_many(VALUES, &keys, self.is_sorted)?;
-        let (mut read, mut bytes) = (Vec::with_capacity(keys.len()), 0);
+        let (mut read, mut largest) = (Vec::with_capacity(keys.len()), 1);
         for (key, value) in keys.iter().zip(&values) {
             let value = value.as_ref().ok_or_else(|| damaged(key))?;
-            bytes += value.len();
+            largest = largest.max(value.len());
             read.extend(self.document(key, value).transpose());
         }
         add(&self.costs.documents, values.len());
-        let average = bytes / keys.len() + 1;
-        let most = (READ_BYTES / average).clamp(1, READ_MAX);
+        let most = (READ_BYTES / largest).clamp(1, READ_MAX);
         self.at_once = (2 * self.at_once).min(most);
         self.read = read.into_iter();
         Ok(true)
