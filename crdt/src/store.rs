@@ -9,6 +9,7 @@ mod backup;
 mod blobs;
 mod catalog;
 mod check;
+mod clock;
 mod commit;
 mod database;
 mod deadline;

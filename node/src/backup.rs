@@ -16,6 +16,7 @@ mod restore;
 
 use crate::api::wire::CollectionStatus;
 use crate::error::NodeError;
+use crate::node::now_ms;
 use draft::Draft;
 use files::{FileSum, sum_files, sync_folder, write_synced};
 use sedge_crdt::{Check, Contents, Store};
@@ -24,7 +25,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use attachments::RestoredAttachments;
 pub use restore::{Restored, restore};
@@ -265,13 +265,6 @@ fn read_through(
         });
     });
     Ok(contents?)
-}
-
-fn now_ms() -> u64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-    since_1970.map_or(0, |time| {
-        u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-    })
 }
 
 #[cfg(test)]

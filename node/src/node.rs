@@ -352,7 +352,7 @@ fn is_host(part: &Protocol<'_>) -> bool {
 }
 
 /// Milliseconds since 1970 by this machine's clock.
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
     since_1970.map_or(0, |time| {
         u64::try_from(time.as_millis()).unwrap_or(u64::MAX)

@@ -1,6 +1,7 @@
 //! Statements about the past. A document that has not changed since is read as it is now, one that came later is passed
 //! over, both by the times in its state; only the others are built anew from their history.
 
+use super::clock::now_ms;
 use super::database::{damaged, decode};
 use super::deadline::Deadline;
 use super::error::StoreError;
@@ -8,7 +9,7 @@ use super::execute::Changed;
 use super::reads::Reads;
 use super::schema::{DOCUMENTS, DocumentKey, DocumentState, STATES, VALUES};
 use super::source::Source;
-use super::transaction::{Transaction, now_ms};
+use super::transaction::Transaction;
 use crate::document::{DEVICE_ACTOR_BYTES, Document, History, Moment};
 use crate::id::DocumentId;
 use crate::query::{self, Filter, Page, PastPoint, Point, Select};

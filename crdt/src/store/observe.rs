@@ -8,6 +8,7 @@
 //! again when a document that it selects or selected changes.
 
 mod budget;
+mod by_id;
 mod condition;
 mod dispatch;
 mod inbox;

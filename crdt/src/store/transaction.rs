@@ -7,6 +7,7 @@
 use super::blobs;
 use super::catalog::{Catalog, Digest};
 use super::check::{check_bytes, check_delta, check_key, check_value};
+use super::clock::now_ms;
 use super::commit::{Commit, Committed, Origin};
 use super::database::{Batch, Database};
 use super::deadline::Deadline;
@@ -31,7 +32,7 @@ use crate::value::Value;
 use parking_lot::MutexGuard;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// Several statements that become visible and durable together, or not at all. It sees what it has staged itself, and
 /// holds up other writers until it ends.
@@ -558,11 +559,4 @@ fn grown(
         chunks: changes.map(|change| change.raw_bytes().to_vec()).collect(),
         delta: written.delta,
     }
-}
-
-pub(super) fn now_ms() -> i64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-    since_1970.map_or(0, |time| {
-        i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
-    })
 }

@@ -6,11 +6,11 @@
 use crate::blob::{BlobId, BlobRef, attachments_of};
 use crate::limits::ATTACHMENTS_LISTED_MAX;
 use crate::store::StoreError;
+use crate::store::clock::now_ms;
 use crate::store::database::{Batch, Database, damaged};
 use crate::store::schema::ATTACHMENTS;
 use crate::value::Value;
 use rocksdb::MergeOperands;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// How many documents name a blob, and when that last changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub(in crate::store) fn count_references(
     for (blob, documents) in lost.chain(won) {
         let count = Count {
             documents,
-            changed_ms: now_ms(),
+            changed_ms: now_ms().cast_unsigned(),
         };
         batch.append(ATTACHMENTS, &key(*blob), &count.bytes());
     }
@@ -178,12 +178,5 @@ fn blob_of(key: &[u8]) -> Option<BlobRef> {
     Some(BlobRef {
         id: BlobId(*id),
         len: u64::from_be_bytes(len.try_into().ok()?),
-    })
-}
-
-fn now_ms() -> u64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-    since_1970.map_or(0, |time| {
-        u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
     })
 }

@@ -2,6 +2,7 @@
 //! word that so much changed that it has to start over.
 
 use super::budget::Held;
+use super::by_id::{ById, OfDocument};
 use super::condition::Condition;
 use crate::id::DocumentId;
 use crate::limits::{
@@ -9,7 +10,6 @@ use crate::limits::{
 };
 use crate::value::Value;
 use parking_lot::{Mutex, MutexGuard};
-use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{self, AtomicBool};
@@ -79,11 +79,13 @@ pub(super) struct Change {
 
 /// Changes of documents, one of each.
 #[derive(Debug, Default)]
-pub(super) struct ChangedSet(BTreeSet<ById>);
+pub(super) struct ChangedSet(BTreeSet<ById<Change>>);
 
-/// A change by its document.
-#[derive(Debug)]
-struct ById(Arc<Change>);
+impl OfDocument for Change {
+    fn id(&self) -> &DocumentId {
+        &self.id
+    }
+}
 
 impl Inbox {
     /// An inbox that says to start over, as the first result does.
@@ -228,23 +230,3 @@ impl ChangedSet {
         self.0.len()
     }
 }
-
-impl Ord for ById {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.0.id.cmp(&other.0.id)
-    }
-}
-
-impl PartialOrd for ById {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for ById {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for ById {}

@@ -4,6 +4,7 @@
 //! Without LIMIT all rows are known. With it only the first ones are, some more than are shown: a row that leaves is
 //! followed by the next one, and only when too few are known has the collection to be read again.
 
+use super::by_id::{ById, OfDocument};
 use super::shown::Row;
 use super::update::{Update, difference};
 use crate::id::DocumentId;
@@ -12,7 +13,6 @@ use crate::query::{Select, SortKeys};
 use crate::store::deadline::Deadline;
 use crate::store::error::StoreError;
 use crate::value::Value;
-use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -44,13 +44,16 @@ pub(super) struct Window {
 /// The rows that are known: the first of all, or all of them.
 pub(super) struct List {
     entries: Vec<Arc<Entry>>,
-    by_id: BTreeSet<ById>,
+    by_id: BTreeSet<ById<Entry>>,
     has_all: bool,
     bytes: usize,
 }
 
-/// An entry by its document.
-struct ById(Arc<Entry>);
+impl OfDocument for Entry {
+    fn id(&self) -> &DocumentId {
+        &self.id
+    }
+}
 
 /// How a list is going to change.
 pub(super) struct Splice {
@@ -353,29 +356,3 @@ pub(super) fn check_bytes(bytes: usize) -> Result<(), StoreError> {
         _ => Err(StoreError::ObservedTooLarge),
     }
 }
-
-impl Borrow<DocumentId> for ById {
-    fn borrow(&self) -> &DocumentId {
-        &self.0.id
-    }
-}
-
-impl Ord for ById {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.0.id.cmp(&other.0.id)
-    }
-}
-
-impl PartialOrd for ById {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for ById {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for ById {}
