@@ -14,6 +14,7 @@ mod commit;
 mod database;
 mod deadline;
 mod durability;
+mod durable;
 mod entry;
 mod error;
 mod evict;

@@ -80,7 +80,7 @@ fn a_damaged_log_is_told() {
         bytes[middle] ^= 0xff;
         fs::write(&log, bytes).unwrap();
     };
-    assert_told_and_kept(flip, "Corruption");
+    assert_told_and_kept(flip, "were acknowledged");
 }
 
 /// Goal: a store whose CURRENT is lost or damaged is not taken for a new one.

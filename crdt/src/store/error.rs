@@ -18,6 +18,14 @@ pub enum StoreError {
     /// Another process has the database open.
     #[error("the store {} is in use by another process; stop it, or choose another state folder", .0.display())]
     InUse(PathBuf),
+    /// A file beside the database can't be opened.
+    #[error("{} can't be opened: {error}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        error: std::io::Error,
+    },
     /// The database is of a format that this version doesn't read.
     #[error(
         "the store has format {found}, this version reads format {expected}; use the version that wrote it, or start \

@@ -7,7 +7,7 @@
 use super::super::cars::{car, id};
 use super::super::figure::{BenchError, Measured, Workplace, seconds};
 use super::super::sqlite;
-use super::{BATCH, CARS, ROUNDS, open, open_with};
+use super::{BATCH, CARS, ROUNDS, fill, open, open_with};
 use automerge::transaction::Transactable;
 use automerge::{AutoCommit, ROOT};
 use sedge::{Params, Value};
@@ -23,6 +23,9 @@ const SHORT_ROUNDS: u64 = 21;
 const SINGLES: u64 = 70;
 /// Syncs of the disk alone in a round.
 const SYNCS: u64 = 10;
+/// Documents that are there before inserts are measured one by one: both logs are then written over again, as they are
+/// in a database that is in use.
+const HELD: u64 = 50_000;
 /// Concurrent writers.
 const WRITERS: u64 = 16;
 
@@ -57,11 +60,16 @@ pub(super) fn single_durable_over_sqlite_full(
     workplace: &Workplace,
 ) -> Result<Measured, BenchError> {
     let store = open(&workplace.fresh("single"))?;
+    fill(&store, HELD)?;
     let sqlite = sqlite::open(&workplace.fresh("sqlite"))?;
+    sqlite::fill(
+        &sqlite,
+        (0..HELD).map(|index| (id(index), car(index).to_string())),
+    )?;
     let mut limits = Limits::open(workplace)?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for round in 0..SHORT_ROUNDS {
-        let first = round * SINGLES;
+        let first = HELD + round * SINGLES;
         ours.push(rate(SINGLES, || insert_singly(&store, first, SINGLES))?);
         theirs.push(rate(SINGLES, || {
             for index in first..first + SINGLES {
@@ -78,10 +86,11 @@ pub(super) fn single_durable_over_sqlite_full(
 /// The rate of durable inserts one by one by 16 writers at once, over one writer's.
 pub(super) fn group_commit_gain_16(workplace: &Workplace) -> Result<Measured, BenchError> {
     let store = open(&workplace.fresh("group"))?;
+    fill(&store, HELD)?;
     let mut limits = Limits::open(workplace)?;
     let (mut many, mut one, mut shared) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..SHORT_ROUNDS {
-        let first = round * (1 + WRITERS) * SINGLES;
+        let first = HELD + round * (1 + WRITERS) * SINGLES;
         one.push(rate(SINGLES, || insert_singly(&store, first, SINGLES))?);
         limits.measure(first)?;
         let syncs = store.syncs();
