@@ -85,11 +85,18 @@ pub const FEED_PAGE_ENTRIES_MAX: usize = 1_000;
 /// See [`FEED_PAGE_ENTRIES_MAX`].
 pub const FEED_PAGE_BYTES_MAX: u64 = 1 << 20;
 
-/// Longest that a sync waits for the writers whom the last one served, in milliseconds.
-pub const GATHER_MS_MAX: u64 = 1;
+/// Statements whose parsed form is kept: an app has some dozens.
+pub const STATEMENTS_KEPT_MAX: usize = 128;
 
-/// The same as a part of the time that the last sync took: what waiting in vain can cost.
-pub const GATHER_SYNC_FRACTION: u32 = 4;
+/// Longest text of such a statement, in bytes: the parsed form takes a multiple of it.
+pub const STATEMENT_KEPT_BYTES_MAX: usize = 1 << 10;
+
+/// Writes of other threads that one carries out before it goes on with its own: enough for the writers of a busy node,
+/// and milliseconds at most.
+pub const JOBS_MAX: usize = 64;
+
+/// Documents that a write may change to be carried out by another thread, which must not work long for others.
+pub const JOB_DOCUMENTS_MAX: usize = 16;
 
 /// Longest that a statement works, in seconds: one that takes longer is a mistake, and holds up others on a Pi.
 pub const STATEMENT_SECONDS_MAX: u64 = 30;

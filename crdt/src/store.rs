@@ -1,7 +1,7 @@
 //! The store on disk: one RocksDB database per app and device.
 //!
 //! Statements (`execute`) and deltas from other stores (`replication`) become a `transaction`, which one writer at a
-//! time turns into one write batch: it appends to the feed and its change log (`log`), and updates its collections' totals (`catalog`). Writers that
+//! time (`writer`) turns into one write batch: it appends to the feed and its change log (`log`), and updates its collections' totals (`catalog`). Writers that
 //! have left share the sync of their batches (`group`). Only then a commit is the `view` that readers see, is told to
 //! subscribers, observers among them (`observe`), and acknowledged.
 
@@ -31,24 +31,26 @@ mod replication;
 mod scan;
 mod schema;
 mod source;
+mod statements;
 mod transaction;
 mod view;
+mod writer;
 
 use crate::limits::COMMITS_QUEUED_MAX;
-use automerge::ActorId;
 use blobs::Blobs;
 use catalog::Catalog;
 use database::Database;
-use group::{Group, Pending};
-use incarnation::Incarnation;
+use group::{Group, Pending, Ticket};
 use index::Worker;
 use log::Log;
 use observe::Observers;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use sedge_identity::{AppId, PublicKey};
+use statements::Statements;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::{broadcast, watch};
+use writer::{Writer, WriterLock};
 
 pub use backup::{Check, Contents};
 pub use blobs::{Attachments, BlobError, BlobReader, BlobStat, Collected};
@@ -72,11 +74,11 @@ pub struct Store(Arc<Inner>, Arc<Worker>);
 struct Inner {
     database: Arc<Database>,
     blobs: Blobs,
+    statements: Statements,
     device: PublicKey,
     feed: [u8; 16],
     durability: Durability,
-    /// A writer that panicked leaves nothing behind: batches are atomic.
-    writer: Mutex<Writer>,
+    writer: WriterLock,
     group: Group,
     /// The newest durable commit.
     published: watch::Sender<View>,
@@ -84,18 +86,6 @@ struct Inner {
     observers: Observers,
     /// Who is asked before anything is evicted.
     replication: RwLock<Option<Arc<dyn Replication>>>,
-}
-
-/// What only the one writer may look at and advance: the newest commit, which may not be published yet.
-struct Writer {
-    sequence: u64,
-    catalog: Arc<Catalog>,
-    log: Log,
-    /// The time of the newest own change, in milliseconds since 1970.
-    time_ms: i64,
-    incarnation: Incarnation,
-    /// Who writes in this incarnation.
-    actor: ActorId,
 }
 
 /// What a transaction gave.
@@ -139,10 +129,11 @@ impl Store {
         let has_work = catalog.indexes.has_work();
         let inner = Arc::new(Inner {
             blobs: Blobs::open(path)?,
+            statements: Statements::new(),
             device: *device,
             feed: identity.feed,
             durability,
-            writer: Mutex::new(Writer {
+            writer: WriterLock::new(Writer {
                 sequence,
                 catalog,
                 log: Log::load(&database, feed_keep_bytes)?,
@@ -250,14 +241,14 @@ impl Inner {
         self.published.borrow().clone()
     }
 
-    /// Returns once everything up to the `number`th write is as durable as it is to be, and published.
-    fn settle(&self, number: u64) -> Result<(), StoreError> {
+    /// Returns once everything up to the ticket's write is as durable as it is to be, and published.
+    fn settle(&self, ticket: Ticket) -> Result<(), StoreError> {
         let sync = || match self.durability {
             Durability::Synced => self.database.sync(),
             Durability::Os => Ok(()),
         };
         self.group
-            .wait(number, sync, |pending| self.publish(pending))
+            .wait(ticket, sync, |pending| self.publish(pending))
     }
 
     /// Makes a commit visible to readers and tells subscribers.

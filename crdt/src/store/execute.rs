@@ -9,6 +9,7 @@ use super::index::{explain, show};
 use super::source::Source;
 use super::transaction::Transaction;
 use crate::id::DocumentId;
+use crate::limits::JOB_DOCUMENTS_MAX;
 use crate::query::limits::PAGE_ROWS_MAX;
 use crate::query::{
     Delete, Filter, Insert, OnConflict, Page, Params, Returned, Returning, Revert, Schema,
@@ -65,14 +66,19 @@ impl Store {
         statement: &str,
         params: &Params,
     ) -> Result<Outcome, StoreError> {
-        let statement = Statement::parse(statement)?.bind(params)?;
+        let statement = self.0.statements.parse(statement)?.bind(params)?;
         if let Some(outcome) = self.alter(&statement, deadline)? {
             return Ok(outcome);
         }
         let view = self.view();
-        let Some(write) = Write::of(&statement, &view, deadline)? else {
-            return view.run(&statement, deadline);
+        let write = match Task::of(statement, &view, deadline)? {
+            Task::Read(statement) => return view.run(&statement, deadline),
+            Task::Write(write) => write,
         };
+        if write.documents() <= JOB_DOCUMENTS_MAX {
+            let work = move |transaction: &mut Transaction<'_>| transaction.carry_out(write);
+            return self.0.write(deadline, Box::new(work));
+        }
         let mut transaction = self.0.transaction_within(deadline)?;
         let outcome = transaction.carry_out(write)?;
         deadline.check()?;
@@ -111,7 +117,8 @@ impl Store {
         let mut answers = Vec::with_capacity(documents.len());
         for document in documents {
             deadline.check()?;
-            let put = id_of(document).and_then(|id| transaction.put(collection, &id, document));
+            let put =
+                id_of(document).and_then(|id| transaction.put(collection, &id, document.clone()));
             answers.push(match put {
                 Ok(true) => Imported::Written,
                 Ok(false) => Imported::Unchanged,
@@ -126,53 +133,60 @@ impl Store {
     }
 }
 
-/// A write with the documents that it may mean. Finding them is the long part of it, and needs no writer.
-enum Write<'a> {
-    Insert(&'a Insert, Vec<Value>),
-    Update(&'a Update, Vec<DocumentId>),
-    Delete(&'a Delete, Vec<DocumentId>),
-    Evict(&'a Delete, Vec<DocumentId>),
-    Revert(&'a Revert, Past<'a>, Vec<DocumentId>),
+/// What is to be done for a statement.
+enum Task {
+    Read(Statement),
+    Write(Write),
 }
 
-impl<'a> Write<'a> {
-    /// `None` for a statement that reads.
+/// A write with the documents that it may mean. Finding them is the long part of it, and needs no writer.
+enum Write {
+    Insert(Insert, Vec<Value>),
+    Update(Update, Vec<DocumentId>),
+    Delete(Delete, Vec<DocumentId>),
+    Evict(Delete, Vec<DocumentId>),
+    Revert(Revert, Vec<DocumentId>),
+}
+
+impl Task {
     fn of(
-        statement: &'a Statement,
+        statement: Statement,
         source: &impl Source,
-        deadline: &'a Deadline,
-    ) -> Result<Option<Self>, StoreError> {
-        Ok(Some(match statement {
+        deadline: &Deadline,
+    ) -> Result<Self, StoreError> {
+        let matching =
+            |collection, filter, limit| source.matching(collection, filter, limit, deadline);
+        Ok(Task::Write(match statement {
             Statement::Select(_)
             | Statement::History(_)
             | Statement::Schema(_)
-            | Statement::Explain(_) => return Ok(None),
+            | Statement::Explain(_) => return Ok(Task::Read(statement)),
             Statement::Insert(insert) => {
-                Write::Insert(insert, deadline.evaluate(|work| insert.documents(work))?)
+                let documents = deadline.evaluate(|work| insert.documents(work))?;
+                Write::Insert(insert, documents)
             }
             Statement::Update(update) => {
-                let (collection, filter) = (update.collection(), update.filter());
-                let ids = source.matching(collection, filter, update.limit()?, deadline)?;
+                let ids = matching(update.collection(), update.filter(), update.limit()?)?;
                 Write::Update(update, ids)
             }
             Statement::Delete(delete) => {
-                let (collection, filter) = (delete.collection(), delete.filter());
-                let ids = source.matching(collection, filter, delete.limit()?, deadline)?;
+                let ids = matching(delete.collection(), delete.filter(), delete.limit()?)?;
                 Write::Delete(delete, ids)
             }
             Statement::Evict(evict) => {
-                let (collection, filter) = (evict.collection(), evict.filter());
-                let ids = source.matching(collection, filter, evict.limit()?, deadline)?;
+                let ids = matching(evict.collection(), evict.filter(), evict.limit()?)?;
                 Write::Evict(evict, ids)
             }
             Statement::Revert(revert) => {
                 let past = Past::new(revert.past(), revert.filter(), deadline)?;
                 let ids = past.to_revert(source, revert.collection())?;
-                Write::Revert(revert, past, ids)
+                Write::Revert(revert, ids)
             }
         }))
     }
+}
 
+impl Write {
     fn kind(&self) -> StatementKind {
         match self {
             Write::Insert(..) => StatementKind::Insert,
@@ -180,6 +194,17 @@ impl<'a> Write<'a> {
             Write::Delete(..) => StatementKind::Delete,
             Write::Evict(..) => StatementKind::Evict,
             Write::Revert(..) => StatementKind::Revert,
+        }
+    }
+
+    /// How many documents it changes at most.
+    fn documents(&self) -> usize {
+        match self {
+            Write::Insert(_, documents) => documents.len(),
+            Write::Update(_, ids)
+            | Write::Delete(_, ids)
+            | Write::Evict(_, ids)
+            | Write::Revert(_, ids) => ids.len(),
         }
     }
 }
@@ -237,18 +262,18 @@ impl Transaction<'_> {
     fn run(&mut self, statement: &str, params: &Params) -> Result<Outcome, StoreError> {
         let deadline = self.deadline.clone();
         deadline.check()?;
-        let statement = Statement::parse(statement)?.bind(params)?;
+        let statement = self.store().statements.parse(statement)?.bind(params)?;
         if let Statement::Schema(Schema::CreateIndex(_) | Schema::DropIndex(_)) = &statement {
             return Err(StoreError::IndexInTransaction);
         }
-        match Write::of(&statement, self, &deadline)? {
-            Some(write) => self.carry_out(write),
-            None => read(self, &statement, self.newest_sequence(), &deadline),
+        match Task::of(statement, self, &deadline)? {
+            Task::Write(write) => self.carry_out(write),
+            Task::Read(statement) => read(self, &statement, self.newest_sequence(), &deadline),
         }
     }
 
     /// Changes the documents that a write means.
-    fn carry_out(&mut self, write: Write<'_>) -> Result<Outcome, StoreError> {
+    fn carry_out(&mut self, write: Write) -> Result<Outcome, StoreError> {
         let kind = write.kind();
         let (mutated, returned) = match write {
             Write::Insert(insert, documents) => {
@@ -260,22 +285,24 @@ impl Transaction<'_> {
             Write::Update(update, ids) => {
                 let (collection, returning) = (update.collection(), update.returning());
                 self.each(collection, ids, returning, |this, id| {
-                    this.update(update, id)
+                    this.update(&update, id)
                 })
             }
             Write::Delete(delete, ids) => {
                 let (collection, returning) = (delete.collection(), delete.returning());
                 self.each(collection, ids, returning, |this, id| {
-                    this.take_away(delete, id, |this, id| this.delete(collection, id))
+                    this.take_away(&delete, id, |this, id| this.delete(collection, id))
                 })
             }
             Write::Evict(evict, ids) => {
                 let (collection, returning) = (evict.collection(), evict.returning());
                 self.each(collection, ids, returning, |this, id| {
-                    this.take_away(evict, id, |this, id| this.evict(collection, id))
+                    this.take_away(&evict, id, |this, id| this.evict(collection, id))
                 })
             }
-            Write::Revert(revert, past, ids) => {
+            Write::Revert(revert, ids) => {
+                let deadline = self.deadline.clone();
+                let past = Past::new(revert.past(), revert.filter(), &deadline)?;
                 let collection = revert.collection();
                 self.each(collection, ids, None, |this, id| {
                     this.revert(collection, id, &past)
@@ -358,13 +385,14 @@ impl Transaction<'_> {
         on_conflict: OnConflict,
     ) -> Result<Option<Changed>, StoreError> {
         let id = id_of(&document)?;
-        let written = match (self.visible(collection, &id)?, on_conflict) {
+        let (key, entry) = self.find(collection, &id)?;
+        let written = match (&entry.visible, on_conflict) {
             (Some(_), OnConflict::Fail) => return Err(StoreError::Exists(id.to_string())),
             (Some(_), OnConflict::Nothing) => false,
             (Some(there), OnConflict::Merge) => {
-                self.edit(collection, &id, &merge(&document, &there))?
+                self.edit(collection, &id, &merge(&document, there))?
             }
-            _ => self.put(collection, &id, &document)?,
+            _ => self.put_over(collection, key, entry, document)?,
         };
         Ok(written.then_some(Changed { id, deleted: None }))
     }

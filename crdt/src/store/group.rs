@@ -1,17 +1,15 @@
 //! Group commit: concurrent writers share the syncs of the write-ahead log.
 //!
-//! A writer queues what it has written and leaves the writer's lock, then waits. Whoever finds nobody syncing gives as
-//! many writers as there were the last time a moment to queue up, syncs for all that is queued by then, publishes it in
-//! order, and wakes the others.
+//! A writer queues what it has written and leaves the writer's lock, then waits. Whoever finds nobody syncing syncs for all
+//! that is queued by then, publishes it in order, and wakes the others; meanwhile the next ones queue up.
 
 use super::commit::Commit;
 use super::error::StoreError;
 use super::view::View;
-use crate::limits::{COMMITS_UNSYNCED_MAX, GATHER_MS_MAX, GATHER_SYNC_FRACTION};
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use crate::limits::COMMITS_UNSYNCED_MAX;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
 
 /// What is written, and not yet known to be durable.
 pub(super) struct Pending {
@@ -23,8 +21,6 @@ pub(super) struct Pending {
 /// What has been written, and how much of it is published.
 pub(super) struct Group {
     state: Mutex<State>,
-    /// As many are queued as were expected.
-    gathered: Condvar,
 }
 
 #[derive(Default)]
@@ -40,10 +36,6 @@ struct State {
     syncing: bool,
     /// Syncs begun so far.
     syncs: u64,
-    /// How many commits the last sync served or left waiting: so many are likely to come again.
-    expected: usize,
-    /// How long the last sync took.
-    sync_time: Duration,
     /// The last sync that failed, and why.
     failure: Option<(u64, rocksdb::Error)>,
 }
@@ -53,11 +45,19 @@ struct Waiting {
     thread: Thread,
 }
 
+/// What a writer waits for.
+#[derive(Clone, Copy)]
+pub(super) struct Ticket {
+    /// How many writes were queued when it was given, the writer's own the last of them.
+    number: u64,
+    /// Syncs begun by then, none of which covers it.
+    syncs: u64,
+}
+
 impl Group {
     pub(super) fn new() -> Self {
         Self {
             state: Mutex::default(),
-            gathered: Condvar::new(),
         }
     }
 
@@ -79,71 +79,97 @@ impl Group {
         let mut state = self.state.lock();
         state.pending.push_back(pending);
         state.queued += 1;
-        if state.pending.len() == state.expected {
-            self.gathered.notify_one();
+    }
+
+    /// For what was queued last.
+    pub(super) fn newest(&self) -> Ticket {
+        let state = self.state.lock();
+        Ticket {
+            number: state.queued,
+            syncs: state.syncs,
         }
     }
 
-    /// The number of what was queued last.
-    pub(super) fn newest(&self) -> u64 {
-        self.state.lock().queued
+    /// Wakes a thread that is to [`wait`](Self::wait) with this ticket, when it has got what it waits for or is to lead.
+    pub(super) fn enlist(&self, ticket: Ticket, thread: &Thread) {
+        let mut state = self.state.lock();
+        if state.outcome(ticket).is_some() {
+            drop(state);
+            return thread.unpark();
+        }
+        state.waiting.push_back(Waiting {
+            number: ticket.number,
+            thread: thread.clone(),
+        });
     }
 
-    /// Returns once everything up to the `number`th write is durable and published. After a failed sync what is queued stays so,
+    /// Has one of those who were enlisted lead the others, unless somebody does.
+    pub(super) fn leave(&self) {
+        let mut state = self.state.lock();
+        if !state.syncing
+            && let Some(next) = state.waiting.pop_front()
+        {
+            drop(state);
+            next.thread.unpark();
+        }
+    }
+
+    /// Returns once everything up to the ticket's write is durable and published. After a failed sync what is queued stays so,
     /// and is published with the next one that succeeds.
     pub(super) fn wait(
         &self,
-        number: u64,
+        ticket: Ticket,
         sync: impl Fn() -> Result<(), rocksdb::Error>,
         publish: impl Fn(Pending),
     ) -> Result<(), StoreError> {
         let mut state = self.state.lock();
-        let joined = state.syncs;
         loop {
-            if state.published >= number {
-                return Ok(());
+            if let Some(outcome) = state.outcome(ticket) {
+                return outcome;
             }
-            match &state.failure {
-                Some((failed, error)) if *failed > joined => {
-                    return Err(StoreError::NotDurable(error.clone()));
-                }
-                _ if state.syncing => {
-                    state.waiting.push_back(Waiting {
-                        number,
-                        thread: thread::current(),
-                    });
-                    MutexGuard::unlocked(&mut state, thread::park);
-                }
-                _ => {
-                    Leader::new(self, state).lead(&sync, &publish);
-                    state = self.state.lock();
-                }
+            if state.syncing {
+                state.waiting.push_back(Waiting {
+                    number: ticket.number,
+                    thread: thread::current(),
+                });
+                MutexGuard::unlocked(&mut state, thread::park);
+            } else {
+                Leader::new(state).lead(&sync, &publish);
+                state = self.state.lock();
             }
+        }
+    }
+}
+
+impl State {
+    /// What became of a write; `None` while that is open.
+    fn outcome(&self, ticket: Ticket) -> Option<Result<(), StoreError>> {
+        if self.published >= ticket.number {
+            return Some(Ok(()));
+        }
+        match &self.failure {
+            Some((failed, error)) if *failed > ticket.syncs => {
+                Some(Err(StoreError::NotDurable(error.clone())))
+            }
+            _ => None,
         }
     }
 }
 
 /// Whoever syncs for all. Should it panic, another one can lead.
-struct Leader<'a> {
-    group: &'a Group,
-    state: MutexGuard<'a, State>,
-}
+struct Leader<'a>(MutexGuard<'a, State>);
 
 impl<'a> Leader<'a> {
-    fn new(group: &'a Group, mut state: MutexGuard<'a, State>) -> Self {
+    fn new(mut state: MutexGuard<'a, State>) -> Self {
         state.syncing = true;
         state.syncs += 1;
-        Self { group, state }
+        Self(state)
     }
 
     fn lead(mut self, sync: impl Fn() -> Result<(), rocksdb::Error>, publish: impl Fn(Pending)) {
-        self.gather();
-        let state = &mut self.state;
+        let state = &mut self.0;
         let queued = state.pending.len();
-        let begun = Instant::now();
         let synced = MutexGuard::unlocked(state, sync);
-        state.sync_time = begun.elapsed();
-        state.expected = state.pending.len();
         if let Err(error) = synced {
             state.failure = Some((state.syncs, error));
             return;
@@ -157,36 +183,24 @@ impl<'a> Leader<'a> {
             MutexGuard::unlocked(state, || publish(pending));
         }
     }
-
-    /// Those whom the last sync served are about to write again. Without a moment for them, the first to be back would
-    /// sync for itself alone and the others wait for two syncs.
-    fn gather(&mut self) {
-        let longest = Duration::from_millis(GATHER_MS_MAX);
-        let until = Instant::now() + (self.state.sync_time / GATHER_SYNC_FRACTION).min(longest);
-        while self.state.pending.len() < self.state.expected {
-            let timeout = self.group.gathered.wait_until(&mut self.state, until);
-            if timeout.timed_out() {
-                return;
-            }
-        }
-    }
 }
 
 impl Drop for Leader<'_> {
-    /// Wakes those who have what they waited for, and one that leads the others.
+    /// Wakes one that leads the others, and those who have what they waited for.
     fn drop(&mut self) {
-        let state = &mut *self.state;
+        let state = &mut *self.0;
         state.syncing = false;
         let failed = matches!(state.failure, Some((sync, _)) if sync == state.syncs);
         let published = state.published;
-        let (mut woken, mut others): (VecDeque<_>, VecDeque<_>) = state
+        let (woken, mut others): (VecDeque<_>, VecDeque<_>) = state
             .waiting
             .drain(..)
             .partition(|waiting| failed || waiting.number <= published);
-        woken.extend(others.pop_front());
+        let next = others.pop_front();
         state.waiting = others;
-        MutexGuard::unlocked(&mut self.state, || {
-            woken.iter().for_each(|waiting| waiting.thread.unpark());
+        MutexGuard::unlocked(&mut self.0, || {
+            let woken = next.iter().chain(&woken);
+            woken.for_each(|waiting| waiting.thread.unpark());
         });
     }
 }
@@ -201,6 +215,7 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::path::Path;
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
 
     fn pending(view: &View, sequence: u64) -> Pending {
         let commit = Commit {
@@ -241,22 +256,22 @@ mod tests {
 
         let group = Group::new();
         group.push(pending(&store.view(), 2));
-        assert_eq!(group.newest(), 1);
         for _ in 0..2 {
-            let refused = group.wait(1, fails, publish);
+            let refused = group.wait(group.newest(), fails, publish);
             assert!(matches!(refused, Err(StoreError::NotDurable(_))));
         }
         assert!(published.borrow().is_empty());
         group.push(pending(&store.view(), 3));
         group.push(pending(&store.view(), 5));
-        group.wait(2, succeeds, publish).unwrap();
+        group.wait(group.newest(), succeeds, publish).unwrap();
         assert_eq!(*published.borrow(), [2, 3, 5]);
-        group.wait(3, fails, publish).unwrap(); // there is nothing left to sync
+        group.wait(group.newest(), fails, publish).unwrap(); // there is nothing left to sync
 
         group.push(pending(&store.view(), 6));
-        let panicked = catch_unwind(AssertUnwindSafe(|| group.wait(4, || panic!(), publish)));
-        assert!(panicked.is_err());
-        group.wait(4, succeeds, publish).unwrap();
+        let ticket = group.newest();
+        let panics = || group.wait(ticket, || panic!(), publish);
+        assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
+        group.wait(ticket, succeeds, publish).unwrap();
         assert_eq!(*published.borrow(), [2, 3, 5, 6]);
     }
 
@@ -283,9 +298,9 @@ mod tests {
             let mut newest = newest.lock();
             *newest += 1;
             group.push(pending(&view, *newest));
-            let own = *newest;
+            let (own, ticket) = (*newest, group.newest());
             drop(newest);
-            match group.wait(own, sync, publish) {
+            match group.wait(ticket, sync, publish) {
                 Ok(()) => assert!(published.lock().contains(&own)),
                 Err(error) => assert!(matches!(error, StoreError::NotDurable(_))),
             }
@@ -296,7 +311,7 @@ mod tests {
             }
         });
         let all = WRITERS * COMMITS;
-        group.wait(all, || Ok(()), publish).unwrap();
+        group.wait(group.newest(), || Ok(()), publish).unwrap();
         assert_eq!(*published.lock(), (1..=all).collect::<Vec<_>>());
     }
 

@@ -275,7 +275,7 @@ impl Transaction<'_> {
         let Some(value) = self.past_value(collection, &id, past)? else {
             return Ok(None);
         };
-        let written = self.put(collection, &id, &value.visible())?;
+        let written = self.put(collection, &id, value.visible())?;
         Ok(written.then_some(Changed { id, deleted: None }))
     }
 

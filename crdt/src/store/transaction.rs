@@ -1,36 +1,29 @@
 //! Writes that become visible and durable together.
 //!
 //! A transaction holds the writer. What it changes is staged in memory, seen by its own later reads, and turned into
-//! one batch by [`commit`](Transaction::commit), which leaves the writer to the next one while the batch is synced;
-//! dropped without it, nothing has happened.
+//! one batch by its [`commit`], which leaves the writer to the next one while the batch is synced; dropped without it,
+//! nothing has happened.
 
-use super::blobs;
-use super::catalog::{Catalog, Digest};
+mod commit;
+
+use super::Inner;
+use super::catalog::Catalog;
 use super::check::{check_bytes, check_delta, check_key, check_value};
 use super::clock::now_ms;
-use super::commit::{Commit, Committed, Origin};
-use super::database::{Batch, Database};
 use super::deadline::Deadline;
-use super::entry::{Entry, Grown, RecordWrite};
+use super::entry::{Entry, Grown};
 use super::error::StoreError;
-use super::evict;
-use super::group::Pending;
 use super::history::authored_times;
 use super::incarnation::Incarnation;
-use super::log::Log;
-use super::schema::{
-    DOCUMENTS, DocumentKey, DocumentState, FEED, META, META_CLOCK, STATES, VALUES,
-};
+use super::schema::{DocumentKey, DocumentState};
 use super::source::Source;
-use super::view::View;
-use super::{Inner, Writer};
+use super::writer::{Writer, WriterGuard};
 use crate::document::{Author, Delta, Document, DocumentError, Written, create};
 use crate::id::DocumentId;
 use crate::limits::{DOCUMENT_BYTES_WARN, TRANSACTION_BYTES_MAX};
 use crate::query::Edit;
 use crate::value::Value;
-use parking_lot::MutexGuard;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,7 +31,7 @@ use std::time::Duration;
 /// holds up other writers until it ends.
 pub struct Transaction<'a> {
     store: &'a Inner,
-    writer: MutexGuard<'a, Writer>,
+    writer: WriterGuard<'a>,
     pub(super) catalog: Arc<Catalog>,
     pub(super) staged: BTreeMap<DocumentKey, Entry>,
     /// The staged documents in the order in which they were first changed: feed order.
@@ -77,13 +70,17 @@ impl Inner {
         &self,
         deadline: &Deadline,
     ) -> Result<Transaction<'_>, StoreError> {
-        let writer = self.writer.try_lock_for(deadline.remaining());
+        let writer = self.writer.lock_for(deadline.remaining());
         deadline.check()?;
         let writer = writer.ok_or_else(|| deadline.timed_out())?;
         Ok(self.begin(writer, deadline.clone()))
     }
 
-    fn begin<'a>(&'a self, writer: MutexGuard<'a, Writer>, deadline: Deadline) -> Transaction<'a> {
+    pub(super) fn begin<'a>(
+        &'a self,
+        writer: WriterGuard<'a>,
+        deadline: Deadline,
+    ) -> Transaction<'a> {
         Transaction {
             store: self,
             catalog: Arc::clone(&writer.catalog),
@@ -98,6 +95,13 @@ impl Inner {
             renewed: None,
             writer,
         }
+    }
+}
+
+impl<'a> Transaction<'a> {
+    /// Ends it, for the next one.
+    pub(super) fn into_writer(self) -> WriterGuard<'a> {
+        self.writer
     }
 }
 
@@ -137,16 +141,39 @@ impl Transaction<'_> {
         &mut self,
         collection: &str,
         id: &DocumentId,
-        value: &Value,
+        value: Value,
     ) -> Result<bool, StoreError> {
-        let Value::Map(fields) = value else {
+        let (key, entry) = self.find(collection, id)?;
+        self.put_over(collection, key, entry, value)
+    }
+
+    /// A document as it is now, which there need not be.
+    pub(super) fn find(
+        &mut self,
+        collection: &str,
+        id: &DocumentId,
+    ) -> Result<(DocumentKey, Entry), StoreError> {
+        let key = self.key(collection, id)?;
+        let entry = self.entry(&key)?;
+        Ok((key, entry))
+    }
+
+    /// As [`put`](Self::put), for a document that was just found.
+    pub(super) fn put_over(
+        &mut self,
+        collection: &str,
+        key: DocumentKey,
+        entry: Entry,
+        value: Value,
+    ) -> Result<bool, StoreError> {
+        check_value(&value, 0)?;
+        let kind = value.type_name();
+        let Value::Map(mut fields) = value else {
             return Err(StoreError::Document(format!(
-                "it is of type {}, not a map",
-                value.type_name()
+                "it is of type {kind}, not a map"
             )));
         };
-        check_value(value, 0)?;
-        let mut fields = fields.clone();
+        let id = &key.id.clone();
         fields.insert("_id".to_owned(), id.to_value());
         let visible = Value::Map(fields);
         let encoded = visible.encode();
@@ -155,8 +182,6 @@ impl Transaction<'_> {
             return Ok(false);
         };
         fields.remove("_id");
-        let key = self.key(collection, id)?;
-        let entry = self.entry(&key)?;
         if !entry.is_new() {
             return self.modify(key, entry, |document, author| {
                 document.replace(collection, id, author, &fields)
@@ -188,8 +213,7 @@ impl Transaction<'_> {
         }
         let wanted = edits.iter().filter_map(Edit::value);
         check_bytes(id, wanted.map(|value| value.encode().len()).sum())?;
-        let key = self.key(collection, id)?;
-        let entry = self.entry(&key)?;
+        let (key, entry) = self.find(collection, id)?;
         self.modify(key, entry, |document, author| {
             document.edit(collection, id, author, edits)
         })
@@ -197,8 +221,7 @@ impl Transaction<'_> {
 
     /// Deletes a visible document; `false` when there is none.
     pub(super) fn delete(&mut self, collection: &str, id: &DocumentId) -> Result<bool, StoreError> {
-        let key = self.key(collection, id)?;
-        let entry = self.entry(&key)?;
+        let (key, entry) = self.find(collection, id)?;
         if entry.visible.is_none() {
             return Ok(false);
         }
@@ -263,143 +286,13 @@ impl Transaction<'_> {
         Ok(taken)
     }
 
-    /// Makes everything durable, then visible. Returns the transaction's id: the newest sequence.
-    pub(super) fn commit(mut self, origin: Origin) -> Result<u64, StoreError> {
-        if self.failed {
-            return Err(StoreError::TransactionFailed);
-        }
-        if !self.order.is_empty() {
-            self.store.group.check_room()?;
-            self.stage(origin)?;
-        }
-        // What was found to be there already may still wait for its sync, too.
-        let (store, sequence) = (self.store, self.writer.sequence);
-        let number = store.group.newest();
-        drop(self);
-        store.settle(number)?;
-        Ok(sequence)
-    }
-
-    /// Changes the catalog, and what belongs to it in the same batch; no document. It is durable and visible on return
-    /// if `is_shown` says so of what `change` gave, else with what is written next. After an error of `change` nothing
-    /// has happened.
-    pub(super) fn alter<T>(
-        mut self,
-        change: impl FnOnce(&mut Catalog, &mut Batch<'_>) -> Result<T, StoreError>,
-        is_shown: impl FnOnce(&T) -> bool,
-    ) -> Result<T, StoreError> {
-        let store = self.store;
-        store.group.check_room()?;
-        let mut batch = store.database.batch();
-        let done = change(Arc::make_mut(&mut self.catalog), &mut batch)?;
-        batch.write_unsynced()?;
-        self.writer.catalog = Arc::clone(&self.catalog);
-        if is_shown(&done) {
-            self.queue(None);
-            let number = store.group.newest();
-            drop(self);
-            store.settle(number)?;
-        }
-        Ok(done)
-    }
-
-    /// Writes the batch and queues the commit. After an error nothing has happened.
-    fn stage(&mut self, origin: Origin) -> Result<(), StoreError> {
-        let time_ms = match origin {
-            Origin::Local => self.time_ms,
-            Origin::Remote(_) => self.writer.time_ms,
-        };
-        let (sequence, log, documents) = self.write(time_ms)?;
-        let writer = &mut *self.writer;
-        writer.sequence = sequence;
-        writer.log = log;
-        writer.time_ms = time_ms;
-        writer.catalog = Arc::clone(&self.catalog);
-        if let Some(incarnation) = self.renewed {
-            writer.incarnation = incarnation;
-            writer.actor = incarnation.actor(&self.store.device);
-        }
-        self.queue(Some(Commit {
-            sequence,
-            origin,
-            documents,
-        }));
-        Ok(())
-    }
-
-    /// Queues what the writer has just written to be published.
-    fn queue(&self, commit: Option<Commit>) {
-        let view = View::new(
-            &self.store.database,
-            Arc::clone(&self.catalog),
-            self.writer.sequence,
-            self.writer.actor.clone(),
-        );
-        self.store.group.push(Pending { view, commit });
-    }
-
-    fn write(&mut self, time_ms: i64) -> Result<(u64, Log, Vec<Committed>), StoreError> {
-        let database: &Database = &self.store.database;
-        let catalog = Arc::make_mut(&mut self.catalog);
-        let mut batch = database.batch();
-        let mut sequence = self.writer.sequence;
-        let mut log = self.writer.log;
-        log.trim(database, sequence, &mut batch)?;
-        let mut documents = Vec::with_capacity(self.order.len());
-        let mut touched = BTreeSet::new();
-        for key in std::mem::take(&mut self.order) {
-            let Some(mut entry) = self.staged.remove(&key) else {
-                continue;
-            };
-            sequence += 1;
-            let bytes = key.bytes();
-            match entry.is_evicted() {
-                true => evict::remove(&mut batch, &bytes, entry.state.sequence),
-                false => put(&mut batch, &bytes, &mut entry, sequence),
-            }
-            let (before, after) = (entry.before.as_ref(), entry.visible.as_ref());
-            blobs::count_references(&mut batch, before, after);
-            catalog.indexes.follow(&key, before, after, &mut batch);
-            let seen = entry.visible_bytes();
-            let [before, after] = seen.each_ref().map(Option::as_deref);
-            if !entry.is_evicted() {
-                log.append(&mut batch, sequence, &bytes, before, after);
-            }
-            let digest = |value| Digest::of_encoded(&key.id, value);
-            catalog.count(&entry.collection, before.map(digest), after.map(digest));
-            drop(seen);
-            touched.insert(Arc::clone(&entry.collection));
-            documents.push(Committed {
-                collection: entry.collection,
-                id: key.id,
-                before: entry.before.map(Arc::new),
-                after: entry.visible.map(Arc::new),
-                delta: entry.delta,
-            });
-        }
-        // A collection that only refused documents named is none.
-        let known = &self.writer.catalog;
-        catalog.retain(|name| known.number(name).is_some() || touched.contains(name));
-        for name in touched {
-            catalog.store(&name, &mut batch);
-        }
-        catalog.indexes.store_changed(&mut batch);
-        log.store(&mut batch, sequence);
-        let clock = [sequence.to_le_bytes(), time_ms.to_le_bytes()];
-        batch.put(META, META_CLOCK, clock.concat());
-        self.store_evictions(&mut batch, sequence);
-        batch.write_unsynced()?;
-        Ok((sequence, log, documents))
-    }
-
     /// A document with its state; `None` when nothing has ever been written under the id.
     pub(super) fn stored_document(
         &mut self,
         collection: &str,
         id: &DocumentId,
     ) -> Result<Option<(Document, DocumentState)>, StoreError> {
-        let key = self.key(collection, id)?;
-        let entry = self.entry(&key)?;
+        let (_, entry) = self.find(collection, id)?;
         match entry.is_new() {
             true => Ok(None),
             false => Ok(Some((load(id, &entry)?, entry.state))),
@@ -511,25 +404,6 @@ impl Transaction<'_> {
         }
         Ok(())
     }
-}
-
-/// Puts all there is of a document into the batch.
-fn put(batch: &mut Batch<'_>, key: &[u8], entry: &mut Entry, sequence: u64) {
-    match entry.write() {
-        RecordWrite::Put(record) => batch.put(DOCUMENTS, key, record),
-        RecordWrite::Append(tail) => batch.append(DOCUMENTS, key, tail),
-    }
-    match &entry.encoded {
-        Some(value) => batch.put(VALUES, key, value),
-        None => batch.delete(VALUES, key),
-    }
-    // The feed keeps a document's latest entry only: it leads to all that a follower lacks.
-    let earlier = std::mem::replace(&mut entry.state.sequence, sequence);
-    if earlier > 0 {
-        batch.delete(FEED, &earlier.to_be_bytes());
-    }
-    batch.put(STATES, key, entry.state.bytes());
-    batch.put(FEED, &sequence.to_be_bytes(), key);
 }
 
 fn load(id: &DocumentId, entry: &Entry) -> Result<Document, StoreError> {
