@@ -224,3 +224,9 @@ pub const INDEX_TURN_BYTES_MAX: usize = 1 << 20;
 /// Memory for the ids that an index gives before their documents are read in order, in bytes; with more, the
 /// collection is read instead.
 pub const INDEX_IDS_BYTES_MAX: usize = 16 << 20;
+
+/// Documents that a statement reads at once where an index leads to them, and the bytes of their values, if all are as large as
+/// the largest of them so far: a document's size is known only once it is read. They are decoded one by one.
+pub const INDEX_READ_DOCUMENTS_MAX: usize = 16;
+/// See [`INDEX_READ_DOCUMENTS_MAX`].
+pub const INDEX_READ_BYTES_MAX: usize = 1 << 20;

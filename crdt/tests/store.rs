@@ -18,6 +18,8 @@ mod feed;
 mod history;
 #[path = "store/index_moments.rs"]
 mod index_moments;
+#[path = "store/index_plans.rs"]
+mod index_plans;
 #[path = "store/indexes.rs"]
 mod indexes;
 #[path = "store/opening.rs"]
@@ -59,6 +61,19 @@ fn params(json: &str) -> Params {
 fn rows(store: &Store, statement: &str) -> Vec<String> {
     let outcome = store.execute(statement, &Params::new()).unwrap();
     outcome.items.iter().map(Value::to_string).collect()
+}
+
+/// Waits for an index of the cars.
+fn ready(store: &Store, name: &str) {
+    store
+        .wait_for_index("cars", name, &Deadline::default())
+        .unwrap();
+}
+
+/// How a statement finds its documents; with `ANALYZE` before it, also what that took.
+fn plan(store: &Store, statement: &str) -> Value {
+    let outcome = store.execute(&format!("EXPLAIN {statement}"), &Params::new());
+    outcome.unwrap().items.into_iter().next().unwrap()
 }
 
 fn insert(store: &Store, json: &str) {

@@ -8,7 +8,7 @@ use super::error::StoreError;
 use super::execute::Changed;
 use super::reads::Reads;
 use super::schema::{DOCUMENTS, DocumentKey, DocumentState, STATES, VALUES};
-use super::source::Source;
+use super::source::{Source, until_failed};
 use super::transaction::Transaction;
 use crate::document::{DEVICE_ACTOR_BYTES, Document, History, Moment};
 use crate::id::DocumentId;
@@ -220,15 +220,7 @@ pub(super) fn select_as_of<T>(
         };
         return answer(&mut found.into_iter());
     }
-    let mut failed = None;
-    let documents = past.scan(reads, collection)?;
-    let mut documents =
-        documents.map_while(|document| document.map_err(|error| failed = Some(error)).ok());
-    let answer = answer(&mut documents);
-    match failed {
-        Some(error) => Err(error),
-        None => answer,
-    }
+    until_failed(past.scan(reads, collection)?, answer)
 }
 
 /// The rows of a HISTORY statement.

@@ -52,12 +52,13 @@ pub(super) trait Source {
         number.ok_or_else(|| self.catalog().unknown(collection))
     }
 
-    /// What `answer` makes of the documents that the statement may mean.
+    /// What `answer` makes of the documents that the statement may mean. It may be called twice; what it made the first
+    /// time is dropped then.
     fn select<T>(
         &self,
         select: &Select,
         deadline: &Deadline,
-        answer: impl FnOnce(&Select, Documents<'_>, &Work<'_>) -> Result<T, QueryError>,
+        answer: impl Fn(&Select, Documents<'_>, &Work<'_>) -> Result<T, QueryError>,
     ) -> Result<T, StoreError>
     where
         Self: Sized,
@@ -71,36 +72,34 @@ pub(super) trait Source {
         select: &Select,
         deadline: &Deadline,
         costs: &Costs,
-        answer: impl FnOnce(&Select, Documents<'_>, &Work<'_>) -> Result<T, QueryError>,
+        answer: impl Fn(&Select, Documents<'_>, &Work<'_>) -> Result<T, QueryError>,
     ) -> Result<T, StoreError>
     where
         Self: Sized,
     {
+        let answer = |select: &Select, documents: Documents<'_>| {
+            deadline.evaluate(|work| answer(select, documents, work))
+        };
         if let Some(past) = select.as_of() {
             return select_as_of(self, select, past, deadline, |documents| {
-                deadline.evaluate(|work| answer(select, documents, work))
+                answer(select, documents)
             });
         }
         let (collection, filter, wanted) = (select.collection(), select.filter(), select.wanted());
-        let planned = find(self, collection, filter, &wanted, deadline, costs)?;
-        let select = match planned.sorts() {
-            true => &select.without_order(),
-            false => select,
-        };
-        let mut failed = None;
-        let mut documents = planned.documents.map_while(|document| match document {
-            Ok((_, value)) => Some(value),
-            Err(error) => {
-                failed = Some(error);
-                None
-            }
-        });
-        let answer = deadline.evaluate(|work| answer(select, &mut documents, work));
-        drop(documents);
-        match failed {
-            Some(error) => Err(error),
-            None => answer,
-        }
+        self.find(
+            collection,
+            filter,
+            &wanted,
+            deadline,
+            costs,
+            |found, sorts| {
+                let documents = found.map(|document| document.map(|(_, value)| value));
+                until_failed(documents, |documents| match sorts {
+                    true => answer(&select.without_order(), documents),
+                    false => answer(select, documents),
+                })
+            },
+        )
     }
 
     /// The ids of the documents that a write's filter selects, the first of them if there is a limit.
@@ -115,8 +114,52 @@ pub(super) trait Source {
         Self: Sized,
     {
         let (wanted, costs) = (Wanted::first(limit), Costs::default());
-        let planned = find(self, collection, filter, &wanted, deadline, &costs)?;
-        let ids = planned.documents.map(|document| document.map(|(id, _)| id));
-        ids.take(limit).collect()
+        self.find(collection, filter, &wanted, deadline, &costs, |found, _| {
+            let ids = found.map(|document| document.map(|(id, _)| id));
+            ids.take(limit).collect()
+        })
+    }
+
+    /// What `take` makes of the documents that a filter keeps, given whether they come in the order that is wanted. Where
+    /// an index is given up on the way, it is called once more, with all of them.
+    fn find<T>(
+        &self,
+        collection: &str,
+        filter: &Filter,
+        wanted: &Wanted,
+        deadline: &Deadline,
+        costs: &Costs,
+        take: impl Fn(Found<'_>, bool) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError>
+    where
+        Self: Sized,
+    {
+        let planned = find(self, collection, filter, wanted, deadline, costs)?;
+        let sorts = planned.sorts();
+        let taken = take(planned.documents, sorts);
+        if !costs.has_given_up() {
+            return taken;
+        }
+        drop(taken); // before as much again is held
+        take(
+            self.scan(self.number(collection)?, filter, deadline, costs)?,
+            false,
+        )
+    }
+}
+
+/// What `answer` makes of the documents; the first error in their place, if it meets one.
+pub(super) fn until_failed<T>(
+    documents: impl Iterator<Item = Result<Value, StoreError>>,
+    answer: impl FnOnce(Documents<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let mut failed = None;
+    let mut documents =
+        documents.map_while(|document| document.map_err(|error| failed = Some(error)).ok());
+    let answer = answer(&mut documents);
+    drop(documents);
+    match failed {
+        Some(error) => Err(error),
+        None => answer,
     }
 }

@@ -3,12 +3,6 @@
 use super::*;
 use sedge_crdt::{Check, Contents};
 
-fn ready(store: &Store, name: &str) {
-    store
-        .wait_for_index("cars", name, &Deadline::default())
-        .unwrap();
-}
-
 fn told(outcome: Outcome, name: &str) -> String {
     let row = outcome.items.first().unwrap();
     row.get(name)

@@ -3,23 +3,8 @@
 use super::*;
 use proptest::prelude::*;
 
-/// Waits for an index of the cars.
-fn ready(store: &Store, name: &str) {
-    store
-        .wait_for_index("cars", name, &Deadline::default())
-        .unwrap();
-}
-
 fn run(store: &Store, statement: &str) -> Vec<String> {
     rows(store, statement)
-}
-
-/// How a statement finds its documents.
-fn plan(store: &Store, statement: &str) -> Value {
-    let outcome = store
-        .execute(&format!("EXPLAIN {statement}"), &Params::new())
-        .unwrap();
-    outcome.items.into_iter().next().unwrap()
 }
 
 fn told<'a>(row: &'a Value, name: &str) -> &'a str {

@@ -16,9 +16,16 @@ pub(in crate::store) struct Costs {
     pub(super) entries: Cell<u64>,
     /// Documents that were read.
     pub(super) documents: Cell<u64>,
+    /// How many documents were read in vain before the order of an index was given up, if it was.
+    pub(super) given_up_after: Cell<Option<u64>>,
 }
 
 impl Costs {
+    /// Whether the documents that an index gave in its order are not all: it was given up.
+    pub(in crate::store) fn has_given_up(&self) -> bool {
+        self.given_up_after.get().is_some()
+    }
+
     pub(in crate::store) fn count_document(&self) {
         add(&self.documents, 1);
     }

@@ -47,6 +47,12 @@ pub(in crate::store) fn explain(
             shown.insert("entries_read".into(), count(costs.entries.get()));
             shown.insert("documents_read".into(), count(costs.documents.get()));
         }
+        if let Some(documents) = costs.given_up_after.get() {
+            let said = format!(
+                "too few of the first {documents} documents by the index match: all were read instead"
+            );
+            shown.insert("given_up".into(), said.into());
+        }
         shown.insert("rows".into(), count(page.rows.len() as u64));
         let microseconds = (taken * 1e3).round();
         shown.insert("milliseconds".into(), Value::Float(microseconds / 1e3));

@@ -5,7 +5,7 @@
 
 use super::definition::{Definition, Index, State};
 use super::entries::{Costs, Entries, add};
-use super::reading::{Keys, READ_FIRST, Reading};
+use super::reading::{Keys, Reading, Way};
 use crate::id::DocumentId;
 use crate::limits::INDEX_IDS_BYTES_MAX;
 use crate::query::Filter;
@@ -18,8 +18,10 @@ use crate::value::Value;
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-/// Reading a document that an entry leads to costs as much as scanning so many.
+/// Reading a document that an entry leads to costs as much as scanning so many, if they are read ascending by id.
 const READ_OVER_SCAN: u64 = 4;
+/// The same if they are read in the order of the index, in which neighbours lie apart.
+const WALK_OVER_SCAN: u64 = 25;
 /// An index that leads to no more documents than this is always used.
 const FEW: u64 = 64;
 /// Entries of each index that are counted where several could be used.
@@ -172,18 +174,19 @@ impl<'a, S: Source> Search<'a, S> {
                 choice.definition.name
             ));
         };
-        let reading = Reading {
-            keys,
+        let way = Way {
             reads: self.source.reads(),
             is_sorted: choice.candidate.walk == Walk::Unordered,
             filter: choice.candidate.is_filtered.then_some(self.filter),
+            most: match choice.candidate.sorts {
+                true => most_in_order(documents, wanted),
+                false => most,
+            },
             deadline: self.deadline,
             costs: self.costs,
-            at_once: READ_FIRST,
-            read: Vec::new().into_iter(),
         };
         Ok(Planned {
-            documents: Box::new(reading),
+            documents: Box::new(Reading::new(keys, way)),
             plan: Plan::Index {
                 definition: choice.definition,
                 candidate: choice.candidate,
@@ -294,6 +297,13 @@ impl<'a, S: Source> Search<'a, S> {
         }
         Ok(Some(keys))
     }
+}
+
+/// How many documents are read in the order of an index at most: those that are wanted, and so many in vain as cost no
+/// more than the scan that comes in its place then.
+fn most_in_order(documents: u64, wanted: &Wanted) -> u64 {
+    let in_vain = (documents / WALK_OVER_SCAN).max(FEW);
+    in_vain.saturating_add(wanted.documents.map_or(0, |rows| rows as u64))
 }
 
 /// An index that could be used.

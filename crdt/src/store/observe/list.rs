@@ -104,13 +104,15 @@ impl Window {
         }))
     }
 
-    /// The list of documents that come ascending by id; in any order if rows are sorted.
+    /// The list of documents that come in any order, or, `in_order`, as their rows are to be: then no more are taken than
+    /// are needed.
     ///
     /// # Errors
     /// One of them has no row, or the rows get too large.
     pub(super) fn list(
         &self,
         documents: impl Iterator<Item = Value>,
+        in_order: bool,
         deadline: &Deadline,
     ) -> Result<List, StoreError> {
         let (least, most) = SPARE_ROWS;
@@ -122,7 +124,7 @@ impl Window {
             let Some(entry) = self.entry(id_of(&document)?, &document, deadline)? else {
                 continue;
             };
-            if !self.select.is_sorted() && list.entries.len() >= wanted {
+            if in_order && list.entries.len() >= wanted {
                 list.has_all = false;
                 break;
             }

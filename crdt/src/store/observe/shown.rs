@@ -247,8 +247,8 @@ fn current(
 ) -> Result<(u64, List), StoreError> {
     let view = store.view();
     let sequence = view.transaction_id();
-    let list = view.select(select, deadline, |_, documents, _| {
-        Ok(window.list(documents, deadline))
+    let list = view.select(select, deadline, |select, documents, _| {
+        Ok(window.list(documents, !select.is_sorted(), deadline))
     });
     match list {
         Err(StoreError::UnknownCollection { .. }) => Ok((sequence, List::default())),
