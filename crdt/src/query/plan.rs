@@ -79,26 +79,27 @@ pub(crate) struct Candidate {
     pub(crate) sorts: bool,
     /// Fields of the index that the filter bounds.
     pub(crate) fields_bound: usize,
+    /// Whether it says something of the next field too, which would make more than [`INDEX_RANGES_MAX`] ranges.
+    pub(crate) is_cut: bool,
     /// Whether the filter may refuse documents of the ranges.
     pub(crate) is_filtered: bool,
     /// What bounds the ranges, in words; empty when nothing does.
     pub(crate) text: String,
 }
 
-/// The ways that indexes offer.
+/// The ways that indexes offer, and those that offer none.
 pub(crate) fn candidates(
     filter: &Filter,
     wanted: &Wanted,
     indexes: &[PlannedIndex<'_>],
-) -> Vec<Candidate> {
+) -> (Vec<Candidate>, Vec<Candidate>) {
     let (conditions, parts) = conditions(filter.condition());
-    let all = indexes.iter().enumerate();
-    all.filter_map(|(place, index)| {
+    let all = indexes.iter().enumerate().map(|(place, index)| {
         let mut candidate = bounded(place, index, &conditions, parts);
         candidate.order_by(index, wanted, &conditions);
-        (candidate.fields_bound > 0 || candidate.sorts).then_some(candidate)
-    })
-    .collect()
+        candidate
+    });
+    all.partition(|candidate| candidate.fields_bound > 0 || candidate.sorts)
 }
 
 /// The ranges that conditions on the first fields of an index leave.
@@ -110,7 +111,7 @@ fn bounded(
 ) -> Candidate {
     let mut prefixes = vec![Vec::new()];
     let mut last: Option<Vec<Span>> = None;
-    let mut used = Vec::new();
+    let (mut used, mut is_cut) = (Vec::new(), false);
     for field in index.fields {
         let found = conditions
             .iter()
@@ -121,6 +122,7 @@ fn bounded(
             spans = spans.iter().rev().map(Span::descending).collect();
         }
         if prefixes.len().saturating_mul(spans.len()) > INDEX_RANGES_MAX {
+            is_cut = true;
             break;
         }
         used.push(condition);
@@ -157,6 +159,7 @@ fn bounded(
         walk: Walk::Unordered,
         sorts: false,
         fields_bound: used.len(),
+        is_cut,
         is_filtered: covered < parts,
         text: texts.join(" AND "),
     }

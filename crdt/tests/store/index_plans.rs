@@ -1,7 +1,7 @@
 //! Which way statements choose to their documents, when they leave it, and what EXPLAIN says about it.
 
 use super::*;
-use sedge_crdt::limits::INDEX_READ_BYTES_MAX;
+use sedge_crdt::limits::{INDEX_RANGES_MAX, INDEX_READ_BYTES_MAX};
 
 /// A member of a plan.
 fn number(plan: &Value, name: &str) -> Option<i64> {
@@ -97,4 +97,40 @@ fn large_documents_are_not_read_together() {
     let analyzed = plan(&store, &format!("ANALYZE {select}"));
     assert_eq!(text_of(&analyzed, "plan"), "index", "{analyzed}");
     assert_eq!(number(&analyzed, "documents_read"), Some(3), "{analyzed}");
+}
+
+/// Goal: lists that would make too many ranges leave an index or its later fields unused, and EXPLAIN says that.
+#[test]
+fn too_many_ranges_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1);
+    store.import("cars", &many(300)).unwrap();
+    rows(&store, "CREATE INDEX by_n_m ON cars (n, m)");
+    ready(&store, "by_n_m");
+    let list = |count: usize| {
+        let numbers: Vec<String> = (0..count).map(|number| number.to_string()).collect();
+        numbers.join(", ")
+    };
+    let reason = |condition: String| {
+        let plan = plan(&store, &format!("SELECT * FROM cars WHERE {condition}"));
+        text_of(&plan, "reason").to_owned()
+    };
+    let most = INDEX_RANGES_MAX;
+    assert_eq!(
+        reason(format!("n IN ({})", list(most + 1))),
+        "index by_n_m would have to be read in more than 1024 ranges"
+    );
+    assert_eq!(
+        reason(format!("n IN ({})", list(most))),
+        "index by_n_m leads to more than a 4th of the documents"
+    );
+    assert_eq!(
+        reason(format!("n IN ({0}) AND m IN ({0})", list(100))),
+        "index by_n_m leads to more than a 4th of the documents; with its next field they would be more than \
+         1024 ranges"
+    );
+    assert_eq!(
+        reason(format!("m IN ({})", list(most + 1))),
+        "no index has the fields of WHERE, or of ORDER BY alone, first"
+    );
 }

@@ -29,7 +29,9 @@ fn offered(index: &[&str], statement: &str) -> Option<Candidate> {
         fields: &fields,
         is_ordered: true,
     };
-    candidates(select.filter(), &select.wanted(), &[index]).pop()
+    candidates(select.filter(), &select.wanted(), &[index])
+        .0
+        .pop()
 }
 
 /// Goal: conditions bound the first fields of an index: points, then one range.

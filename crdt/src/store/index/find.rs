@@ -7,7 +7,7 @@ use super::definition::{Definition, Index, State};
 use super::entries::{Costs, Entries, add};
 use super::reading::{Keys, Reading, Way};
 use crate::id::DocumentId;
-use crate::limits::INDEX_IDS_BYTES_MAX;
+use crate::limits::{INDEX_IDS_BYTES_MAX, INDEX_RANGES_MAX};
 use crate::query::Filter;
 use crate::query::plan::{Candidate, PlannedIndex, Walk, Wanted, candidates};
 use crate::store::deadline::Deadline;
@@ -153,14 +153,22 @@ impl<'a, S: Source> Search<'a, S> {
     fn by_index(
         self,
         ready: &[&Index],
-        candidates: Vec<Candidate>,
+        (candidates, useless): (Vec<Candidate>, Vec<Candidate>),
         wanted: &Wanted,
     ) -> Result<Planned<'a>, StoreError> {
         let documents = self.source.catalog().documents(self.collection);
         let most = (documents / READ_OVER_SCAN).max(FEW);
         let best = self.best(ready, candidates, |choice| choice.cost(documents, wanted))?;
         let Some((cost, mut choice)) = best else {
-            return self.scan("no index has the fields of WHERE, or of ORDER BY alone, first");
+            let cut = useless.iter().find(|candidate| candidate.is_cut);
+            let cut = cut.and_then(|candidate| ready.get(candidate.index));
+            return match cut {
+                Some(index) => self.scan(format!(
+                    "index {} would have to be read in more than {INDEX_RANGES_MAX} ranges",
+                    index.definition.name
+                )),
+                None => self.scan("no index has the fields of WHERE, or of ORDER BY alone, first"),
+            };
         };
         if choice.candidate.walk != Walk::Unordered && cost > most {
             if choice.candidate.fields_bound == 0 {
@@ -169,10 +177,7 @@ impl<'a, S: Source> Search<'a, S> {
             (choice.candidate.walk, choice.candidate.sorts) = (Walk::Unordered, false);
         }
         let Some(keys) = self.keys(&mut choice, most)? else {
-            return self.scan(format!(
-                "index {} leads to more than a {READ_OVER_SCAN}th of the documents",
-                choice.definition.name
-            ));
+            return self.scan(choice.too_much());
         };
         let way = Way {
             reads: self.source.reads(),
@@ -315,6 +320,19 @@ struct Choice {
 }
 
 impl Choice {
+    /// Why it is not used.
+    fn too_much(&self) -> String {
+        let name = &self.definition.name;
+        let leads =
+            format!("index {name} leads to more than a {READ_OVER_SCAN}th of the documents");
+        match self.candidate.is_cut {
+            true => format!(
+                "{leads}; with its next field they would be more than {INDEX_RANGES_MAX} ranges"
+            ),
+            false => leads,
+        }
+    }
+
     /// About how many documents would be read.
     fn cost(&self, documents: u64, wanted: &Wanted) -> u64 {
         let candidate = &self.candidate;
