@@ -122,8 +122,20 @@ fn many(count: usize) -> Vec<Value> {
     (0..count).map(document).collect()
 }
 
-/// Writes over an entry of a closed store.
+/// Writes over an entry of a closed store: the first of a family whose key ends so.
 fn overwrite(path: &Path, family: &str, of: &str, value: &[u8]) {
+    alter(path, family, of, |database, family, key| {
+        database.put_cf(family, key, value)
+    });
+}
+
+/// Changes the database of a closed store, given the first key of a family that ends so.
+fn alter(
+    path: &Path,
+    family: &str,
+    of: &str,
+    change: impl FnOnce(&rocksdb::DB, &rocksdb::ColumnFamily, &[u8]) -> Result<(), rocksdb::Error>,
+) {
     let options = rocksdb::Options::default();
     let families = rocksdb::DB::list_cf(&options, path).unwrap();
     let database = rocksdb::DB::open_cf(&options, path, families).unwrap();
@@ -131,5 +143,5 @@ fn overwrite(path: &Path, family: &str, of: &str, value: &[u8]) {
     let entries = database.iterator_cf(family, rocksdb::IteratorMode::Start);
     let mut keys = entries.map(|entry| entry.unwrap().0);
     let key = keys.find(|key| key.ends_with(of.as_bytes())).unwrap();
-    database.put_cf(family, key, value).unwrap();
+    change(&database, family, &key).unwrap();
 }

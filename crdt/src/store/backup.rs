@@ -8,6 +8,7 @@ use super::blobs::NameSum;
 use super::catalog::{Catalog, CollectionStatus, Digest};
 use super::database::{Database, damaged, decode};
 use super::error::StoreError;
+use super::index::EntryCheck;
 use super::log;
 use super::schema::{
     DOCUMENTS, DocumentKey, DocumentState, FEED, FORMAT, META, META_APP, META_DEVICE, META_EVICTED,
@@ -23,8 +24,8 @@ use std::sync::Arc;
 /// How thoroughly a closed store is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Check {
-    /// Every entry of documents is read and decoded; totals, feed and names of attachments are counted anew. Indexes are
-    /// not compared with the documents.
+    /// Every entry of documents is read and decoded; totals, feed, names of attachments and entries of indexes are counted
+    /// anew.
     Entries,
     /// Also every document is loaded from its changes, which takes some 50 µs each.
     Documents,
@@ -73,6 +74,7 @@ impl Contents {
             totals: BTreeMap::new(),
             newest: 0,
             named: NameSum::default(),
+            entries: EntryCheck::new(&catalog),
         };
         let (mut documents, mut visible) = (0, 0);
         for entry in database.newest().entries_from(STATES, &[])? {
@@ -102,6 +104,7 @@ impl Contents {
                     .to_owned(),
             ));
         }
+        reading.entries.finish(&database)?;
         log::check(&database, &catalog, transaction_id)?;
         let collections = catalog.status();
         reading.check_totals(&collections)?;
@@ -188,6 +191,7 @@ struct Reading<'a> {
     newest: u64,
     /// The attachments that documents name.
     named: NameSum,
+    entries: EntryCheck<'a>,
 }
 
 impl Reading<'_> {
@@ -222,6 +226,7 @@ impl Reading<'_> {
             *documents += 1;
             *digest = digest.plus(Digest::of(&key.id, value));
             self.named.add(value);
+            self.entries.add(&key, value);
         }
         Ok(value.is_some())
     }

@@ -4,10 +4,12 @@
 //! What it is stands in the catalog (`definition`). Every commit changes the entries together with the documents
 //! (`maintain`). A new index is filled in the background (`build`): while it is, commits keep up the part that is filled,
 //! and nobody reads it. A statement that finds its documents by an index (`find`, over `entries`) reads definition,
-//! entries and documents of one view, and tests every document all the same. A transaction that has staged documents of a
+//! entries and documents of one view, and tests every document all the same. A closed store's entries
+//! are compared with its documents (`check`). A transaction that has staged documents of a
 //! collection reads all of it.
 
 mod build;
+mod check;
 mod definition;
 mod entries;
 mod explain;
@@ -17,6 +19,7 @@ mod reading;
 mod statements;
 
 pub(super) use build::Worker;
+pub(super) use check::EntryCheck;
 pub(super) use definition::Indexes;
 pub(super) use entries::Costs;
 pub(super) use explain::explain;

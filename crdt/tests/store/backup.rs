@@ -229,3 +229,71 @@ fn a_copy_has_the_bytes_of_what_its_documents_name() {
         assert!(named > 20, "{named}");
     });
 }
+
+/// Goal: a closed store whose index has not exactly the entries that its documents ask for is told as damaged, with the
+/// index and the document; a dropped index and one that is being built are as they should be.
+#[test]
+fn entries_that_are_not_the_documents_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let store = open(&path("store"), 1);
+    let long = "x".repeat(400);
+    store.import("cars", &many(600)).unwrap();
+    insert(&store, &format!(r#"{{"_id":"long","n":"{long}"}}"#));
+    for index in [
+        "CREATE INDEX i ON cars (n)",
+        "CREATE INDEX j ON cars (m, n DESC)",
+    ] {
+        store.execute(index, &Params::new()).unwrap();
+    }
+    ready(&store, "i");
+    checkpoint(&store, &path("building"));
+    contents(&path("building")).unwrap();
+    ready(&store, "j");
+    rows(&store, "UPDATE cars SET n = n + 1 WHERE n > 590");
+    rows(&store, "DELETE FROM cars WHERE n < 10");
+    rows(&store, "DROP INDEX j ON cars");
+    type Change = fn(&rocksdb::DB, &rocksdb::ColumnFamily, &[u8]) -> Result<(), rocksdb::Error>;
+    let changes: [(&str, &str, Change, &str); 4] = [
+        (
+            "entries",
+            "\"00033\"",
+            |all, family, key| all.delete_cf(family, key),
+            "no entry of document \"00033\"",
+        ),
+        (
+            "entries",
+            "\"00033\"",
+            |all, family, key| all.put_cf(family, key, b"x"),
+            "can't be read",
+        ),
+        (
+            "entries",
+            "\"00033\"",
+            |all, family, key| {
+                let other = [&key[..4], b"\x20", &key[key.len() - 7..]].concat();
+                all.put_cf(family, other, [1, 0])
+            },
+            "to document \"00033\" by what",
+        ),
+        (
+            "indexes",
+            "",
+            |all, family, key| {
+                let mut record = all.get_cf(family, key)?.unwrap_or_default();
+                record[13] += 1; // cut keys
+                all.put_cf(family, key, record)
+            },
+            "2 cut keys, and has 1",
+        ),
+    ];
+    for (number, (family, of, change, told)) in changes.into_iter().enumerate() {
+        let path = path(&number.to_string());
+        checkpoint(&store, &path);
+        contents(&path).unwrap();
+        alter(&path, family, of, change);
+        let error = contents(&path).unwrap_err().to_string();
+        assert!(error.contains("index i of collection cars"), "{error}");
+        assert!(error.contains(told), "{told}: {error}");
+    }
+}

@@ -16,7 +16,7 @@ impl Indexes {
         batch: &mut Batch<'_>,
     ) {
         for index in &mut self.all {
-            if index.definition.collection == key.collection && index.has_reached(key) {
+            if index.covers(key) {
                 index.follow(key.id.as_bytes(), before, after, batch);
             }
         }
@@ -24,13 +24,15 @@ impl Indexes {
 }
 
 impl Index {
-    /// Whether the document's entry is kept up. Those that building has not reached get theirs when it does.
-    fn has_reached(&self, key: &DocumentKey) -> bool {
-        match &self.state {
-            State::Building { up_to } => key.id.as_bytes() <= up_to.as_slice(),
-            State::Ready => true,
-            State::Dropped => false,
-        }
+    /// Whether it has an entry of a visible document of this key. Those that building has not reached get theirs when it
+    /// does.
+    pub(super) fn covers(&self, key: &DocumentKey) -> bool {
+        self.definition.collection == key.collection
+            && match &self.state {
+                State::Building { up_to } => key.id.as_bytes() <= up_to.as_slice(),
+                State::Ready => true,
+                State::Dropped => false,
+            }
     }
 
     fn follow(
@@ -67,11 +69,14 @@ impl Index {
     pub(super) fn insert(&mut self, key: &IndexKey, id: &[u8], batch: &mut Batch<'_>) {
         self.documents += 1;
         self.truncated += u64::from(key.is_truncated);
+        let (key, value) = self.entry(key, id);
+        batch.put(ENTRIES, &key, value);
+    }
+
+    /// The entry of a document: its key and its value.
+    pub(super) fn entry(&self, key: &IndexKey, id: &[u8]) -> (Vec<u8>, [u8; 2]) {
         let length = (key.bytes.len() as u16).to_le_bytes();
-        batch.put(
-            ENTRIES,
-            &EntryKey::bytes(self.definition.number, &key.bytes, id),
-            length,
-        );
+        let key = EntryKey::bytes(self.definition.number, &key.bytes, id);
+        (key, length)
     }
 }
