@@ -114,8 +114,9 @@ pub enum StoreError {
     },
     /// A transaction changes more than is held in memory at once.
     #[error(
-        "the changed documents take more than {} MiB of memory, nothing was changed; do the work in parts: of an UPDATE \
-         or DELETE by ranges of _id in WHERE, of an INSERT or import with fewer documents at a time",
+        "the changed documents take more than {} MiB of memory, nothing was changed; do the work in parts: a DELETE with \
+         LIMIT, again and again until nothing is changed; an UPDATE likewise if its WHERE leaves out what it has changed, \
+         else by ranges of _id; an INSERT or import with fewer documents at a time",
         TRANSACTION_BYTES_MAX >> 20
     )]
     TransactionTooLarge,

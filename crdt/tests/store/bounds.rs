@@ -115,15 +115,26 @@ fn a_transaction_is_bounded() {
     }
     let (none, before) = (Params::new(), store.collections());
     for statement in ["UPDATE texts SET n = 0", "DELETE FROM texts"] {
-        let refused = store.execute(statement, &none);
+        let refused = store.execute(statement, &none).unwrap_err();
         assert!(
-            matches!(refused, Err(StoreError::TransactionTooLarge)),
+            matches!(refused, StoreError::TransactionTooLarge),
             "{statement}"
         );
+        let next = "with LIMIT, again and again until nothing is changed";
+        assert!(refused.to_string().contains(next), "{refused}");
         assert_eq!(store.collections(), before);
     }
-    for part in ["_id < '00100'", "_id >= '00400'"] {
-        let deleted = store.execute(&format!("DELETE FROM texts WHERE {part}"), &none);
-        assert_eq!(deleted.unwrap().mutated.len(), 100);
+    let done = store.execute("DELETE FROM texts WHERE _id < '00100'", &none);
+    assert_eq!(done.unwrap().mutated.len(), 100);
+    let again = [
+        "UPDATE texts SET n = 0 WHERE n IS MISSING LIMIT 60",
+        "DELETE FROM texts LIMIT 100",
+    ];
+    for statement in again {
+        let changed = || store.execute(statement, &none).unwrap().mutated.len();
+        let changed: usize = std::iter::repeat_with(changed)
+            .take_while(|changed| *changed > 0)
+            .sum();
+        assert_eq!(changed, 400, "{statement}");
     }
 }
