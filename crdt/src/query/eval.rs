@@ -1,19 +1,20 @@
 //! What an expression is worth for one document or group.
 //!
-//! Logic is three-valued: null and missing make a comparison unknown, and so does asking for the order of values of
-//! different types. IS NULL and IS MISSING always decide, and a missing value is not null. Arithmetic on something that is not a number gives null, and so does division by zero; a result
-//! that does not fit its type is an error.
+//! A missing value is not null, but operators take it for null (`or_null`). As a condition, an expression is true, false or
+//! unknown (`truth`).
 
-use super::ast::{Absence, Arithmetic, Comparison, Expr, ExprKind, Segment};
+mod arithmetic;
+mod truth;
+
+use super::ast::{Expr, ExprKind, Segment};
 use super::compare;
-use super::error::{Position, QueryError};
+use super::error::QueryError;
 use super::functions::{self, Function};
 use super::in_place;
-use super::like;
 use super::work::Work;
 use crate::value::{Encoded, Value, typed, values_at};
+use arithmetic::{arithmetic, concat};
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 /// A value, or `None` for MISSING.
@@ -168,75 +169,6 @@ impl Expr {
         })
     }
 
-    /// The expression as a condition. Anything but true and false is unknown.
-    pub(super) fn truth(&self, scope: Scope<'_>) -> Result<Truth, QueryError> {
-        Ok(match &self.kind {
-            ExprKind::Not(operand) => operand.truth(scope)?.map(|truth| !truth),
-            ExprKind::And(parts) => decide(parts, scope, false)?,
-            ExprKind::Or(parts) => decide(parts, scope, true)?,
-            ExprKind::Compare(comparison, left, right) => match in_place(left, right, scope) {
-                Some(order) => Some(comparison.holds(order)),
-                None => {
-                    let (left, right) = (left.or_null(scope)?, right.or_null(scope)?);
-                    compare_values(*comparison, &left, &right)
-                }
-            },
-            ExprKind::Is {
-                operand,
-                what,
-                negated,
-            } => {
-                let value = operand.value(scope)?;
-                let absent = match what {
-                    Absence::Null => matches!(value.as_deref(), Some(Value::Null)),
-                    Absence::Missing => value.is_none(),
-                };
-                Some(absent != *negated)
-            }
-            ExprKind::In {
-                operand,
-                list,
-                negated,
-            } => is_in(operand, list, scope)?.map(|found| found != *negated),
-            ExprKind::InConstants {
-                operand,
-                constants,
-                negated,
-            } => constants
-                .contain(&*operand.or_null(scope)?)
-                .map(|found| found != *negated),
-            ExprKind::Between {
-                operand,
-                low,
-                high,
-                negated,
-            } => {
-                let value = operand.or_null(scope)?;
-                let above =
-                    compare_values(Comparison::GreaterOrEqual, &value, &*low.or_null(scope)?);
-                let below = compare_values(Comparison::LessOrEqual, &value, &*high.or_null(scope)?);
-                both(above, below).map(|within| within != *negated)
-            }
-            ExprKind::Like {
-                operand,
-                pattern,
-                escape,
-                negated,
-            } => match (&*operand.or_null(scope)?, &*pattern.or_null(scope)?) {
-                (Value::String(text), Value::String(wanted)) => {
-                    let found = like::matches(text, wanted, *escape, pattern.at, scope.work)?;
-                    Some(found != *negated)
-                }
-                (_, Value::String(_)) => None,
-                (_, other) => fixed(pattern, "LIKE takes a string", other)?,
-            },
-            _ => match self.value(scope)?.as_deref() {
-                Some(Value::Bool(truth)) => Some(*truth),
-                _ => None,
-            },
-        })
-    }
-
     /// The value as a part of something that is built; `None` for MISSING.
     pub(super) fn built(&self, scope: Scope<'_>) -> Result<Option<Value>, QueryError> {
         let value = self.value(scope)?;
@@ -324,112 +256,6 @@ fn members_of(
     members.collect()
 }
 
-/// The order of a stored field and a constant, if it can be told where the field lies.
-fn in_place(left: &Expr, right: &Expr, scope: Scope<'_>) -> Option<Ordering> {
-    match (scope.document, &left.kind, &right.kind) {
-        (Source::Encoded(document), ExprKind::Path(path), ExprKind::Literal(constant)) => {
-            in_place::order(document, path, constant)
-        }
-        _ => None,
-    }
-}
-
-/// AND (`decisive` false) or OR (`decisive` true): one decisive part decides, else one unknown part leaves it open.
-fn decide(parts: &[Expr], scope: Scope<'_>, decisive: bool) -> Result<Truth, QueryError> {
-    let mut all = Some(!decisive);
-    for part in parts {
-        match part.truth(scope)? {
-            Some(truth) if truth == decisive => return Ok(Some(decisive)),
-            Some(_) => {}
-            None => all = None,
-        }
-    }
-    Ok(all)
-}
-
-fn both(left: Truth, right: Truth) -> Truth {
-    match (left, right) {
-        (Some(false), _) | (_, Some(false)) => Some(false),
-        (Some(true), Some(true)) => Some(true),
-        _ => None,
-    }
-}
-
-fn compare_values(comparison: Comparison, left: &Value, right: &Value) -> Truth {
-    match comparison {
-        Comparison::Equal => compare::equal(left, right),
-        Comparison::NotEqual => compare::equal(left, right).map(|equal| !equal),
-        _ => compare::order(left, right).map(|order| comparison.holds(order)),
-    }
-}
-
-impl Comparison {
-    /// Whether it holds of a left side that stands so to the right one.
-    fn holds(self, order: Ordering) -> bool {
-        match self {
-            Comparison::Equal => order.is_eq(),
-            Comparison::NotEqual => order.is_ne(),
-            Comparison::Less => order.is_lt(),
-            Comparison::LessOrEqual => order.is_le(),
-            Comparison::Greater => order.is_gt(),
-            Comparison::GreaterOrEqual => order.is_ge(),
-        }
-    }
-}
-
-/// Whether a value equals a member of a list: unknown if it equals none but could equal a null one.
-fn is_in(operand: &Expr, list: &Expr, scope: Scope<'_>) -> Result<Truth, QueryError> {
-    let value = operand.or_null(scope)?;
-    let mut found = Some(false);
-    let mut meet = |member: &Value| {
-        match compare::equal(&value, member) {
-            Some(true) => found = Some(true),
-            None if found == Some(false) => found = None,
-            _ => {}
-        }
-        found == Some(true)
-    };
-    // The members of a written list are met one by one, without building the list for every document.
-    if let ExprKind::List(members) = &list.kind {
-        // `IN (:p)` looks into a parameter that is a list, as `IN :p` does.
-        if let [
-            Expr {
-                kind: ExprKind::Literal(value),
-                ..
-            },
-        ] = members.as_slice()
-            && let Value::List(members) = &**value
-        {
-            members.iter().any(meet);
-            return Ok(found);
-        }
-        for member in members {
-            if meet(&*member.or_null(scope)?) {
-                break;
-            }
-        }
-        return Ok(found);
-    }
-    match &*list.or_null(scope)? {
-        Value::List(members) => {
-            members.iter().any(meet);
-            Ok(found)
-        }
-        other => fixed(list, "IN looks into a list", other),
-    }
-}
-
-/// Unknown because of a value of an unfit type; but an error if the statement itself, not a document, says that value.
-fn fixed(expr: &Expr, rule: &str, found: &Value) -> Result<Truth, QueryError> {
-    match (&expr.kind, found) {
-        (ExprKind::Literal(_), Value::Null) => Ok(None),
-        (ExprKind::Literal(_), found) => Err(expr
-            .at
-            .error(format!("{rule}, and this is of type {}", found.type_name()))),
-        _ => Ok(None),
-    }
-}
-
 fn case<'a>(
     operand: Option<&'a Expr>,
     branches: &'a [(Expr, Expr)],
@@ -448,76 +274,5 @@ fn case<'a>(
     }
     otherwise.map_or(Ok(Some(Cow::Borrowed(&NULL))), |otherwise| {
         otherwise.value(scope)
-    })
-}
-
-/// Strings as they are, numbers and bools as JSON writes them; null with anything else.
-fn concat(left: &Value, right: &Value) -> Value {
-    let text = |value: &Value| match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Int(_) | Value::Float(_) | Value::Bool(_) => Some(value.to_string()),
-        _ => None,
-    };
-    match (text(left), text(right)) {
-        (Some(left), Some(right)) => Value::String(left + &right),
-        _ => Value::Null,
-    }
-}
-
-/// A number as a float; integers beyond 2^53 are rounded to the nearest one.
-pub(super) fn as_float(value: &Value) -> Option<f64> {
-    match value {
-        Value::Int(number) => Some(*number as f64),
-        Value::Float(number) => Some(*number),
-        _ => None,
-    }
-}
-
-fn arithmetic(
-    operator: Arithmetic,
-    left: &Value,
-    right: &Value,
-    at: Position,
-) -> Result<Value, QueryError> {
-    if let (Value::Int(left), Value::Int(right)) = (left, right) {
-        return on_integers(operator, *left, *right, at);
-    }
-    let (Some(a), Some(b)) = (as_float(left), as_float(right)) else {
-        return Ok(Value::Null);
-    };
-    let result = match operator {
-        Arithmetic::Add => a + b,
-        Arithmetic::Subtract => a - b,
-        Arithmetic::Multiply => a * b,
-        Arithmetic::Divide | Arithmetic::Remainder if b == 0.0 => return Ok(Value::Null),
-        Arithmetic::Divide => a / b,
-        Arithmetic::Remainder => a % b,
-    };
-    if result.is_finite() {
-        Ok(Value::Float(result))
-    } else {
-        Err(at.error(format!(
-            "the result of {left} and {right} is too large for a float"
-        )))
-    }
-}
-
-/// A quotient is an integer where the division leaves no remainder, else a float.
-fn on_integers(operator: Arithmetic, a: i64, b: i64, at: Position) -> Result<Value, QueryError> {
-    let (sign, result) = match operator {
-        Arithmetic::Add => ("+", a.checked_add(b)),
-        Arithmetic::Subtract => ("-", a.checked_sub(b)),
-        Arithmetic::Multiply => ("*", a.checked_mul(b)),
-        Arithmetic::Divide | Arithmetic::Remainder if b == 0 => return Ok(Value::Null),
-        Arithmetic::Remainder => ("%", Some(a.wrapping_rem(b))),
-        Arithmetic::Divide if a.wrapping_rem(b) != 0 => {
-            return Ok(Value::Float(a as f64 / b as f64));
-        }
-        Arithmetic::Divide => ("/", a.checked_div(b)),
-    };
-    result.map(Value::Int).ok_or_else(|| {
-        at.error(format!(
-            "{a} {sign} {b} does not fit a 64-bit integer; make one of them a float to lose digits instead"
-        ))
     })
 }
