@@ -2,6 +2,8 @@
 
 use super::super::dispatch::contained;
 use super::*;
+use crate::store::StoreError;
+use std::sync::Arc;
 
 /// Goal: a live query ends with one error when telling it panics, and so do those of the same condition; the others are
 /// told on by the same thread.
