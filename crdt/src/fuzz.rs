@@ -1,7 +1,7 @@
 //! Readers of stored bytes that nothing outside this crate uses, for the fuzz targets. No part of the library.
 
 use crate::id::DocumentId;
-use crate::query::{Filter, QueryError, Work};
+use crate::query::{Filter, QueryError, Select, Work};
 use crate::record::{DocumentKey, DocumentState};
 use crate::value::{DecodeError, Encoded, Plain, Value};
 
@@ -83,6 +83,30 @@ pub fn matches_stored(
     work: &Work<'_>,
 ) -> Result<bool, QueryError> {
     filter.matches_encoded(Encoded::new(document), work)
+}
+
+/// The rows of a SELECT as a live query makes them: each of one document alone, then sorted and cut. `None` for a SELECT whose
+/// rows are not made of one document each.
+///
+/// # Errors
+/// As [`Select::rows`], also for documents behind the last that the answer needs.
+pub fn rows_by_document(
+    select: &Select,
+    documents: &[Value],
+    work: &Work<'_>,
+) -> Result<Option<Vec<Value>>, QueryError> {
+    if !select.is_by_document() {
+        return Ok(None);
+    }
+    let (limit, offset) = select.limit_and_offset()?;
+    let mut rows = Vec::new();
+    for document in documents {
+        rows.extend(select.sorted_row(document, work)?);
+    }
+    rows.sort_by(|(left, _), (right, _)| select.order(left, right));
+    let rows = rows.into_iter().map(|(_, row)| row);
+    let shown = rows.skip(offset).take(limit.unwrap_or(usize::MAX));
+    Ok(Some(shown.collect()))
 }
 
 /// The record of a decoded document's conflicts.

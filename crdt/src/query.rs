@@ -32,7 +32,7 @@ mod parser;
 pub(crate) mod plan;
 mod returning;
 mod select;
-#[cfg(feature = "rocksdb")]
+#[cfg(any(feature = "fuzz", feature = "rocksdb"))]
 mod sorted;
 mod statement;
 mod work;

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use sedge_crdt::Value;
-use sedge_crdt::fuzz::matches_stored;
+use sedge_crdt::fuzz::{matches_stored, rows_by_document};
 use sedge_crdt::limits::INDEX_FIELDS_MAX;
 use sedge_crdt::query::{Filter, Params, QueryError, Returning, Schema, Statement, Work};
 use sedge_fuzz::{Guarded, fixtures, guarded};
@@ -45,14 +45,11 @@ fn run(text: &str) -> Result<(), QueryError> {
         Statement::Explain(explain) => assert!(explain.statement.collection() != ""),
         Statement::Select(select) => {
             let rows = select.rows(documents.clone(), &work)?;
-            if select.is_incremental() {
-                let mut expected = Vec::new();
-                for document in &documents {
-                    if matches(select.filter(), document, &work)? {
-                        expected.push(select.project(document, &work)?);
-                    }
-                }
-                assert!(rows == expected, "{rows:?} but one by one {expected:?}");
+            for document in &documents {
+                matches(select.filter(), document, &work)?;
+            }
+            if let Some(live) = rows_by_document(&select, &documents, &work)? {
+                assert!(rows == live, "{rows:?} but a live query {live:?}");
             }
         }
         Statement::Insert(insert) => {

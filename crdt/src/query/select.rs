@@ -102,32 +102,6 @@ impl Select {
         &self.filter
     }
 
-    /// Whether a changed document can be tested and projected alone, because no row depends on other documents: no
-    /// aggregate, GROUP BY, DISTINCT, ORDER BY, LIMIT or OFFSET.
-    pub fn is_incremental(&self) -> bool {
-        self.grouping.is_none()
-            && !self.distinct
-            && self.order.is_empty()
-            && self.limit.is_none()
-            && self.offset.is_none()
-    }
-
-    /// The row a document makes, without testing the filter. A column whose value is missing is left out.
-    ///
-    /// # Errors
-    /// Evaluation failed or has to end, or the rows of this statement are made of groups of documents.
-    pub fn project(&self, document: &Value, work: &Work<'_>) -> Result<Value, QueryError> {
-        if self.grouping.is_some() {
-            return Err(QueryError::without_place(
-                "a row of this statement is made of many documents, not of one",
-            ));
-        }
-        match &self.columns {
-            Columns::Everything => Ok(shown(document.clone())),
-            Columns::Named(columns) => row(columns, Scope::document(document, work)),
-        }
-    }
-
     /// The statement's answer over the documents of its collection: filtered, grouped, made distinct, ordered, limited
     /// and projected.
     ///

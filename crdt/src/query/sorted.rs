@@ -2,7 +2,6 @@
 
 use super::collect::{Keys, order};
 use super::error::QueryError;
-use super::held::held_bytes;
 use super::select::{Columns, Select, count, row, shown};
 use super::work::Work;
 use crate::query::eval::Scope;
@@ -13,12 +12,13 @@ use std::cmp::Ordering;
 #[derive(Debug)]
 pub(crate) struct SortKeys(Keys);
 
+#[cfg(feature = "rocksdb")]
 impl SortKeys {
     /// About how much memory they take beside their place, in bytes.
     pub(crate) fn held_bytes(&self) -> usize {
         match &self.0[..] {
             [] => 0,
-            keys => held_bytes(keys),
+            keys => super::held::held_bytes(keys),
         }
     }
 }

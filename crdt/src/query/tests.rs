@@ -46,7 +46,7 @@ fn rows(text: &str, documents: &str) -> Result<String, QueryError> {
 
 /// The value of an expression for one document; `None` if it is missing.
 fn value(expr: &str, document: &str) -> Result<Option<Value>, QueryError> {
-    let row =
-        select(&format!("SELECT {expr} AS v FROM c")).project(&json(document), &Work::default())?;
-    Ok(row.get("v").cloned())
+    let select = select(&format!("SELECT {expr} AS v FROM c"));
+    let rows = select.rows([json(document)], &Work::default())?;
+    Ok(rows[0].get("v").cloned())
 }
