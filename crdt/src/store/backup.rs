@@ -6,7 +6,7 @@
 use super::Store;
 use super::blobs::NameSum;
 use super::catalog::{Catalog, CollectionStatus, Digest};
-use super::database::{Database, damaged, decode};
+use super::database::{Database, damaged, decode, fixed};
 use super::error::StoreError;
 use super::index::EntryCheck;
 use super::log;
@@ -58,7 +58,7 @@ impl Contents {
         told: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, StoreError> {
         let database = Database::open_for_reading(path)?;
-        let format = fixed(META_FORMAT, database.meta(META_FORMAT)?).map(u32::from_le_bytes)?;
+        let format = fixed(META_FORMAT, &database.meta(META_FORMAT)?).map(u32::from_le_bytes)?;
         if format != FORMAT {
             return Err(StoreError::Format {
                 found: format,
@@ -111,7 +111,7 @@ impl Contents {
         Ok(Self {
             app: String::from_utf8_lossy(&database.meta(META_APP)?).into_owned(),
             format,
-            feed: fixed(META_FEED, database.meta(META_FEED)?)?,
+            feed: fixed(META_FEED, &database.meta(META_FEED)?)?,
             transaction_id,
             collections,
         })
@@ -273,8 +273,4 @@ fn disagreement(reason: String) -> StoreError {
         what: "the store".to_owned(),
         reason,
     }
-}
-
-fn fixed<const N: usize>(what: &[u8], bytes: Vec<u8>) -> Result<[u8; N], StoreError> {
-    bytes.try_into().map_err(|_| damaged(what))
 }

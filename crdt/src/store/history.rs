@@ -7,7 +7,7 @@ use super::deadline::Deadline;
 use super::error::StoreError;
 use super::execute::Changed;
 use super::reads::Reads;
-use super::schema::{DOCUMENTS, DocumentKey, DocumentState, STATES, VALUES};
+use super::schema::{DocumentKey, DocumentState, STATES, VALUES};
 use super::source::{Source, until_failed};
 use super::transaction::Transaction;
 use crate::document::{DEVICE_ACTOR_BYTES, Document, History, Moment};
@@ -94,17 +94,33 @@ impl<'a> Past<'a> {
             self.deadline
                 .check()
                 .map_err(|error| self.late(error, rebuilt))?;
-            match self.found(&state) {
-                Found::Never => Ok(None),
-                Found::Now => self.current(reads, &key),
-                Found::Rebuilt => {
-                    rebuilt += 1;
-                    let document = stored(reads, &key)?;
-                    self.value(&key.id, &document)
-                }
-            }
+            let found = self.found(&state);
+            rebuilt += usize::from(found == Found::Rebuilt);
+            self.read(found, reads, &key)
         });
         Ok(documents.filter_map(Result::transpose))
+    }
+
+    /// A single document, as [`scan`](Self::scan) reads each.
+    fn one(&self, reads: Reads<'_>, key: &DocumentKey) -> Result<Option<Value>, StoreError> {
+        match reads.state(key)? {
+            Some(state) => self.read(self.found(&state), reads, key),
+            None => Ok(None),
+        }
+    }
+
+    /// The value at the moment.
+    fn read(
+        &self,
+        found: Found,
+        reads: Reads<'_>,
+        key: &DocumentKey,
+    ) -> Result<Option<Value>, StoreError> {
+        match found {
+            Found::Never => Ok(None),
+            Found::Now => self.current(reads, key),
+            Found::Rebuilt => self.value(&key.id, &stored(reads, key)?),
+        }
     }
 
     /// The states of a collection's documents, deleted ones too.
@@ -196,7 +212,7 @@ impl<'a> Past<'a> {
 
 /// Loads a document's record.
 fn stored(reads: Reads<'_>, key: &DocumentKey) -> Result<Document, StoreError> {
-    let record = reads.get(DOCUMENTS, &key.bytes())?.unwrap_or_default();
+    let record = reads.record(key)?.unwrap_or_default();
     let document = Document::load(&record);
     document.map_err(|error| StoreError::damaged_document(&key.id, &error))
 }
@@ -240,20 +256,6 @@ pub(super) fn changes_of(
         deadline.check()?;
         changes.row(number, source.actor()).map_err(failed)
     })
-}
-
-impl Past<'_> {
-    fn one(&self, reads: Reads<'_>, key: &DocumentKey) -> Result<Option<Value>, StoreError> {
-        let Some(state) = reads.get(STATES, &key.bytes())? else {
-            return Ok(None);
-        };
-        let state = DocumentState::read(&state).ok_or_else(|| damaged(&key.bytes()))?;
-        match self.found(&state) {
-            Found::Never => Ok(None),
-            Found::Now => self.current(reads, key),
-            Found::Rebuilt => self.value(&key.id, &stored(reads, key)?),
-        }
-    }
 }
 
 impl Transaction<'_> {
