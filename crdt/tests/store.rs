@@ -58,8 +58,22 @@ fn params(json: &str) -> Params {
     parse_json(json).unwrap().as_map().unwrap().clone()
 }
 
+fn execute(store: &Store, statement: &str) -> Outcome {
+    store.execute(statement, &Params::new()).unwrap()
+}
+
+/// Why a statement is not carried out.
+fn refused(store: &Store, statement: &str) -> String {
+    let refused = store.execute(statement, &Params::new());
+    refused.unwrap_err().to_string()
+}
+
 fn rows(store: &Store, statement: &str) -> Vec<String> {
-    let outcome = store.execute(statement, &Params::new()).unwrap();
+    texts(&execute(store, statement))
+}
+
+/// The rows of an answer.
+fn texts(outcome: &Outcome) -> Vec<String> {
     outcome.items.iter().map(Value::to_string).collect()
 }
 
@@ -72,8 +86,16 @@ fn ready(store: &Store, name: &str) {
 
 /// How a statement finds its documents; with `ANALYZE` before it, also what that took.
 fn plan(store: &Store, statement: &str) -> Value {
-    let outcome = store.execute(&format!("EXPLAIN {statement}"), &Params::new());
-    outcome.unwrap().items.into_iter().next().unwrap()
+    first(execute(store, &format!("EXPLAIN {statement}")))
+}
+
+fn first(outcome: Outcome) -> Value {
+    outcome.items.into_iter().next().unwrap()
+}
+
+/// What a row says in words under a name; nothing if it doesn't.
+fn told<'a>(row: &'a Value, name: &str) -> &'a str {
+    row.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
 fn insert(store: &Store, json: &str) {

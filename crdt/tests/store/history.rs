@@ -4,7 +4,7 @@ use super::*;
 use proptest::prelude::*;
 
 fn run(store: &Store, statement: &str) -> Vec<String> {
-    let outcome = store.execute(statement, &Params::new()).unwrap();
+    let outcome = execute(store, statement);
     outcome.mutated.iter().map(DocumentId::to_string).collect()
 }
 
@@ -16,11 +16,6 @@ fn now() -> i64 {
     let now = since_1970.unwrap().as_millis() as i64;
     pause();
     now
-}
-
-fn error(store: &Store, statement: &str) -> String {
-    let failed = store.execute(statement, &Params::new());
-    failed.unwrap_err().to_string()
 }
 
 /// Goal: a query of the past sees what was there then: earlier values, deleted documents, none that came later; and a
@@ -159,7 +154,7 @@ fn impossible_pasts_are_refused() {
         format!("SELECT * FROM cars AS OF ['{unknown}'] WHERE _id = 'a'"),
         format!("REVERT cars TO ['{unknown}'] WHERE _id = 'a'"),
     ] {
-        let error = error(&store, &statement);
+        let error = refused(&store, &statement);
         assert!(
             error.contains(&format!(
                 "document \"a\" has no change {unknown}; HISTORY OF"
@@ -167,9 +162,9 @@ fn impossible_pasts_are_refused() {
             "{error}"
         );
     }
-    assert!(error(&store, "HISTORY OF 5 FROM cars").contains("_id must be"));
-    assert!(error(&store, "HISTORY OF 'a' FROM crs").contains("no collection"));
-    assert!(error(&store, "REVERT crs TO '-1 day'").contains("no collection"));
+    assert!(refused(&store, "HISTORY OF 5 FROM cars").contains("_id must be"));
+    assert!(refused(&store, "HISTORY OF 'a' FROM crs").contains("no collection"));
+    assert!(refused(&store, "REVERT crs TO '-1 day'").contains("no collection"));
     assert_eq!(rows(&store, "HISTORY OF 'unknown' FROM cars"), [""; 0]);
     let live = store.observe("SELECT * FROM cars AS OF 5", &Params::new());
     assert!(live.err().unwrap().to_string().contains("leave AS OF out"));
@@ -212,7 +207,7 @@ fn only_changed_documents_are_built_anew() {
         run(&store, &format!("REVERT cars TO {then} WHERE n = 1")),
         [""; 0]
     );
-    let error = error(&store, "HISTORY OF 'old' FROM cars");
+    let error = refused(&store, "HISTORY OF 'old' FROM cars");
     assert!(
         error.contains("\"old\"") && error.contains("damaged"),
         "{error}"

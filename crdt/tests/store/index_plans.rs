@@ -11,10 +11,6 @@ fn number(plan: &Value, name: &str) -> Option<i64> {
     }
 }
 
-fn text_of<'a>(plan: &'a Value, name: &str) -> &'a str {
-    plan.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
 /// Documents whose `n` comes in another order than their ids, in pairs of the same, and an index of it. One in 500 is
 /// `rare`.
 fn scattered(path: &Path, count: usize) -> Store {
@@ -57,8 +53,8 @@ fn an_order_that_leads_to_too_little_is_given_up() {
     let mut found = Vec::new();
     for statement in statements {
         let analyzed = plan(&store, &format!("ANALYZE {statement}"));
-        assert_eq!(text_of(&analyzed, "plan"), "index", "{analyzed}");
-        let said = text_of(&analyzed, "given_up");
+        assert_eq!(told(&analyzed, "plan"), "index", "{analyzed}");
+        let said = told(&analyzed, "given_up");
         assert!(said.contains("all were read instead"), "{analyzed}");
         // What was read by the index, and then all.
         let read = number(&analyzed, "documents_read").unwrap();
@@ -68,7 +64,7 @@ fn an_order_that_leads_to_too_little_is_given_up() {
     let kept = "SELECT _id FROM cars WHERE n >= 10 ORDER BY n LIMIT 5";
     let kept = plan(&store, &format!("ANALYZE {kept}"));
     assert_eq!(
-        (text_of(&kept, "order"), kept.get("given_up")),
+        (told(&kept, "order"), kept.get("given_up")),
         ("index", None)
     );
     for index in ["by_n", "by_k"] {
@@ -95,7 +91,7 @@ fn large_documents_are_not_read_together() {
     }
     let select = "SELECT n FROM cars WHERE n < 5 ORDER BY n LIMIT 3";
     let analyzed = plan(&store, &format!("ANALYZE {select}"));
-    assert_eq!(text_of(&analyzed, "plan"), "index", "{analyzed}");
+    assert_eq!(told(&analyzed, "plan"), "index", "{analyzed}");
     assert_eq!(number(&analyzed, "documents_read"), Some(3), "{analyzed}");
 }
 
@@ -113,7 +109,7 @@ fn too_many_ranges_are_told() {
     };
     let reason = |condition: String| {
         let plan = plan(&store, &format!("SELECT * FROM cars WHERE {condition}"));
-        text_of(&plan, "reason").to_owned()
+        told(&plan, "reason").to_owned()
     };
     let most = INDEX_RANGES_MAX;
     assert_eq!(

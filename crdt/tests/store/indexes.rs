@@ -3,32 +3,17 @@
 use super::*;
 use proptest::prelude::*;
 
-fn run(store: &Store, statement: &str) -> Vec<String> {
-    rows(store, statement)
-}
-
-fn told<'a>(row: &'a Value, name: &str) -> &'a str {
-    row.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn refused(store: &Store, statement: &str) -> String {
-    store
-        .execute(statement, &Params::new())
-        .unwrap_err()
-        .to_string()
-}
-
 /// Goal: an index is made, shown, used for reading and writing, kept up, and dropped.
 #[test]
 fn an_index_from_creation_to_its_end() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path(), 1);
     store.import("cars", &many(1_000)).unwrap();
-    let made = run(&store, "CREATE INDEX by_n ON cars (n)");
+    let made = rows(&store, "CREATE INDEX by_n ON cars (n)");
     assert!(made[0].contains(r#""index":"by_n""#), "{made:?}");
     ready(&store, "by_n");
     assert_eq!(
-        run(&store, "SHOW INDEXES"),
+        rows(&store, "SHOW INDEXES"),
         [
             r#"{"collection":"cars","documents":1000,"entries":1000,"fields":["n"],"index":"by_n","state":"ready"}"#
         ]
@@ -42,7 +27,7 @@ fn an_index_from_creation_to_its_end() {
     assert_eq!(told(&found, "range"), "n >= 10 AND n < 12");
     assert_eq!(found.get("estimated_rows"), Some(&Value::Int(2)));
     assert_eq!(
-        run(&store, "SELECT n FROM cars WHERE n >= 10 AND n < 12"),
+        rows(&store, "SELECT n FROM cars WHERE n >= 10 AND n < 12"),
         [r#"{"n":10}"#, r#"{"n":11}"#]
     );
     for statement in [
@@ -57,11 +42,11 @@ fn an_index_from_creation_to_its_end() {
         store.execute(statement, &Params::new()).unwrap();
     }
     assert_eq!(
-        run(&store, "SELECT n FROM cars WHERE n BETWEEN 10 AND 13"),
+        rows(&store, "SELECT n FROM cars WHERE n BETWEEN 10 AND 13"),
         [r#"{"n":10}"#, r#"{"n":13}"#]
     );
-    assert_eq!(run(&store, "SELECT n FROM cars WHERE n > 1500"), [""; 0]);
-    let analyzed = run(
+    assert_eq!(rows(&store, "SELECT n FROM cars WHERE n > 1500"), [""; 0]);
+    let analyzed = rows(
         &store,
         "EXPLAIN ANALYZE SELECT _id FROM cars ORDER BY n DESC LIMIT 2",
     );
@@ -70,10 +55,10 @@ fn an_index_from_creation_to_its_end() {
         "{analyzed:?}"
     );
     assert_eq!(
-        run(&store, "DROP INDEX by_n ON cars"),
+        rows(&store, "DROP INDEX by_n ON cars"),
         [r#"{"dropped":"by_n"}"#]
     );
-    assert_eq!(run(&store, "SHOW INDEXES FROM cars"), [""; 0]);
+    assert_eq!(rows(&store, "SHOW INDEXES FROM cars"), [""; 0]);
     assert_eq!(
         told(&plan(&store, "SELECT * FROM cars WHERE n = 10"), "plan"),
         "scan"
@@ -86,7 +71,7 @@ fn mistakes_are_told() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path(), 1);
     insert(&store, r#"{"_id":"a","n":1}"#);
-    run(&store, "CREATE INDEX i ON cars (n)");
+    rows(&store, "CREATE INDEX i ON cars (n)");
     for (statement, part) in [
         ("CREATE INDEX i ON cars (m)", "has an index \"i\" already"),
         ("DROP INDEX j ON cars", "no index \"j\"; it has: i"),
@@ -104,7 +89,7 @@ fn mistakes_are_told() {
         "{:?}",
         again.warnings
     );
-    assert_eq!(run(&store, "DROP INDEX IF EXISTS j ON cars"), [""; 0]);
+    assert_eq!(rows(&store, "DROP INDEX IF EXISTS j ON cars"), [""; 0]);
     let early = store
         .execute("CREATE INDEX i ON trucks (n)", &Params::new())
         .unwrap();
@@ -114,14 +99,14 @@ fn mistakes_are_told() {
         early.warnings
     );
     assert_eq!(
-        run(&store, "SHOW COLLECTIONS"),
+        rows(&store, "SHOW COLLECTIONS"),
         [
             r#"{"collection":"cars","documents":1}"#,
             r#"{"collection":"trucks","documents":0}"#
         ]
     );
     for number in 0..15 {
-        run(&store, &format!("CREATE INDEX i{number} ON cars (n)"));
+        rows(&store, &format!("CREATE INDEX i{number} ON cars (n)"));
     }
     assert!(refused(&store, "CREATE INDEX more ON cars (n)").contains("drop one"));
 }
@@ -135,18 +120,18 @@ fn building_and_dropping_survive_reopening() {
     for part in many(6_000).chunks(2_000) {
         store.import("cars", part).unwrap();
     }
-    run(&store, "CREATE INDEX i ON cars (n)");
-    run(&store, "CREATE INDEX j ON cars (n DESC)");
+    rows(&store, "CREATE INDEX i ON cars (n)");
+    rows(&store, "CREATE INDEX j ON cars (n DESC)");
     drop(store);
     let store = open(folder.path(), 1);
-    run(&store, "DELETE FROM cars WHERE n = 5999");
+    rows(&store, "DELETE FROM cars WHERE n = 5999");
     ready(&store, "j");
-    run(&store, "DROP INDEX i ON cars");
-    run(&store, "CREATE INDEX i ON cars (m, n)");
+    rows(&store, "DROP INDEX i ON cars");
+    rows(&store, "CREATE INDEX i ON cars (m, n)");
     drop(store);
     let store = open(folder.path(), 1);
     ready(&store, "i");
-    let shown = run(&store, "SHOW INDEXES FROM cars");
+    let shown = rows(&store, "SHOW INDEXES FROM cars");
     assert!(
         shown.iter().all(|row| row.contains(r#""entries":5999"#)),
         "{shown:?}"
@@ -156,7 +141,7 @@ fn building_and_dropping_survive_reopening() {
         "j"
     );
     assert_eq!(
-        run(&store, "SELECT n FROM cars ORDER BY n DESC LIMIT 1"),
+        rows(&store, "SELECT n FROM cars ORDER BY n DESC LIMIT 1"),
         [r#"{"n":5998}"#]
     );
     assert_eq!(
@@ -173,19 +158,19 @@ fn building_and_dropping_survive_reopening() {
 fn replicated_documents_are_indexed() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (here, there) = (open(one.path(), 1), open(two.path(), 2));
-    run(&there, "CREATE INDEX i ON cars (n)");
+    rows(&there, "CREATE INDEX i ON cars (n)");
     ready(&there, "i");
     here.import("cars", &many(300)).unwrap();
     replicate(&here, &there);
-    run(&here, "DELETE FROM cars WHERE n < 10");
-    run(&here, "UPDATE cars SET n = -1 WHERE n = 10");
+    rows(&here, "DELETE FROM cars WHERE n < 10");
+    rows(&here, "UPDATE cars SET n = -1 WHERE n = 10");
     replicate(&here, &there);
     assert_eq!(
         told(&plan(&there, "SELECT * FROM cars WHERE n < 12"), "plan"),
         "index"
     );
     assert_eq!(
-        run(&there, "SELECT n FROM cars WHERE n < 12"),
+        rows(&there, "SELECT n FROM cars WHERE n < 12"),
         [r#"{"n":-1}"#, r#"{"n":11}"#]
     );
 }
@@ -195,7 +180,7 @@ fn replicated_documents_are_indexed() {
 fn long_values_are_found_and_sorted() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path(), 1);
-    run(&store, "CREATE INDEX i ON cars (s)");
+    rows(&store, "CREATE INDEX i ON cars (s)");
     let long = "x".repeat(400);
     for (id, end) in [("a", "2"), ("b", "1"), ("c", ""), ("d", "3")] {
         insert(&store, &format!(r#"{{"_id":"{id}","s":"{long}{end}"}}"#));
@@ -203,7 +188,7 @@ fn long_values_are_found_and_sorted() {
     insert(&store, r#"{"_id":"e","s":"short"}"#);
     ready(&store, "i");
     let ids = |clauses: &str| {
-        let rows = run(&store, &format!("SELECT _id FROM cars {clauses}"));
+        let rows = rows(&store, &format!("SELECT _id FROM cars {clauses}"));
         rows.iter()
             .map(|row| row[8..9].to_owned())
             .collect::<String>()
@@ -228,7 +213,7 @@ fn long_values_are_found_and_sorted() {
         told(&plan(&store, "SELECT * FROM cars ORDER BY s"), "order"),
         "sort"
     );
-    run(&store, "DELETE FROM cars WHERE s LIKE 'xx%'");
+    rows(&store, "DELETE FROM cars WHERE s LIKE 'xx%'");
     insert(&store, r#"{"_id":"f","s":"a"}"#);
     assert_eq!(
         told(&plan(&store, "SELECT * FROM cars ORDER BY s"), "order"),
@@ -243,7 +228,7 @@ fn a_damaged_entry_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path(), 1);
     store.import("cars", &many(3)).unwrap();
-    run(&store, "CREATE INDEX i ON cars (n)");
+    rows(&store, "CREATE INDEX i ON cars (n)");
     ready(&store, "i");
     drop(store);
     overwrite(folder.path(), "entries", "\"00001\"", b"x");
@@ -252,8 +237,8 @@ fn a_damaged_entry_is_told() {
         let refused = refused(&store, &format!("SELECT * FROM cars {clauses}"));
         assert!(refused.contains("damaged"), "{clauses}: {refused}");
     }
-    run(&store, "DROP INDEX i ON cars");
-    assert_eq!(run(&store, "SELECT * FROM cars WHERE n >= 0").len(), 3);
+    rows(&store, "DROP INDEX i ON cars");
+    assert_eq!(rows(&store, "SELECT * FROM cars WHERE n >= 0").len(), 3);
 }
 
 /// Goal: while one thread builds indexes and another writes, readers get what is there, and in the end each index leads
@@ -275,16 +260,16 @@ fn building_goes_on_beside_writers_and_readers() {
                 store.execute(&statement, &Params::new()).unwrap();
             }
         });
-        run(&store, "CREATE INDEX i ON cars (n)");
-        while !run(&store, "SHOW INDEXES")[0].contains("ready") {
+        rows(&store, "CREATE INDEX i ON cars (n)");
+        while !rows(&store, "SHOW INDEXES")[0].contains("ready") {
             assert_eq!(
-                run(&store, "SELECT n FROM cars WHERE n = 3999"),
+                rows(&store, "SELECT n FROM cars WHERE n = 3999"),
                 [r#"{"n":3999}"#]
             );
         }
     });
     ready(&store, "i");
-    let all = run(
+    let all = rows(
         &store,
         "SELECT _id, n FROM cars WHERE n IN (0, 38, 1919, 2000) OR n > 3990",
     );
@@ -292,9 +277,9 @@ fn building_goes_on_beside_writers_and_readers() {
         told(&plan(&store, "SELECT * FROM cars WHERE n > 3990"), "plan"),
         "index"
     );
-    run(&store, "DROP INDEX i ON cars");
+    rows(&store, "DROP INDEX i ON cars");
     assert_eq!(
-        run(
+        rows(
             &store,
             "SELECT _id, n FROM cars WHERE n IN (0, 38, 1919, 2000) OR n > 3990"
         ),
@@ -458,7 +443,7 @@ proptest! {
             store.import("cars", &parsed(&before)).unwrap();
         }
         for (number, fields) in indexes.iter().enumerate() {
-            run(&indexed, &format!("CREATE INDEX i{number} ON cars ({fields})"));
+            rows(&indexed, &format!("CREATE INDEX i{number} ON cars ({fields})"));
         }
         for store in [&plain, &indexed] {
             store.import("cars", &parsed(&after)).unwrap();
@@ -469,7 +454,7 @@ proptest! {
                     let sorted = if columns == "*" { sorted.as_str() } else { "" };
                     let statement = format!("SELECT {columns} FROM cars {filter} {sorted}");
                     let found = plan(&indexed, &statement);
-                    prop_assert_eq!(run(&plain, &statement), run(&indexed, &statement), "{} {}: {}", when, statement, found);
+                    prop_assert_eq!(rows(&plain, &statement), rows(&indexed, &statement), "{} {}: {}", when, statement, found);
                 }
             }
             Ok(())
@@ -491,7 +476,7 @@ proptest! {
             prop_assert_eq!(change(&plain), change(&indexed), "{}", statement);
         }
         same("after changes")?;
-        for shown in run(&indexed, "SHOW INDEXES") {
+        for shown in rows(&indexed, "SHOW INDEXES") {
             let shown = parse_json(&shown).unwrap();
             prop_assert_eq!(shown.get("entries"), shown.get("documents"));
         }

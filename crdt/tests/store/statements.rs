@@ -217,10 +217,6 @@ fn a_collection_of_refused_documents_is_none() {
     assert_eq!(b.collections(), a.collections());
 }
 
-fn shown(outcome: &Outcome) -> Vec<String> {
-    outcome.items.iter().map(Value::to_string).collect()
-}
-
 /// Goal: MERGE sets what the inserted document names and keeps the rest, also what another store added meanwhile; a document
 /// that isn't there is inserted.
 #[test]
@@ -240,7 +236,7 @@ fn an_insert_can_merge_into_what_is_there() {
          ON ID CONFLICT DO MERGE RETURNING *",
     );
     assert_eq!(
-        shown(&merged),
+        texts(&merged),
         [
             r#"{"_id":"a","n":1,"owner":{"age":4,"name":"Ann"},"tags":[]}"#,
             r#"{"_id":"b","n":2}"#,
@@ -262,7 +258,7 @@ fn writes_return_what_they_changed() {
     let run = |statement: &str| store.execute(statement, &Params::new());
     store.import("cars", &many(6)).unwrap();
     let updated = run("UPDATE cars SET m = n * 2 WHERE n > 2 LIMIT 2 RETURNING n, m").unwrap();
-    assert_eq!(shown(&updated), [r#"{"m":6,"n":3}"#, r#"{"m":8,"n":4}"#]);
+    assert_eq!(texts(&updated), [r#"{"m":6,"n":3}"#, r#"{"m":8,"n":4}"#]);
     assert_eq!(updated.mutated.len(), 2);
     let same = run("UPDATE cars SET m = n * 2 WHERE n = 3 RETURNING *").unwrap();
     assert_eq!((same.items.len(), same.mutated.len()), (0, 0));
@@ -275,7 +271,7 @@ fn writes_return_what_they_changed() {
         assert_eq!(store.collections(), before, "{statement}");
     }
     let deleted = run("DELETE FROM cars WHERE m IS NOT MISSING LIMIT 1 RETURNING n").unwrap();
-    assert_eq!(shown(&deleted), [r#"{"n":3}"#]);
+    assert_eq!(texts(&deleted), [r#"{"n":3}"#]);
     assert_eq!(run("SELECT * FROM cars").unwrap().items.len(), 5);
     assert!(run("DELETE FROM cars LIMIT 0").unwrap().mutated.is_empty());
 }

@@ -7,18 +7,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 const WRITERS: usize = 16;
 
 fn run(transaction: &mut Transaction<'_>, statement: &str) -> Vec<String> {
-    let outcome = transaction.execute(statement, &Params::new()).unwrap();
-    outcome.items.iter().map(Value::to_string).collect()
-}
-
-fn write(store: &Store, statement: &str) {
-    store.execute(statement, &Params::new()).unwrap();
+    texts(&transaction.execute(statement, &Params::new()).unwrap())
 }
 
 /// A store with `a` (n = 1), `b` (n = 2) and `c` (n = 3).
 fn filled(path: &Path) -> Store {
     let store = open(path, 1);
-    write(
+    execute(
         &store,
         "INSERT INTO cars DOCUMENTS ({'_id':'a','n':1}), ({'_id':'b','n':2}), ({'_id':'c','n':3})",
     );
@@ -157,7 +152,7 @@ fn a_transaction_reads_its_own_writes() {
 fn replaced_values_are_not_evaluated() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path(), 1);
-    write(
+    execute(
         &store,
         &format!(
             "INSERT INTO cars DOCUMENTS ({{'_id':'a','n':{}}})",
@@ -216,7 +211,7 @@ fn a_transaction_that_fails_changes_nothing() {
         );
     }
     assert_eq!((store.collections(), store.feed()), before);
-    write(&store, "UPDATE cars SET n = 0");
+    execute(&store, "UPDATE cars SET n = 0");
     assert_eq!(store.transaction_id(), before.1.last + 3);
 }
 
@@ -234,9 +229,9 @@ fn a_view_does_not_change() {
             scope.spawn(move || {
                 for n in 0..25 {
                     insert(store, &format!(r#"{{"_id":"w{writer}-{n}","n":{n}}}"#));
-                    write(store, "UPDATE cars SET n = n + 1 WHERE _id = 'a'");
+                    execute(store, "UPDATE cars SET n = n + 1 WHERE _id = 'a'");
                 }
-                write(store, "DELETE FROM cars WHERE _id = 'b'");
+                execute(store, "DELETE FROM cars WHERE _id = 'b'");
             });
         }
         for _ in 0..50 {
@@ -251,7 +246,7 @@ fn a_view_does_not_change() {
             assert_eq!(count.transaction_id, now.transaction_id());
         }
     });
-    write(&store, "INSERT INTO more DOCUMENTS ({})");
+    execute(&store, "INSERT INTO more DOCUMENTS ({})");
     store.compact().unwrap();
     assert_eq!(
         (view.collections(), view.transaction_id()),

@@ -4,10 +4,6 @@ use super::*;
 use proptest::prelude::*;
 use sedge_crdt::Attachment;
 
-fn execute(store: &Store, statement: &str) {
-    store.execute(statement, &Params::new()).unwrap();
-}
-
 /// The collection as an export writes it.
 fn exported(store: &Store) -> Vec<String> {
     let view = store.view();
