@@ -132,13 +132,8 @@ impl<'a> Past<'a> {
         impl Iterator<Item = Result<(DocumentKey, DocumentState), StoreError>> + use<'s, 'a>,
         StoreError,
     > {
-        let prefix = collection.to_be_bytes();
-        let entries = reads.entries_from(STATES, &prefix)?;
-        let of_collection = entries.take_while(move |entry| match entry {
-            Ok((key, _)) => key.starts_with(&prefix),
-            Err(_) => true,
-        });
-        Ok(of_collection.map(|entry| {
+        let entries = reads.entries_under(STATES, collection.to_be_bytes())?;
+        Ok(entries.map(|entry| {
             let (key, state) = entry?;
             let read = DocumentKey::read(&key).zip(DocumentState::read(&state));
             read.ok_or_else(|| damaged(&key))

@@ -108,6 +108,19 @@ impl<'a> Reads<'a> {
         Ok(iterator.map(|entry| entry.map_err(StoreError::from)))
     }
 
+    /// Entries of a family whose keys begin so, ascending.
+    pub(super) fn entries_under(
+        self,
+        family: &'static str,
+        prefix: [u8; 4],
+    ) -> Result<impl Iterator<Item = Result<Entry, StoreError>> + use<'a>, StoreError> {
+        let entries = self.entries_from(family, &prefix)?;
+        Ok(entries.take_while(move |entry| match entry {
+            Ok((key, _)) => key.starts_with(&prefix),
+            Err(_) => true,
+        }))
+    }
+
     pub(super) fn get(
         self,
         family: &'static str,

@@ -10,10 +10,12 @@ use crate::store::database::{Database, damaged, decode};
 use crate::store::error::StoreError;
 use crate::store::schema::{DocumentKey, ENTRIES, EntryKey, VALUES};
 use crate::value::Value;
+use std::collections::BTreeMap;
 
 /// Compares the entries of all indexes with the documents.
 pub(in crate::store) struct EntryCheck<'a> {
-    indexes: Vec<Checked<'a>>,
+    /// By their numbers.
+    indexes: BTreeMap<u32, Checked<'a>>,
 }
 
 struct Checked<'a> {
@@ -41,12 +43,15 @@ impl Sum {
 
 impl<'a> EntryCheck<'a> {
     pub(in crate::store) fn new(catalog: &'a Catalog) -> Self {
-        let checked = |index| Checked {
-            index,
-            catalog,
-            asked: Sum::default(),
-            truncated: 0,
-            found: Sum::default(),
+        let checked = |index: &'a Index| {
+            let checked = Checked {
+                index,
+                catalog,
+                asked: Sum::default(),
+                truncated: 0,
+                found: Sum::default(),
+            };
+            (index.definition.number, checked)
         };
         Self {
             indexes: catalog.indexes.all.iter().map(checked).collect(),
@@ -55,7 +60,7 @@ impl<'a> EntryCheck<'a> {
 
     /// Adds the entries that a document asks for.
     pub(in crate::store) fn add(&mut self, key: &DocumentKey, value: &Value) {
-        for checked in &mut self.indexes {
+        for checked in self.indexes.values_mut() {
             if checked.index.covers(key) {
                 let fields = checked.index.key(value);
                 let (entry, length) = checked.index.entry(&fields, key.id.as_bytes());
@@ -72,13 +77,13 @@ impl<'a> EntryCheck<'a> {
     pub(in crate::store) fn finish(&mut self, database: &Database) -> Result<(), StoreError> {
         for entry in database.newest().entries_from(ENTRIES, &[])? {
             let (key, value) = entry?;
-            let mut all = self.indexes.iter_mut();
-            let checked = all.find(|checked| key.starts_with(&checked.index.prefix()));
+            let number = key.first_chunk().map(|number| u32::from_be_bytes(*number));
+            let checked = number.and_then(|number| self.indexes.get_mut(&number));
             let checked = checked.ok_or_else(|| damaged(&key))?;
             checked.found.add((&key, &value));
         }
         // Nobody keeps up the entries of a dropped one.
-        let kept = self.indexes.iter();
+        let kept = self.indexes.values();
         kept.filter(|checked| checked.index.state != State::Dropped)
             .try_for_each(|checked| checked.compare(database))
     }
@@ -102,12 +107,9 @@ impl Checked<'_> {
     /// Looks for an entry that no document asks for.
     fn check_entries(&self, database: &Database) -> Result<(), StoreError> {
         let collection = self.index.definition.collection.to_be_bytes();
-        let prefix = self.index.prefix();
-        for entry in database.newest().entries_from(ENTRIES, &prefix)? {
+        let prefix = self.index.definition.number.to_be_bytes();
+        for entry in database.newest().entries_under(ENTRIES, prefix)? {
             let (bytes, length) = entry?;
-            if !bytes.starts_with(&prefix) {
-                break;
-            }
             let id = EntryKey::read(&bytes, &length).map(|entry| entry.id);
             let key = id.and_then(|id| DocumentKey::read(&[&collection[..], id].concat()));
             let Some(key) = key else {
@@ -131,11 +133,8 @@ impl Checked<'_> {
     /// Looks for a document that lacks its entry.
     fn check_documents(&self, database: &Database) -> Result<(), StoreError> {
         let collection = self.index.definition.collection.to_be_bytes();
-        for document in database.newest().entries_from(VALUES, &collection)? {
+        for document in database.newest().entries_under(VALUES, collection)? {
             let (bytes, value) = document?;
-            if !bytes.starts_with(&collection) {
-                break;
-            }
             let key = DocumentKey::read(&bytes).ok_or_else(|| damaged(&bytes))?;
             let fields = self.index.key(&decode(&key, &value)?);
             let (entry, _) = self.index.entry(&fields, key.id.as_bytes());
@@ -163,11 +162,6 @@ impl Checked<'_> {
 }
 
 impl Index {
-    /// What the keys of its entries begin with.
-    fn prefix(&self) -> [u8; 4] {
-        self.definition.number.to_be_bytes()
-    }
-
     /// The fields of a document as they stand in its entry.
     fn key(&self, value: &Value) -> IndexKey {
         IndexKey::of_document(&self.definition.fields, value)
