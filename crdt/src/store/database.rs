@@ -200,6 +200,9 @@ impl Database {
 /// crash the next opening does the same.
 impl Drop for Database {
     fn drop(&mut self) {
+        let Some(durable) = &self.durable else {
+            return; // a flush would wait for ever where there is no writing
+        };
         let families = FAMILIES
             .iter()
             .filter_map(|name| self.rocks.cf_handle(name))
@@ -207,11 +210,10 @@ impl Drop for Database {
         let flushed = self
             .rocks
             .flush_cfs_opt(&families, &FlushOptions::default());
-        match (flushed, &self.durable) {
-            (Ok(()), Some(durable)) => durable.note_closed(),
-            (Ok(()), None) => {}
-            // As on a full disk, or when it was opened for reading. All of it is in the log.
-            (Err(error), _) => tracing::debug!(%error, "the log was not emptied"),
+        match flushed {
+            Ok(()) => durable.note_closed(),
+            // As on a full disk. All of it is in the log.
+            Err(error) => tracing::debug!(%error, "the log was not emptied"),
         }
     }
 }
