@@ -3,6 +3,8 @@
 //! Whole-system figures beside SQLite are those of `sedge bench store`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+use automerge::transaction::Transactable;
+use automerge::{ActorId, AutoCommit, Change, ROOT};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use sedge_crdt::query::{Params, Select, Statement, Work};
 use sedge_crdt::{Delta, Document, DocumentId, FeedLimits, Store, Value, parse_json};
@@ -114,12 +116,56 @@ fn deltas(criterion: &mut Criterion) {
         .iter()
         .flat_map(|change| change.raw_bytes().to_vec())
         .collect();
+    let applied = with_a_message(&changes[0]);
+    assert!(ingest(&[], &first).document.is_none() && ingest(&[], &applied).document.is_some());
     let mut group = criterion.benchmark_group("delta");
-    group.bench_function("apply_first_change", |it| {
+    group.bench_function("read_first_change", |it| {
         it.iter(|| ingest(&[], black_box(&first)))
+    });
+    group.bench_function("apply_first_change", |it| {
+        it.iter(|| ingest(&[], black_box(&applied)))
     });
     group.bench_function("apply_ten_updates", |it| {
         it.iter(|| ingest(&record, black_box(&updates)))
+    });
+}
+
+/// A delta of the change with a message, which no store writes, so that it is applied and not only read.
+fn with_a_message(change: &Change) -> Delta {
+    let mut change = change.decode();
+    change.message = Some("m".to_owned());
+    let change = Change::from(change).bytes().into_owned();
+    let length = change.len();
+    // Field 2 of the wire form, with a length of two bytes.
+    let header = [0x12, length as u8 | 0x80, (length >> 7) as u8];
+    Delta::decode(&[&header[..], &change].concat()).unwrap()
+}
+
+/// A document's first change: from its operations, and by a transaction of automerge.
+fn first_changes(criterion: &mut Criterion) {
+    let car = car(0);
+    let actor = ActorId::from([7; 16]);
+    let by_transaction = |car: &Value| {
+        let mut document = AutoCommit::new().with_actor(actor.clone());
+        for (key, value) in car.as_map().unwrap() {
+            match value {
+                Value::Int(number) => document.put(ROOT, key, *number),
+                Value::Float(number) => document.put(ROOT, key, *number),
+                Value::Bool(truth) => document.put(ROOT, key, *truth),
+                other => document.put(ROOT, key, other.as_str().unwrap()),
+            }
+            .unwrap();
+        }
+        document.commit();
+        document.get_last_local_change().unwrap()
+    };
+    let operations = by_transaction(&car).decode();
+    let mut group = criterion.benchmark_group("first_change");
+    group.bench_function("from_operations", |it| {
+        it.iter_batched(|| operations.clone(), Change::from, BatchSize::SmallInput)
+    });
+    group.bench_function("by_transaction", |it| {
+        it.iter(|| by_transaction(black_box(&car)))
     });
 }
 
@@ -173,5 +219,5 @@ fn writes(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(parts, values, queries, deltas, reads, writes);
+criterion_group!(parts, values, queries, deltas, first_changes, reads, writes);
 criterion_main!(parts);

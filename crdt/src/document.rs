@@ -8,6 +8,7 @@ mod at;
 mod birth;
 mod chunk;
 mod delta;
+mod first;
 mod history;
 mod ingest;
 mod scalar;

@@ -1,5 +1,6 @@
 //! Readers of stored bytes that nothing outside this crate uses, for the fuzz targets. No part of the library.
 
+use crate::document::{Author, DEVICE_ACTOR_BYTES, Delta, DeltaError, Document, Ingested, create};
 use crate::id::DocumentId;
 use crate::query::{Filter, QueryError, Select, Work};
 use crate::record::{DocumentKey, DocumentState};
@@ -112,4 +113,30 @@ pub fn rows_by_document(
 /// The record of a decoded document's conflicts.
 pub fn conflicts(document: &Value) -> Option<Value> {
     document.conflicts().map(|record| record.into_owned())
+}
+
+/// As [`Document::ingest`], always by loading the document.
+///
+/// # Errors
+/// As [`Document::ingest`].
+pub fn ingest_loaded(
+    record: &[u8],
+    collection: &str,
+    id: &DocumentId,
+    delta: &Delta,
+) -> Result<Ingested, DeltaError> {
+    Document::ingest_loaded(record, collection, id, delta)
+}
+
+/// A document's first change as it travels, for inputs to begin with; `None` when there can be no such document.
+pub fn first_delta(collection: &str, id: &DocumentId, document: &Value) -> Option<Vec<u8>> {
+    let author = Author {
+        actor: automerge::ActorId::from([5; DEVICE_ACTOR_BYTES]),
+        seq: 1,
+        time_ms: 1_700_000_000_000,
+    };
+    let mut fields = document.as_map()?.clone();
+    fields.remove("_id");
+    let written = create(collection, id, author, &fields).ok()?;
+    Some(written.delta.encode())
 }

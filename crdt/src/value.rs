@@ -22,7 +22,7 @@ pub(crate) use typed::{MAP, TYPES, typed};
 pub const DEPTH_MAX: usize = 120;
 
 /// Levels of JSON that an attachment takes at most.
-const ATTACHMENT_LEVELS: usize = 4;
+pub(crate) const ATTACHMENT_LEVELS: usize = 4;
 
 /// A JSON-like value. Integers are 64-bit and distinct from floats; floats are always finite, and 0.0 has no sign wherever
 /// it is written: `-0.0` equals it, so it must have the same bytes.

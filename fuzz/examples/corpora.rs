@@ -8,10 +8,11 @@ use automerge::transaction::Transactable;
 use automerge::{ActorId, AutoCommit, ObjType, ROOT};
 use bytes::Bytes;
 use prost::Message as _;
+use sedge_crdt::fuzz::first_delta;
 use sedge_crdt::{ChunkProof, Value, parse_json};
 use sedge_fuzz::delta::{WireBirth, WireDelta};
 use sedge_fuzz::fixtures::{
-    CERTIFICATE_DOMAIN, CERTIFICATE_TYPE, attachment, certified, documents,
+    CERTIFICATE_DOMAIN, CERTIFICATE_TYPE, attachment, certified, document_id, documents,
 };
 use sedge_identity::Envelope;
 use sedge_mesh::{
@@ -73,7 +74,7 @@ fn certificates() -> Outcome<Vec<(String, Vec<u8>)>> {
     ])
 }
 
-/// A document's first change, changes that build on each other, a large compressed one, and one without its ancestor.
+/// Documents' first changes, changes that build on each other, a large compressed one, and one without its ancestor.
 fn deltas() -> Outcome<Vec<(String, Vec<u8>)>> {
     let mut document = AutoCommit::new().with_actor(ActorId::from([5u8; 16]));
     document.put(ROOT, "name", "Thigpen")?;
@@ -100,7 +101,15 @@ fn deltas() -> Outcome<Vec<(String, Vec<u8>)>> {
     }
     let compressed = last_change(&mut document)?;
     let all = [first.clone(), second.clone(), third.clone(), compressed];
+    let first_change = |json| {
+        let document = parse_json(json).ok()?;
+        first_delta("c", &document_id(), &document)
+    };
+    let scalars = r#"{"name":"Thigpen","elevation":351,"latitude":31.95,"open":true,"at":{"$timestamp":"2026-11-23T12:00:00Z"}}"#;
+    let maps = r#"{"place":{"city":"Bay Springs","geo":{"lat":31.95}},"owner":{"name":null},"seen":{"$counter":3}}"#;
     Ok(vec![
+        named("scalars", first_change(scalars).ok_or("it can be written")?),
+        named("maps", first_change(maps).ok_or("it can be written")?),
         named("one", delta(&[(0, "place")], std::slice::from_ref(&first))),
         named("two", delta(&[(0, "place")], &[first, second.clone()])),
         named("other_types", delta(&[], &all[..3])),

@@ -1,11 +1,13 @@
 //! Any bytes as a delta that reaches a store: taken in as a whole and change by change, once as it is and once with the
 //! checksums its content has, which no mutation would hit. No panic escapes, memory is bounded, and the record that the
-//! store keeps of it (the applied chunks, or their compact form) loads with the same heads and value.
+//! store keeps of it (the applied chunks, or their compact form) loads with the same heads and value. What is read without
+//! being applied is what it is when it is applied.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use prost::Message;
-use sedge_crdt::{Delta, Document, Value};
+use sedge_crdt::fuzz::ingest_loaded;
+use sedge_crdt::{Delta, Document, DocumentId, Ingested, Value};
 use sedge_fuzz::delta::{WireDelta, with_checksum};
 use sedge_fuzz::{Guarded, fixtures, guarded};
 
@@ -50,15 +52,19 @@ fn arrive(deltas: &[WireDelta]) {
     let mut record = Vec::new();
     for (turn, delta) in deltas.iter().enumerate() {
         let delta = Delta::decode(&delta.encode_to_vec()).expect("the parts were decoded");
-        let Ok(ingested) = Document::ingest(&record, COLLECTION, &id, &delta) else {
+        let Ok(mut ingested) = Document::ingest(&record, COLLECTION, &id, &delta) else {
             continue; // the store keeps the record as it is
+        };
+        let document = match ingested.document.take() {
+            Some(document) => document,
+            None => applied(&record, &id, &delta, &ingested),
         };
         for change in &ingested.changes {
             record.extend_from_slice(change.raw_bytes());
         }
-        assert_loads(&record, &ingested.document, ingested.value.as_ref());
-        if let Some(compact) = ingested.document.compact(&id) {
-            assert_loads(&compact, &ingested.document, ingested.value.as_ref());
+        assert_loads(&record, &document, ingested.value.as_ref());
+        if let Some(compact) = document.compact(&id) {
+            assert_loads(&compact, &document, ingested.value.as_ref());
             if turn % 2 == 1 {
                 record = compact;
             }
@@ -71,6 +77,21 @@ fn arrive(deltas: &[WireDelta]) {
             );
         }
     }
+}
+
+/// The document that a delta makes when it is applied, which shows no other than what was read of it.
+fn applied(record: &[u8], id: &DocumentId, delta: &Delta, read: &Ingested) -> Document {
+    let applied = match ingest_loaded(record, COLLECTION, id, delta) {
+        Ok(applied) => applied,
+        Err(error) => panic!("what was read can't be applied: {error}"),
+    };
+    let (value, other) = (&read.value, &applied.value);
+    assert!(value == other, "{value:?} was read, {other:?} is there");
+    assert!(read.heads == applied.heads, "other heads when applied");
+    assert!(read.changes == applied.changes, "other changes");
+    assert!(read.delta == applied.delta, "another delta");
+    assert!(read.incomplete == applied.incomplete, "more was left out");
+    applied.document.expect("an applied delta has a document")
 }
 
 fn assert_loads(record: &[u8], document: &Document, value: Option<&Value>) {

@@ -3,11 +3,11 @@
 //! Automerge applies some changes whose operations name what isn't there, and the document may not load afterwards, or
 //! not give its changes out again. So a delta isn't applied to a loaded document: its changes are put behind the record,
 //! and what *that* loads as is the document. A record that would not load again, or could not be sent on, never comes
-//! to be.
+//! to be. The first change of a document is mostly spared all this (`first`).
 
 use super::birth::{Birth, Births};
-use super::delta::{DEVICE_ACTOR_BYTES, Named, heads_after};
-use super::{Delta, DeltaError, Document, DocumentError, contained};
+use super::delta::{DEVICE_ACTOR_BYTES, Place, heads_after};
+use super::{Delta, DeltaError, Document, DocumentError, contained, first};
 use crate::id::DocumentId;
 use crate::value::Value;
 use automerge::{Change, ChangeHash};
@@ -15,10 +15,12 @@ use std::collections::{HashMap, HashSet};
 
 /// What became of a delta.
 pub struct Ingested {
-    /// The document with what was new of the delta.
-    pub document: Document,
+    /// The document with what was new of the delta; `None` when that was its first change, and was read without it.
+    pub document: Option<Document>,
     /// What readers see of it.
     pub value: Option<Value>,
+    /// Its newest changes, ascending.
+    pub heads: Vec<ChangeHash>,
     /// The changes that are new here, births first, in the order in which the record holds them.
     pub changes: Vec<Change>,
     /// The same as a delta for others.
@@ -38,45 +40,115 @@ impl Document {
         id: &DocumentId,
         delta: &Delta,
     ) -> Result<Ingested, DeltaError> {
-        contained(|| ingest(record, &named_births(collection, id, delta), id, delta))?
+        contained(|| {
+            let arrival = Arrival::of(record, collection, id, delta)?;
+            match arrival.first_value(id) {
+                Some(value) => Ok(arrival.begin(value)),
+                None => arrival.append(record, id),
+            }
+        })?
+    }
+
+    /// The same by loading the document in any case: what [`ingest`](Self::ingest) gives is compared with it.
+    #[cfg(any(test, feature = "fuzz"))]
+    pub(crate) fn ingest_loaded(
+        record: &[u8],
+        collection: &str,
+        id: &DocumentId,
+        delta: &Delta,
+    ) -> Result<Ingested, DeltaError> {
+        contained(|| Arrival::of(record, collection, id, delta)?.append(record, id))?
     }
 }
 
-fn ingest(
-    record: &[u8],
-    named: &[Change],
-    id: &DocumentId,
-    delta: &Delta,
-) -> Result<Ingested, DeltaError> {
-    let mut document = Document::load(record)?;
-    let authored = unknown(&document, delta)?;
-    let total = authored.len();
-    let ready = in_order(&document, authored, named);
-    let incomplete = ready.len() < total;
-    let births = needed(named, &ready);
-    let mut births_for_others = Named::default();
-    for birth in &births {
-        births_for_others.add(birth, |_| None); // those above it come before it
+/// What is new of a delta, decoded.
+struct Arrival {
+    /// The document so far; `None` when nothing of it is here.
+    before: Option<Document>,
+    /// The births that are new, parents first, and the authored changes behind them in an order in which they apply.
+    changes: Vec<Change>,
+    /// How many of them are births.
+    births: usize,
+    /// The same for others, with the places of the births that are here already.
+    delta: Delta,
+    incomplete: bool,
+}
+
+impl Arrival {
+    fn of(
+        record: &[u8],
+        collection: &str,
+        id: &DocumentId,
+        delta: &Delta,
+    ) -> Result<Self, DeltaError> {
+        let before = match record {
+            [] => None,
+            record => Some(Document::load(record)?),
+        };
+        let is_here = |hash: &ChangeHash| before.as_ref().is_some_and(|it| it.has(hash));
+        let unknown = unknown(is_here, delta)?;
+        let total = unknown.len();
+        let named = named_births(collection, id, delta);
+        let mut ready = in_order(is_here, unknown, &named);
+        let incomplete = ready.len() < total;
+        let (mut changes, places) = needed(named, &delta.births, &ready);
+        let chunks = ready.iter_mut().map(|change| change.bytes().into_owned());
+        let delta = Delta {
+            births: places,
+            changes: chunks.collect(),
+        };
+        changes.retain(|birth| !is_here(&birth.hash()));
+        let births = changes.len();
+        changes.extend(ready);
+        Ok(Self {
+            before,
+            changes,
+            births,
+            delta,
+            incomplete,
+        })
     }
-    let chunks = ready
-        .iter()
-        .map(|change| change.clone().bytes().into_owned());
-    let delta = Delta::of(births_for_others, chunks.collect());
-    let changes: Vec<Change> = births
-        .into_iter()
-        .filter(|birth| !document.has(&birth.hash()))
-        .chain(ready)
-        .collect();
-    if !changes.is_empty() {
-        document = load_with(record, &document, &changes)?;
+
+    /// What readers see, if nothing of the document is here and what arrived can be read without an op set.
+    fn first_value(&self, id: &DocumentId) -> Option<Value> {
+        let (births, [change]) = self.changes.split_at(self.births) else {
+            return None;
+        };
+        if self.before.is_some() {
+            return None;
+        }
+        let places = &self.delta.births;
+        let value = contained(|| first::value(births, places, change, id));
+        value.ok().flatten() // what makes automerge panic is refused once it is applied
     }
-    Ok(Ingested {
-        value: document.value(id),
-        document,
-        changes,
-        delta,
-        incomplete,
-    })
+
+    /// The document begins with what arrived.
+    fn begin(self, value: Value) -> Ingested {
+        Ingested {
+            document: None,
+            value: Some(value),
+            heads: heads_after(Vec::new(), &self.changes),
+            changes: self.changes,
+            delta: self.delta,
+            incomplete: self.incomplete,
+        }
+    }
+
+    /// What arrived is put behind the record.
+    fn append(self, record: &[u8], id: &DocumentId) -> Result<Ingested, DeltaError> {
+        let mut document = self.before.unwrap_or_default();
+        if !self.changes.is_empty() {
+            document = load_with(record, &document, &self.changes)?;
+        }
+        Ok(Ingested {
+            value: document.value(id),
+            heads: document.heads(),
+            document: Some(document),
+            changes: self.changes,
+            delta: self.delta,
+            incomplete: self.incomplete,
+        })
+    }
 }
 
 /// Loads the record with the changes behind it: exactly what a later load will do.
@@ -104,14 +176,17 @@ fn load_with(
 }
 
 /// The delta's authored changes that are not here yet, measured and decoded.
-fn unknown(document: &Document, delta: &Delta) -> Result<Vec<Change>, DeltaError> {
+fn unknown(
+    is_here: impl Fn(&ChangeHash) -> bool,
+    delta: &Delta,
+) -> Result<Vec<Change>, DeltaError> {
     delta.check_changes()?;
     let mut unknown = Vec::new();
     let mut hashes = HashSet::new();
     for bytes in &delta.changes {
-        let change = Change::from_bytes(bytes.clone())
+        let change = Change::try_from(bytes.as_slice())
             .map_err(|error| DeltaError::Change(error.to_string()))?;
-        // `from_bytes` doesn't look at the checksum, but a record that holds a wrong one never loads again.
+        // `try_from` doesn't look at the checksum, but a record that holds a wrong one never loads again.
         if bytes.get(4..8) != Some(&change.hash().0[..4]) {
             return Err(DeltaError::Change("wrong checksum".to_owned()));
         }
@@ -119,7 +194,7 @@ fn unknown(document: &Document, delta: &Delta) -> Result<Vec<Change>, DeltaError
             DEVICE_ACTOR_BYTES => {}
             length => return Err(DeltaError::Actor(length)),
         }
-        if !document.has(&change.hash()) && hashes.insert(change.hash()) {
+        if !is_here(&change.hash()) && hashes.insert(change.hash()) {
             unknown.push(change);
         }
     }
@@ -137,8 +212,8 @@ fn named_births(collection: &str, id: &DocumentId, delta: &Delta) -> Vec<Change>
     named.into_iter().map(|birth| birth.change).collect()
 }
 
-/// The named births in the ancestry of these changes, each once; no other is ever applied.
-fn needed(named: &[Change], changes: &[Change]) -> Vec<Change> {
+/// The named births in the ancestry of these changes, each once and with its place among them; no other is ever applied.
+fn needed(named: Vec<Change>, places: &[Place], changes: &[Change]) -> (Vec<Change>, Vec<Place>) {
     let by_hash: HashMap<ChangeHash, &Change> =
         named.iter().map(|birth| (birth.hash(), birth)).collect();
     let mut needed = HashSet::new();
@@ -153,19 +228,34 @@ fn needed(named: &[Change], changes: &[Change]) -> Vec<Change> {
             open.extend(birth.deps());
         }
     }
-    let births = named.iter().filter(|birth| needed.remove(&birth.hash()));
-    births.cloned().collect()
+    let mut numbers = HashMap::new();
+    let mut kept = (Vec::new(), Vec::new());
+    for (birth, place) in named.into_iter().zip(places) {
+        if needed.remove(&birth.hash()) {
+            numbers.insert(birth.hash(), numbers.len());
+            let parent = birth.deps().first();
+            let parent = parent.and_then(|hash| numbers.get(hash)).copied();
+            let key = place.key.clone();
+            kept.1.push(Place { parent, key });
+            kept.0.push(birth);
+        }
+    }
+    kept
 }
 
 /// The changes whose dependencies are all here, births, or before them, in such an order.
-fn in_order(document: &Document, changes: Vec<Change>, births: &[Change]) -> Vec<Change> {
+fn in_order(
+    is_here: impl Fn(&ChangeHash) -> bool,
+    changes: Vec<Change>,
+    births: &[Change],
+) -> Vec<Change> {
     let mut known: HashSet<ChangeHash> = births.iter().map(Change::hash).collect();
     let mut waiting: HashMap<ChangeHash, Vec<Change>> = HashMap::new();
     let mut ready = Vec::with_capacity(changes.len());
     for change in changes {
         let mut released = vec![change];
         while let Some(change) = released.pop() {
-            let lacks = |dep: &&ChangeHash| !known.contains(*dep) && !document.has(dep);
+            let lacks = |dep: &&ChangeHash| !known.contains(*dep) && !is_here(dep);
             if let Some(dep) = change.deps().iter().find(lacks) {
                 waiting.entry(*dep).or_default().push(change);
             } else {

@@ -28,6 +28,14 @@ pub(super) fn scalar_of(value: &Value) -> Option<ScalarValue> {
     })
 }
 
+/// What readers see of a scalar that an operation puts.
+pub(super) fn value_of_operand(scalar: &ScalarValue) -> Value {
+    match scalar {
+        ScalarValue::Str(text) => Value::String(text.to_string()), // copied once, as most are
+        other => value_of_scalar(&other.clone().into()),
+    }
+}
+
 /// What readers see of a scalar. Of what this version doesn't write a wide unsigned number is shown as the nearest float,
 /// and what has no meaning here as null.
 pub(super) fn value_of_scalar(scalar: &ScalarValueRef<'_>) -> Value {

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 mod delta;
+mod first;
 mod history;
 mod merge;
 mod random;

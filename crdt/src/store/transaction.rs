@@ -275,13 +275,13 @@ impl Transaction<'_> {
                     own_seq,
                     incarnation,
                     times: entry.state.times.with(authored_times(&ingested.changes)),
-                    heads: ingested.document.heads(),
+                    heads: ingested.heads,
                     ..entry.state.clone()
                 },
                 chunks: chunks.map(|change| change.raw_bytes().to_vec()).collect(),
                 delta: ingested.delta,
             };
-            self.grow(key, entry, grown, Some(&ingested.document));
+            self.grow(key, entry, grown, ingested.document.as_ref());
         }
         Ok(taken)
     }
