@@ -1,13 +1,14 @@
 //! Measures an Automerge change chunk from outside before automerge decodes it.
 //!
 //! Automerge inflates a compressed chunk without a bound and expands run-length encoded columns row by row, so a few
-//! bytes can cost gigabytes or hours. [`check`] walks the same layout (Automerge binary format, "Change chunk") with
+//! bytes can cost gigabytes or hours. [`measure`] walks the same layout (Automerge binary format, "Change chunk") with
 //! bounds: sizes, counts and run lengths. It proves nothing else; automerge still verifies checksum and contents.
 
 use crate::limits::{
     CHANGE_OPS_MAX, CHANGE_REFERENCES_MAX, CHANGE_TIME_MS_MAX, CHUNK_BYTES_MAX,
     CHUNK_INFLATED_BYTES_MAX,
 };
+use std::borrow::Cow;
 use std::io::Read;
 
 const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
@@ -52,12 +53,19 @@ pub enum ChunkError {
     References,
 }
 
-/// Checks the bounds of one change chunk that spans all of `bytes`. Returns how many operations it expands to: the rows
-/// of its longest column.
+/// A change chunk that keeps the bounds.
+pub(super) struct Measured<'a> {
+    /// The chunk without compression, with the checksum that it came with.
+    pub(super) plain: Cow<'a, [u8]>,
+    /// How many operations it expands to: the rows of its longest column.
+    pub(super) operations: u64,
+}
+
+/// Checks the bounds of one change chunk that spans all of `bytes`.
 ///
 /// # Errors
-/// The first bound that does not hold; see [`ChunkError`]. Memory stays below [`CHUNK_INFLATED_BYTES_MAX`].
-pub(super) fn check(bytes: &[u8]) -> Result<u64, ChunkError> {
+/// The first bound that does not hold; see [`ChunkError`]. Memory stays below twice [`CHUNK_INFLATED_BYTES_MAX`].
+pub(super) fn measure(bytes: &[u8]) -> Result<Measured<'_>, ChunkError> {
     if bytes.len() > CHUNK_BYTES_MAX {
         return Err(ChunkError::TooLarge(bytes.len()));
     }
@@ -65,7 +73,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<u64, ChunkError> {
     if chunk.take(4)? != MAGIC {
         return Err(ChunkError::Magic);
     }
-    chunk.take(4)?; // the checksum, automerge's to verify
+    let checksum = chunk.take(4)?; // whoever decodes it verifies it
     let kind = chunk.byte()?;
     let length = chunk.length()?;
     let body = chunk.take(length)?;
@@ -73,10 +81,32 @@ pub(super) fn check(bytes: &[u8]) -> Result<u64, ChunkError> {
         return Err(ChunkError::Trailing(chunk.0.len()));
     }
     match kind {
-        TYPE_CHANGE => check_body(body),
-        TYPE_COMPRESSED => check_body(&inflate(body)?),
+        TYPE_CHANGE => Ok(Measured {
+            operations: check_body(body)?,
+            plain: Cow::Borrowed(bytes),
+        }),
+        TYPE_COMPRESSED => {
+            let body = inflate(body)?;
+            Ok(Measured {
+                operations: check_body(&body)?,
+                plain: Cow::Owned(plain(checksum, &body)),
+            })
+        }
         other => Err(ChunkError::Type(other)),
     }
+}
+
+/// The chunk that has a change's body as it is.
+fn plain(checksum: &[u8], body: &[u8]) -> Vec<u8> {
+    let mut chunk = [&MAGIC[..], checksum, &[TYPE_CHANGE]].concat();
+    let mut length = body.len();
+    while length >= 0x80 {
+        chunk.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    chunk.push(length as u8);
+    chunk.extend_from_slice(body);
+    chunk
 }
 
 fn inflate(compressed: &[u8]) -> Result<Vec<u8>, ChunkError> {
@@ -247,14 +277,13 @@ mod tests {
     use std::io::Write;
 
     fn chunk(kind: u8, body: &[u8]) -> Vec<u8> {
-        let mut bytes = [&MAGIC[..], &[0; 4], &[kind]].concat();
-        let mut length = body.len();
-        while length >= 0x80 {
-            bytes.push(length as u8 | 0x80);
-            length >>= 7;
-        }
-        bytes.push(length as u8);
-        [bytes, body.to_vec()].concat()
+        let mut bytes = plain(&[0; 4], body);
+        bytes[8] = kind;
+        bytes
+    }
+
+    fn check(bytes: &[u8]) -> Result<u64, ChunkError> {
+        measure(bytes).map(|measured| measured.operations)
     }
 
     /// The body of a change whose only column has this specification and content.
@@ -284,6 +313,17 @@ mod tests {
         let (small, large) = (real_change(3), real_change(500));
         assert_eq!((small[8], large[8]), (TYPE_CHANGE, TYPE_COMPRESSED));
         assert_eq!((check(&small), check(&large)), (Ok(3), Ok(500)));
+    }
+
+    /// Goal: what is decoded of a compressed chunk is the change that automerge finds in it.
+    #[test]
+    fn a_compressed_chunk_is_measured_as_it_decodes() {
+        for fields in [3, 20, 500] {
+            let chunk = real_change(fields);
+            let plain = measure(&chunk).unwrap().plain;
+            let change = automerge::Change::from_bytes(chunk.clone()).unwrap();
+            assert_eq!(plain, change.raw_bytes());
+        }
     }
 
     /// Goal: 261 kB that inflate to 256 MiB are refused after 8 MiB.

@@ -154,11 +154,11 @@ impl Delta {
         Ok(())
     }
 
-    /// Measures the changes before automerge sees them.
-    pub(super) fn check_changes(&self) -> Result<(), DeltaError> {
+    /// Measures the changes.
+    fn check_changes(&self) -> Result<(), DeltaError> {
         let mut operations = 0;
         for bytes in &self.changes {
-            operations += chunk::check(bytes)?;
+            operations += chunk::measure(bytes)?.operations;
             if operations > DELTA_OPS_MAX {
                 return Err(DeltaError::Operations);
             }
@@ -282,7 +282,8 @@ impl Document {
             let chunk = change.bytes().into_owned();
             bytes += chunk.len() + PART_BYTES;
             // One that breaks the bound counts as if it met it; whoever gets it refuses it.
-            operations += chunk::check(&chunk).unwrap_or(CHANGE_OPS_MAX);
+            let measured = chunk::measure(&chunk);
+            operations += measured.map_or(CHANGE_OPS_MAX, |measured| measured.operations);
             let fits = bytes + named.bytes() <= bytes_max
                 && operations <= ops_max
                 && chunks.len() < DELTA_CHANGES_MAX

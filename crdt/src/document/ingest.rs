@@ -7,8 +7,9 @@
 
 use super::birth::{Birth, Births};
 use super::delta::{DEVICE_ACTOR_BYTES, Place, heads_after};
-use super::{Delta, DeltaError, Document, DocumentError, contained, first};
+use super::{Delta, DeltaError, Document, DocumentError, chunk, contained, first};
 use crate::id::DocumentId;
+use crate::limits::DELTA_OPS_MAX;
 use crate::value::Value;
 use automerge::{Change, ChangeHash};
 use std::collections::{HashMap, HashSet};
@@ -89,13 +90,14 @@ impl Arrival {
         let unknown = unknown(is_here, delta)?;
         let total = unknown.len();
         let named = named_births(collection, id, delta);
-        let mut ready = in_order(is_here, unknown, &named);
+        let ready = in_order(is_here, unknown, &named);
         let incomplete = ready.len() < total;
+        let ready = ready.into_iter().map(|it| (it.change, it.chunk.to_vec()));
+        let (ready, chunks): (Vec<Change>, Vec<Vec<u8>>) = ready.unzip();
         let (mut changes, places) = needed(named, &delta.births, &ready);
-        let chunks = ready.iter_mut().map(|change| change.bytes().into_owned());
         let delta = Delta {
             births: places,
-            changes: chunks.collect(),
+            changes: chunks,
         };
         changes.retain(|birth| !is_here(&birth.hash()));
         let births = changes.len();
@@ -175,19 +177,30 @@ fn load_with(
     Ok(document)
 }
 
+/// An authored change and the chunk that it travels in.
+struct Authored<'a> {
+    change: Change,
+    chunk: &'a [u8],
+}
+
 /// The delta's authored changes that are not here yet, measured and decoded.
 fn unknown(
     is_here: impl Fn(&ChangeHash) -> bool,
     delta: &Delta,
-) -> Result<Vec<Change>, DeltaError> {
-    delta.check_changes()?;
+) -> Result<Vec<Authored<'_>>, DeltaError> {
     let mut unknown = Vec::new();
     let mut hashes = HashSet::new();
-    for bytes in &delta.changes {
-        let change = Change::try_from(bytes.as_slice())
+    let mut operations = 0;
+    for chunk in &delta.changes {
+        let measured = chunk::measure(chunk)?;
+        operations += measured.operations;
+        if operations > DELTA_OPS_MAX {
+            return Err(DeltaError::Operations);
+        }
+        let change = Change::try_from(&*measured.plain)
             .map_err(|error| DeltaError::Change(error.to_string()))?;
-        // `try_from` doesn't look at the checksum, but a record that holds a wrong one never loads again.
-        if bytes.get(4..8) != Some(&change.hash().0[..4]) {
+        // Nobody has looked at the checksum, but a record that holds a wrong one never loads again.
+        if measured.plain.get(4..8) != Some(&change.hash().0[..4]) {
             return Err(DeltaError::Change("wrong checksum".to_owned()));
         }
         match change.actor_id().to_bytes().len() {
@@ -195,7 +208,7 @@ fn unknown(
             length => return Err(DeltaError::Actor(length)),
         }
         if !is_here(&change.hash()) && hashes.insert(change.hash()) {
-            unknown.push(change);
+            unknown.push(Authored { change, chunk });
         }
     }
     Ok(unknown)
@@ -244,24 +257,24 @@ fn needed(named: Vec<Change>, places: &[Place], changes: &[Change]) -> (Vec<Chan
 }
 
 /// The changes whose dependencies are all here, births, or before them, in such an order.
-fn in_order(
+fn in_order<'a>(
     is_here: impl Fn(&ChangeHash) -> bool,
-    changes: Vec<Change>,
+    changes: Vec<Authored<'a>>,
     births: &[Change],
-) -> Vec<Change> {
+) -> Vec<Authored<'a>> {
     let mut known: HashSet<ChangeHash> = births.iter().map(Change::hash).collect();
-    let mut waiting: HashMap<ChangeHash, Vec<Change>> = HashMap::new();
+    let mut waiting: HashMap<ChangeHash, Vec<Authored<'a>>> = HashMap::new();
     let mut ready = Vec::with_capacity(changes.len());
-    for change in changes {
-        let mut released = vec![change];
-        while let Some(change) = released.pop() {
+    for authored in changes {
+        let mut released = vec![authored];
+        while let Some(authored) = released.pop() {
             let lacks = |dep: &&ChangeHash| !known.contains(*dep) && !is_here(dep);
-            if let Some(dep) = change.deps().iter().find(lacks) {
-                waiting.entry(*dep).or_default().push(change);
+            if let Some(dep) = authored.change.deps().iter().find(lacks) {
+                waiting.entry(*dep).or_default().push(authored);
             } else {
-                let hash = change.hash();
+                let hash = authored.change.hash();
                 known.insert(hash);
-                ready.push(change);
+                ready.push(authored);
                 released.extend(waiting.remove(&hash).unwrap_or_default());
             }
         }
