@@ -30,8 +30,8 @@ pub use random::{RandomError, random};
 pub use store::{
     Arrival, Arrived, Attachments, BlobError, BlobReader, BlobStat, Check, Checkpoint,
     CheckpointError, Collected, CollectionStatus, Commit, Committed, Contents, Deadline, DeltaPart,
-    Digest, Durability, Feed, FeedEntry, FeedLimits, FeedPage, Imported, LogEntry, LogPage, Misfit,
-    Move, Observation, Origin, Outcome, Replication, Row, Since, Store, StoreError, StoreOptions,
-    Transacted, Transaction, Update, View,
+    Digest, Durability, Feed, FeedCursor, FeedEntry, FeedLimits, FeedPage, Imported, LogEntry,
+    LogPage, Misfit, Move, Observation, Origin, Outcome, Replication, Row, Since, Store,
+    StoreError, StoreOptions, Transacted, Transaction, Update, View,
 };
 pub use value::{Attachment, DEPTH_MAX, DecodeError, JsonError, Value, parse_json};

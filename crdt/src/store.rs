@@ -63,7 +63,9 @@ pub use evict::Replication;
 pub use execute::{Imported, Outcome};
 pub use log::{Checkpoint, CheckpointError, LogEntry, LogPage, Since};
 pub use observe::{Misfit, Move, Observation, Row, Update};
-pub use replication::{Arrival, Arrived, DeltaPart, Feed, FeedEntry, FeedLimits, FeedPage};
+pub use replication::{
+    Arrival, Arrived, DeltaPart, Feed, FeedCursor, FeedEntry, FeedLimits, FeedPage,
+};
 pub use transaction::Transaction;
 pub use view::View;
 

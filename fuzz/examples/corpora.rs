@@ -16,8 +16,8 @@ use sedge_fuzz::fixtures::{
 };
 use sedge_identity::Envelope;
 use sedge_mesh::{
-    ChangeHash, Changes, CloseCode, CollectionName, DocumentKey, FeedId, FeedPage, FeedPosition,
-    Hello, Interest, Message, Offered, Piece, Sequence, Wanted, encode_frame,
+    ChangeHash, Changes, CloseCode, CollectionName, Cursor, DocumentKey, FeedId, FeedPage,
+    FeedPosition, Hello, Interest, Message, Offered, Piece, Sequence, Wanted, encode_frame,
 };
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -170,7 +170,7 @@ fn frames() -> Outcome<Vec<(String, Vec<u8>)>> {
             "follow",
             Message::Follow {
                 feed: FeedId([1; 16]),
-                after: Sequence(0),
+                after: Cursor::default(),
             },
         ),
         (
@@ -201,7 +201,7 @@ fn frames() -> Outcome<Vec<(String, Vec<u8>)>> {
                 answered_below: Some(1),
             }),
         ),
-        ("ack", Message::Ack { up_to }),
+        ("ack", Message::Ack(Cursor::whole(up_to))),
         ("collections", Message::Collections(names)),
         ("close", Message::Close(CloseCode::Busy)),
     ]

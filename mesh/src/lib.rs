@@ -21,7 +21,7 @@ pub use proto::{
     decode_frame, encode_frame, execute, topic_name,
 };
 pub use replica::{
-    ChangeHash, CollectionName, Commit, Delta, DeltaPart, DocumentKey, FeedId, FeedPage,
-    FeedPosition, IngestOutcome, Interest, NameError, Offered, Origin, PageLimits, PeerKey,
-    Replica, ReplicaError, Sequence, fits_flood,
+    ChangeHash, CollectionName, Commit, Cursor, Delta, DeltaPart, DocumentKey, FeedId, FeedPage,
+    FeedPosition, IngestOutcome, Interest, Missing, NameError, Offered, Origin, PageLimits,
+    PeerKey, Replica, ReplicaError, Sequence, fits_flood,
 };

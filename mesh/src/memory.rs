@@ -10,9 +10,9 @@ use std::{
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::replica::{
-    ChangeHash, CollectionName, Commit, Delta, DeltaPart, DocumentKey, FeedId, FeedPage,
-    FeedPosition, IngestOutcome, Interest, Offered, Origin, PageLimits, Replica, ReplicaError,
-    Sequence,
+    ChangeHash, CollectionName, Commit, Cursor, Delta, DeltaPart, DocumentKey, FeedId, FeedPage,
+    FeedPosition, IngestOutcome, Interest, Missing, Offered, Origin, PageLimits, Replica,
+    ReplicaError, Sequence,
 };
 
 type Observer = Box<dyn Fn(Commit) + Send + Sync>;
@@ -28,7 +28,7 @@ struct State {
     documents: BTreeMap<DocumentKey, Document>,
     /// Each document once, at its latest commit.
     feed: BTreeMap<u64, DocumentKey>,
-    cursors: BTreeMap<(FeedId, Interest), Sequence>,
+    cursors: BTreeMap<(FeedId, Interest), Cursor>,
     delta_changes_max: usize,
     observer: Option<Observer>,
 }
@@ -183,19 +183,23 @@ impl Replica for MemoryReplica {
         Ok(FeedPage { entries, up_to })
     }
 
-    fn missing(&self, entries: &[Offered]) -> Result<Vec<Option<Vec<ChangeHash>>>, ReplicaError> {
+    fn missing(&self, entries: &[Offered]) -> Result<Vec<Missing>, ReplicaError> {
         let state = self.state();
         let missing = entries
             .iter()
             .map(|entry| match state.documents.get(&entry.document) {
-                None => Some(Vec::new()),
+                None => Missing::Changes(Vec::new()),
                 Some(document) => {
                     let has_all = entry
                         .heads
                         .iter()
                         .all(|head| document.positions.contains_key(head));
                     let is_known = has_all && !entry.heads.is_empty();
-                    (!is_known).then(|| document.heads.iter().copied().collect())
+                    if is_known {
+                        Missing::Nothing
+                    } else {
+                        Missing::Changes(document.heads.iter().copied().collect())
+                    }
                 }
             });
         Ok(missing.collect())
@@ -277,7 +281,7 @@ impl Replica for MemoryReplica {
         Ok(outcomes)
     }
 
-    fn cursor(&self, feed: FeedId, interest: &Interest) -> Result<Sequence, ReplicaError> {
+    fn cursor(&self, feed: FeedId, interest: &Interest) -> Result<Cursor, ReplicaError> {
         Ok(self
             .state()
             .cursors
@@ -290,9 +294,11 @@ impl Replica for MemoryReplica {
         &self,
         feed: FeedId,
         interest: &Interest,
-        up_to: Sequence,
+        cursor: Cursor,
     ) -> Result<(), ReplicaError> {
-        self.state().cursors.insert((feed, interest.clone()), up_to);
+        self.state()
+            .cursors
+            .insert((feed, interest.clone()), cursor);
         Ok(())
     }
 }

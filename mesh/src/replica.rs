@@ -165,6 +165,45 @@ pub struct FeedPosition {
     pub last: Sequence,
 }
 
+/// How far a neighbour's feed has been taken in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// Up to here everything is dealt with; 0 when nothing is.
+    pub up_to: Sequence,
+    /// Up to here nothing was left out, because it was rejected, damaged or too large; at most `up_to`.
+    pub whole_to: Sequence,
+}
+
+impl Cursor {
+    /// The cursor of who has everything up to a position.
+    pub fn whole(up_to: Sequence) -> Self {
+        Self {
+            up_to,
+            whole_to: up_to,
+        }
+    }
+
+    /// The cursor behind a page that ends at `up_to`.
+    pub(crate) fn after(self, up_to: Sequence, left_out: bool) -> Self {
+        if left_out || self.whole_to < self.up_to {
+            Self { up_to, ..self }
+        } else {
+            Self::whole(up_to)
+        }
+    }
+}
+
+/// What a store lacks of an offered document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// Nothing: every named head is here.
+    Nothing,
+    /// Some head. With the heads that are here, none for an unknown document.
+    Changes(Vec<ChangeHash>),
+    /// The document is damaged here, so that nothing can be added to it.
+    Damaged,
+}
+
 /// A document in a page of a feed, with the heads it has *now* (not those of the feed entry).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offered {
@@ -329,13 +368,11 @@ pub trait Replica: Send + Sync + 'static {
         limits: PageLimits,
     ) -> Result<FeedPage, ReplicaError>;
 
-    /// For each offered document, in order: `None` when every named head is here, else the heads that are
-    /// here (none for an unknown document). An entry that names no heads is always missing. Of a document that is
-    /// damaged here nothing is missing, since nothing can be added to it.
+    /// What is missing of each offered document, in order. An entry that names no heads is always missing.
     ///
     /// # Errors
     /// When the store fails.
-    fn missing(&self, entries: &[Offered]) -> Result<Vec<Option<Vec<ChangeHash>>>, ReplicaError>;
+    fn missing(&self, entries: &[Offered]) -> Result<Vec<Missing>, ReplicaError>;
 
     /// The changes of a document that are not in the ancestry of `have_heads` (of which some may be
     /// unknown here), or `None` when there are none or the document is not here, or damaged. When all would
@@ -361,11 +398,11 @@ pub trait Replica: Send + Sync + 'static {
         origin: &Origin,
     ) -> Result<Vec<IngestOutcome>, ReplicaError>;
 
-    /// How far a neighbour's feed has been taken in for an interest; 0 when unknown.
+    /// How far a neighbour's feed has been taken in for an interest; the default when unknown.
     ///
     /// # Errors
     /// When the store fails.
-    fn cursor(&self, feed: FeedId, interest: &Interest) -> Result<Sequence, ReplicaError>;
+    fn cursor(&self, feed: FeedId, interest: &Interest) -> Result<Cursor, ReplicaError>;
 
     /// Keeps a cursor. It need not be durable at once (a lost cursor costs a repetition, nothing else),
     /// but it must never become durable before what was ingested earlier.
@@ -376,6 +413,6 @@ pub trait Replica: Send + Sync + 'static {
         &self,
         feed: FeedId,
         interest: &Interest,
-        up_to: Sequence,
+        cursor: Cursor,
     ) -> Result<(), ReplicaError>;
 }

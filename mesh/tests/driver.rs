@@ -26,9 +26,9 @@ use libp2p::{
 };
 use sedge_identity::Admitted;
 use sedge_mesh::{
-    ChangeHash, CollectionName, Delta, DeltaPart, Direction, DocumentKey, FeedId, FeedPage,
+    ChangeHash, CollectionName, Cursor, Delta, DeltaPart, Direction, DocumentKey, FeedId, FeedPage,
     FeedPosition, IngestOutcome, Interest, MemoryReplica, Mesh, MeshConfig, MeshError, MeshHandle,
-    Offered, Origin, PageLimits, Replica, ReplicaError, Sequence,
+    Missing, Offered, Origin, PageLimits, Replica, ReplicaError, Sequence,
 };
 use tokio::time::{Instant, sleep};
 
@@ -347,7 +347,7 @@ impl Replica for Panicking {
         self.replica.feed_page(after, interest, limits)
     }
 
-    fn missing(&self, entries: &[Offered]) -> Result<Vec<Option<Vec<ChangeHash>>>, ReplicaError> {
+    fn missing(&self, entries: &[Offered]) -> Result<Vec<Missing>, ReplicaError> {
         self.replica.missing(entries)
     }
 
@@ -373,7 +373,7 @@ impl Replica for Panicking {
         self.replica.ingest(deltas, origin)
     }
 
-    fn cursor(&self, feed: FeedId, interest: &Interest) -> Result<Sequence, ReplicaError> {
+    fn cursor(&self, feed: FeedId, interest: &Interest) -> Result<Cursor, ReplicaError> {
         self.replica.cursor(feed, interest)
     }
 
@@ -381,9 +381,9 @@ impl Replica for Panicking {
         &self,
         feed: FeedId,
         interest: &Interest,
-        up_to: Sequence,
+        cursor: Cursor,
     ) -> Result<(), ReplicaError> {
-        self.replica.store_cursor(feed, interest, up_to)
+        self.replica.store_cursor(feed, interest, cursor)
     }
 }
 

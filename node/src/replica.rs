@@ -3,13 +3,14 @@
 use crate::limits::DAMAGED_DOCUMENTS_TOLD_MAX;
 use bytes::Bytes;
 use sedge_crdt::{
-    Arrival, Arrived, Commit as StoreCommit, Committed, DeltaPart as StoreDeltaPart, FeedEntry,
-    FeedLimits, Origin as StoreOrigin, Replication, Store, StoreError,
+    Arrival, Arrived, Commit as StoreCommit, Committed, DeltaPart as StoreDeltaPart, FeedCursor,
+    FeedEntry, FeedLimits, Origin as StoreOrigin, Replication, Store, StoreError,
 };
 use sedge_mesh::{
-    ChangeHash, CollectionName, Commit, Delta, DeltaPart, DocumentKey, FeedId, FeedPage,
-    FeedPosition, IngestOutcome, Interest, MeshHandle, NameError, Offered, Origin, PageLimits,
-    PeerKey, PeerStatus, Replica, ReplicaError, Sequence, fits_flood, limits::FLOOD_DOCUMENTS_MAX,
+    ChangeHash, CollectionName, Commit, Cursor, Delta, DeltaPart, DocumentKey, FeedId, FeedPage,
+    FeedPosition, IngestOutcome, Interest, MeshHandle, Missing, NameError, Offered, Origin,
+    PageLimits, PeerKey, PeerStatus, Replica, ReplicaError, Sequence, fits_flood,
+    limits::FLOOD_DOCUMENTS_MAX,
 };
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,12 +33,12 @@ impl Replication for Delivered {
         takes_in(&self.interest, collection)
     }
 
-    /// What is acknowledged by a neighbour that holds all collections.
+    /// What a neighbour that holds all collections has acknowledged without leaving anything out.
     fn delivered(&self) -> u64 {
         let peers = self.peers.borrow();
         let synced = peers.iter().filter_map(|peer| peer.sync);
-        let acked = synced.filter(|sync| sync.whole).map(|sync| sync.acked.0);
-        acked.max().unwrap_or(0)
+        let held = synced.filter(|sync| sync.whole);
+        held.map(|sync| sync.whole_to.0).max().unwrap_or(0)
     }
 }
 
@@ -168,14 +169,20 @@ impl Replica for StoreReplica {
         })
     }
 
-    fn missing(&self, entries: &[Offered]) -> Result<Vec<Option<Vec<ChangeHash>>>, ReplicaError> {
+    fn missing(&self, entries: &[Offered]) -> Result<Vec<Missing>, ReplicaError> {
         let lacking = |entry: &Offered| {
             let heads: Vec<[u8; 32]> = entry.heads.iter().map(|head| head.0).collect();
             let collection = entry.document.collection.as_str();
             let lacking = self.store.lacking(collection, entry.document.id(), &heads);
-            let lacking = self.unless_damaged(&entry.document, lacking);
-            let own = lacking.map_err(failed("compare heads"))?;
-            Ok(own.map(|heads| heads.into_iter().map(ChangeHash).collect()))
+            match lacking {
+                Ok(None) => Ok(Missing::Nothing),
+                Ok(Some(own)) => Ok(Missing::Changes(own.into_iter().map(ChangeHash).collect())),
+                Err(error @ StoreError::Damaged { .. }) => {
+                    self.tell_damage(&entry.document, &error.to_string());
+                    Ok(Missing::Damaged)
+                }
+                Err(error) => Err(failed("compare heads")(error)),
+            }
         };
         entries.iter().map(lacking).collect()
     }
@@ -233,19 +240,27 @@ impl Replica for StoreReplica {
         Ok(outcomes.map(outcome).collect())
     }
 
-    fn cursor(&self, feed: FeedId, interest: &Interest) -> Result<Sequence, ReplicaError> {
+    fn cursor(&self, feed: FeedId, interest: &Interest) -> Result<Cursor, ReplicaError> {
         let cursor = self.store.cursor(&feed.0, &scope(interest));
-        cursor.map(Sequence).map_err(failed("read a cursor"))
+        let cursor = cursor.map_err(failed("read a cursor"))?;
+        Ok(Cursor {
+            up_to: Sequence(cursor.up_to),
+            whole_to: Sequence(cursor.whole_to),
+        })
     }
 
     fn store_cursor(
         &self,
         feed: FeedId,
         interest: &Interest,
-        up_to: Sequence,
+        cursor: Cursor,
     ) -> Result<(), ReplicaError> {
+        let cursor = FeedCursor {
+            up_to: cursor.up_to.0,
+            whole_to: cursor.whole_to.0,
+        };
         self.store
-            .store_cursor(&feed.0, &scope(interest), up_to.0)
+            .store_cursor(&feed.0, &scope(interest), cursor)
             .map_err(failed("keep a cursor"))
     }
 }

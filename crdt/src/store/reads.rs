@@ -3,9 +3,7 @@
 use super::database::{Database, Entry, damaged, decode};
 use super::error::StoreError;
 use super::scan::Scan;
-use super::schema::{
-    CURSORS, DOCUMENTS, DocumentKey, DocumentState, META, META_CLOCK, STATES, VALUES, read_u64,
-};
+use super::schema::{DOCUMENTS, DocumentKey, DocumentState, META, META_CLOCK, STATES, VALUES};
 use crate::value::{Encoded, Value};
 use rocksdb::{DBPinnableSlice, DBRawIterator, Direction, IteratorMode, ReadOptions, Snapshot};
 
@@ -88,11 +86,6 @@ impl<'a> Reads<'a> {
         let (rocks, options) = (&self.database.rocks, self.options());
         let found = rocks.batched_multi_get_cf_opt(family, keys, is_sorted, &options);
         Ok(found.into_iter().collect::<Result<_, _>>()?)
-    }
-
-    pub(super) fn cursor(self, key: &[u8]) -> Result<u64, StoreError> {
-        let bytes = self.get(CURSORS, key)?;
-        Ok(bytes.as_deref().and_then(read_u64).unwrap_or(0))
     }
 
     /// Entries of a family from `start` on, ascending.

@@ -3,7 +3,7 @@
 use super::Store;
 use super::commit::Origin;
 use super::error::StoreError;
-use super::schema::{CURSORS, DocumentKey, DocumentState, FEED};
+use super::schema::{CURSORS, DocumentKey, DocumentState, FEED, read_u64};
 use super::source::Source;
 use super::view::View;
 use crate::document::{Delta, Document};
@@ -69,6 +69,15 @@ pub struct Arrival<'a> {
     pub id: &'a [u8],
     /// An encoded [`Delta`].
     pub delta: &'a [u8],
+}
+
+/// How far another store's feed has been taken in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FeedCursor {
+    /// Up to here everything is dealt with; 0 when nothing is.
+    pub up_to: u64,
+    /// Up to here nothing was left out.
+    pub whole_to: u64,
 }
 
 /// What became of an arrival.
@@ -239,12 +248,15 @@ impl Store {
         Ok(answers)
     }
 
-    /// How far another store's feed has been taken in for a scope (8 bytes that name what of it); 0 when unknown.
+    /// How far another store's feed has been taken in for a scope (8 bytes that name what of it); the default when
+    /// unknown.
     ///
     /// # Errors
     /// The database fails.
-    pub fn cursor(&self, feed: &[u8; 16], scope: &[u8; 8]) -> Result<u64, StoreError> {
-        self.0.database.newest().cursor(&cursor_key(feed, scope))
+    pub fn cursor(&self, feed: &[u8; 16], scope: &[u8; 8]) -> Result<FeedCursor, StoreError> {
+        let reads = self.0.database.newest();
+        let bytes = reads.get(CURSORS, &cursor_key(feed, scope))?;
+        Ok(bytes.as_deref().and_then(read_cursor).unwrap_or_default())
     }
 
     /// Keeps a cursor. It never becomes durable before what was ingested earlier.
@@ -255,10 +267,10 @@ impl Store {
         &self,
         feed: &[u8; 16],
         scope: &[u8; 8],
-        up_to: u64,
+        cursor: FeedCursor,
     ) -> Result<(), StoreError> {
         let mut batch = self.0.database.batch();
-        batch.put(CURSORS, &cursor_key(feed, scope), up_to.to_le_bytes());
+        batch.put(CURSORS, &cursor_key(feed, scope), cursor_bytes(cursor));
         batch.write_unsynced()
     }
 }
@@ -288,6 +300,18 @@ fn decode(arrival: &Arrival<'_>) -> Result<(DocumentId, Delta), StoreError> {
 
 fn cursor_key(feed: &[u8; 16], scope: &[u8; 8]) -> Vec<u8> {
     [&feed[..], scope].concat()
+}
+
+fn cursor_bytes(cursor: FeedCursor) -> Vec<u8> {
+    [cursor.up_to.to_le_bytes(), cursor.whole_to.to_le_bytes()].concat()
+}
+
+fn read_cursor(bytes: &[u8]) -> Option<FeedCursor> {
+    let (up_to, whole_to) = bytes.split_at_checked(8)?;
+    Some(FeedCursor {
+        up_to: read_u64(up_to)?,
+        whole_to: read_u64(whole_to)?,
+    })
 }
 
 fn damaged_feed() -> StoreError {

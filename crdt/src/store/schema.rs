@@ -12,14 +12,14 @@
 //! | `attachments` | blob id (32 B), length (u64) | documents that name it (i64), when that last changed (u64, ms); see `blobs` |
 //! | `indexes` | index number (u32) | collection number (u32), state (u8), documents and cut keys while it is built (u64 each), the id it is built up to, name, then for each field descending (u8) and steps (u8), each step; all behind their lengths (u16) |
 //! | `entries` | index number (u32), the fields as `query::plan::key` writes them, document id | length of the fields (u16) |
-//! | `cursors` | feed (16 B), scope (8 B) | sequence (u64) |
+//! | `cursors` | feed (16 B), scope (8 B) | sequence up to which it is dealt with, and up to which nothing was left out (u64 each) |
 //!
 //! Numbers in keys are big-endian so that they sort, in values little-endian.
 
 pub(super) use crate::record::{DocumentKey, DocumentState};
 
 /// The version of everything in this module. A store of another format is refused.
-pub(super) const FORMAT: u32 = 3;
+pub(super) const FORMAT: u32 = 4;
 
 pub(super) const META: &str = "meta";
 pub(super) const COLLECTIONS: &str = "collections";

@@ -1,6 +1,7 @@
 //! Bytes of a closed store's files that change: what can't be read is told, and never are there fewer documents.
 
 use super::*;
+use sedge_crdt::FeedCursor;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
@@ -134,7 +135,11 @@ fn a_torn_end_is_no_damage() {
     let store = open(&folder.path().join("store"), 1);
     insert(&store, r#"{"_id":"early"}"#);
     let acknowledged = files_of(&folder.path().join("store"));
-    store.store_cursor(&[1; 16], &[1; 8], 1).unwrap(); // nobody has waited for it
+    let cursor = FeedCursor {
+        up_to: 1,
+        whole_to: 1,
+    };
+    store.store_cursor(&[1; 16], &[1; 8], cursor).unwrap(); // nobody has waited for it
     let written = files_of(&folder.path().join("store"));
     let (name, log) = written
         .iter()
@@ -149,7 +154,7 @@ fn a_torn_end_is_no_damage() {
         }
         fs::write(torn.path().join(name), log).unwrap();
         let store = try_open(torn.path(), "demo", 1)?;
-        Ok::<_, StoreError>(store.cursor(&[1; 16], &[1; 8]).unwrap())
+        Ok::<_, StoreError>(store.cursor(&[1; 16], &[1; 8]).unwrap().up_to)
     };
     assert_eq!(opens_with(log).unwrap(), 1);
     for length in (synced..log.len()).step_by(7) {

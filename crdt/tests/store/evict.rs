@@ -1,7 +1,7 @@
 //! EVICT: what it refuses, what it leaves behind, and that numbers once given are never given again.
 
 use super::*;
-use sedge_crdt::{Check, Contents, Replication};
+use sedge_crdt::{Check, Contents, FeedCursor, Replication};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -169,9 +169,13 @@ fn an_eviction_forgets_how_far_others_were_followed() {
     insert(&store, r#"{"_id":"a"}"#);
     deliver(&store, &Arc::default());
     let (feed, scope) = ([0xff; 16], [0xff; 8]);
-    store.store_cursor(&feed, &scope, 7).unwrap();
+    let cursor = FeedCursor {
+        up_to: 7,
+        whole_to: 5,
+    };
+    store.store_cursor(&feed, &scope, cursor).unwrap();
     run(&store, "EVICT FROM cars WHERE _id = 'b'").unwrap();
-    assert_eq!(store.cursor(&feed, &scope).unwrap(), 7);
+    assert_eq!(store.cursor(&feed, &scope).unwrap(), cursor);
     run(&store, "EVICT FROM cars").unwrap();
-    assert_eq!(store.cursor(&feed, &scope).unwrap(), 0);
+    assert_eq!(store.cursor(&feed, &scope).unwrap(), FeedCursor::default());
 }

@@ -16,8 +16,8 @@ use crate::{
         SYNC_VERSION,
     },
     replica::{
-        ChangeHash, CollectionName, Delta, DocumentKey, FeedId, FeedPage, FeedPosition, Interest,
-        Offered, Sequence,
+        ChangeHash, CollectionName, Cursor, Delta, DocumentKey, FeedId, FeedPage, FeedPosition,
+        Interest, Offered, Sequence,
     },
 };
 
@@ -33,7 +33,8 @@ pub(super) fn to_wire(message: &Message) -> pb::Frame {
         Message::Hello(hello) => Wire::Hello(hello_to_wire(hello)),
         Message::Follow { feed, after } => Wire::Follow(pb::Follow {
             feed_id: feed_to_wire(*feed),
-            after: after.0,
+            after: after.up_to.0,
+            whole_to: after.whole_to.0,
         }),
         Message::Offer(page) => Wire::Offer(pb::Offer {
             up_to: page.up_to.0,
@@ -55,7 +56,10 @@ pub(super) fn to_wire(message: &Message) -> pb::Frame {
             last: changes.answered_below.is_some(),
             answered_below: changes.answered_below.unwrap_or_default(),
         }),
-        Message::Ack { up_to } => Wire::Ack(pb::Ack { up_to: up_to.0 }),
+        Message::Ack(cursor) => Wire::Ack(pb::Ack {
+            up_to: cursor.up_to.0,
+            whole_to: cursor.whole_to.0,
+        }),
         Message::Collections(names) => Wire::Collections(pb::Collections {
             names: names_to_wire(names),
         }),
@@ -125,7 +129,7 @@ pub(super) fn from_wire(frame: pb::Frame) -> Result<Message, DecodeError> {
         Wire::Hello(hello) => Message::Hello(hello_from_wire(hello)?),
         Wire::Follow(follow) => Message::Follow {
             feed: feed_from_wire(&follow.feed_id)?,
-            after: Sequence(follow.after),
+            after: cursor_from_wire(follow.after, follow.whole_to)?,
         },
         Wire::Offer(offer) => Message::Offer(FeedPage {
             entries: list(
@@ -160,11 +164,21 @@ pub(super) fn from_wire(frame: pb::Frame) -> Result<Message, DecodeError> {
             )?,
             answered_below: changes.last.then_some(changes.answered_below),
         }),
-        Wire::Ack(ack) => Message::Ack {
-            up_to: Sequence(ack.up_to),
-        },
+        Wire::Ack(ack) => Message::Ack(cursor_from_wire(ack.up_to, ack.whole_to)?),
         Wire::Collections(collections) => Message::Collections(names_from_wire(collections.names)?),
         Wire::Close(close) => Message::Close(CloseCode::from_number(close.code)),
+    })
+}
+
+fn cursor_from_wire(up_to: u64, whole_to: u64) -> Result<Cursor, DecodeError> {
+    if whole_to > up_to {
+        return Err(DecodeError::Malformed(
+            "a cursor that is whole beyond its position",
+        ));
+    }
+    Ok(Cursor {
+        up_to: Sequence(up_to),
+        whole_to: Sequence(whole_to),
     })
 }
 

@@ -160,7 +160,7 @@ impl Core {
                 | Message::Offer(_)
                 | Message::Want { .. }
                 | Message::Changes(_)
-                | Message::Ack { .. }
+                | Message::Ack(_)
                 | Message::Collections(_)
                 | Message::Close(_) => Err(CloseCode::Unexpected),
             };
@@ -170,7 +170,7 @@ impl Core {
                 if greeted.offering.is_some() {
                     return Err(CloseCode::Unexpected);
                 }
-                if feed != self.feed || after > link.out.feed_last {
+                if feed != self.feed || after.up_to > link.out.feed_last {
                     return Err(CloseCode::BadCursor);
                 }
                 greeted.offering = Some(Offering::start(after, greeted.interest.clone(), link));
@@ -183,11 +183,11 @@ impl Core {
                 .as_mut()
                 .ok_or(CloseCode::Unexpected)?
                 .on_want(up_to, wants, link),
-            Message::Ack { up_to } => greeted
+            Message::Ack(cursor) => greeted
                 .offering
                 .as_mut()
                 .ok_or(CloseCode::Unexpected)?
-                .on_ack(up_to, link),
+                .on_ack(cursor, link),
             Message::Collections(names) => {
                 self.learn_from(peer, names);
                 Ok(())

@@ -12,7 +12,8 @@ use super::{
 use crate::{
     limits::{FRAME_BYTES_MAX, FRAME_OVERHEAD_BYTES, HEADS_MAX},
     replica::{
-        ChangeHash, DocumentKey, FeedPage, FeedPosition, IngestOutcome, Interest, Origin, Sequence,
+        ChangeHash, Cursor, DocumentKey, FeedPage, FeedPosition, IngestOutcome, Interest, Missing,
+        Origin, Sequence,
     },
 };
 
@@ -24,8 +25,8 @@ const WANT_BYTES: usize = 16;
 pub(super) struct Follow {
     feed: FeedPosition,
     interest: Interest,
-    /// Up to here everything is durable and acknowledged.
-    cursor: Sequence,
+    /// Durable and acknowledged.
+    cursor: Cursor,
     state: State,
 }
 
@@ -50,7 +51,7 @@ enum State {
         in_part: bool,
     },
     /// The store is told the new cursor.
-    Storing(Sequence),
+    Storing(Cursor),
 }
 
 /// What is left to do of an offered page.
@@ -64,6 +65,10 @@ struct Page {
     open: VecDeque<u32>,
     /// The last of them for which one came.
     taken: Option<u32>,
+    /// For how many of them one came.
+    deltas: usize,
+    /// Whether something that is missing will not be here when the page is done.
+    left_out: bool,
 }
 
 impl Follow {
@@ -73,14 +78,14 @@ impl Follow {
         Self {
             feed,
             interest,
-            cursor: Sequence::default(),
+            cursor: Cursor::default(),
             state: State::ReadingCursor,
         }
     }
 
     /// Our cursor and the feed's last known position.
     pub fn position(&self) -> (Sequence, Sequence) {
-        (self.cursor, self.feed.last)
+        (self.cursor.up_to, self.feed.last)
     }
 
     pub fn is_overdue(&self, now: Millis) -> bool {
@@ -99,7 +104,7 @@ impl Follow {
         if !matches!(self.state, State::Waiting) {
             return Err(CloseCode::Unexpected);
         }
-        if offer.up_to <= self.cursor {
+        if offer.up_to <= self.cursor.up_to {
             return Err(CloseCode::BadCursor);
         }
         if !offer
@@ -116,7 +121,7 @@ impl Follow {
         }
         self.feed.last = self.feed.last.max(offer.up_to);
         if offer.entries.is_empty() {
-            self.store(offer.up_to, link);
+            self.store(self.cursor.after(offer.up_to, false), link);
             return Ok(());
         }
         let documents = offer
@@ -131,6 +136,8 @@ impl Follow {
             wants: Vec::new(),
             open: VecDeque::new(),
             taken: None,
+            deltas: 0,
+            left_out: false,
         });
         Ok(())
     }
@@ -179,8 +186,8 @@ impl Follow {
         match (std::mem::replace(&mut self.state, State::Waiting), answer) {
             (State::ReadingCursor, Answer::Cursor(cursor)) => {
                 // A cursor beyond the feed is of a feed that lost its end: begin anew.
-                self.cursor = if cursor > self.feed.last {
-                    Sequence::default()
+                self.cursor = if cursor.up_to > self.feed.last {
+                    Cursor::default()
                 } else {
                     cursor
                 };
@@ -192,6 +199,7 @@ impl Follow {
             (State::Checking(mut page), Answer::Missing(missing))
                 if missing.len() == page.documents.len() =>
             {
+                page.left_out = missing.contains(&Missing::Damaged);
                 page.wants = wants(missing);
                 self.go_on(page, link);
             }
@@ -203,6 +211,7 @@ impl Follow {
                 },
                 Answer::Ingested(outcomes),
             ) => {
+                page.left_out |= outcomes.iter().any(is_left_out);
                 note_rejections(&documents, &outcomes, link);
                 if outcomes.contains(&IngestOutcome::MissingDependencies) {
                     return Err(CloseCode::Incomplete);
@@ -213,9 +222,9 @@ impl Follow {
                 }
                 self.go_on(page, link);
             }
-            (State::Storing(up_to), Answer::CursorStored) => {
-                self.cursor = up_to;
-                link.send(Message::Ack { up_to });
+            (State::Storing(cursor), Answer::CursorStored) => {
+                self.cursor = cursor;
+                link.send(Message::Ack(cursor));
             }
             _ => return Err(CloseCode::Internal),
         }
@@ -225,11 +234,11 @@ impl Follow {
     /// Asks for what is left of a page, or finishes it.
     fn go_on(&mut self, mut page: Page, link: &mut Link<'_>) {
         if page.wants.is_empty() {
-            self.store(page.up_to, link);
+            self.store(self.cursor.after(page.up_to, page.left_out), link);
             return;
         }
         page.open = page.wants.iter().map(|want| want.index).collect();
-        page.taken = None;
+        (page.taken, page.deltas) = (None, 0);
         link.send(Message::Want {
             up_to: page.up_to,
             wants: page.wants.clone(),
@@ -241,13 +250,13 @@ impl Follow {
         };
     }
 
-    fn store(&mut self, up_to: Sequence, link: &mut Link<'_>) {
+    fn store(&mut self, cursor: Cursor, link: &mut Link<'_>) {
         link.ask_to_follow(Request::StoreCursor(
             self.feed.id,
             self.interest.clone(),
-            up_to,
+            cursor,
         ));
-        self.state = State::Storing(up_to);
+        self.state = State::Storing(cursor);
     }
 }
 
@@ -258,6 +267,7 @@ impl Page {
             let at = usize::try_from(index).ok();
             if at.and_then(|at| self.documents.get(at)) == Some(document) {
                 self.taken = Some(index);
+                self.deltas += 1;
                 return true;
             }
         }
@@ -270,6 +280,8 @@ impl Page {
         let open = self.wants.len();
         self.wants.retain(|want| want.index >= below);
         let in_part = self.taken == Some(below);
+        // What is dealt with and brought no delta was passed over.
+        self.left_out |= open - self.wants.len() > self.deltas - usize::from(in_part);
         let covers_taken = self.taken.is_none_or(|taken| taken < below || in_part);
         if covers_taken && (in_part || self.wants.len() < open) {
             Ok(in_part)
@@ -281,12 +293,12 @@ impl Page {
 
 /// The wants of a page, small enough for one frame: a want whose heads do not fit names fewer of them, and
 /// gets more than it needs.
-fn wants(missing: Vec<Option<Vec<ChangeHash>>>) -> Vec<Wanted> {
+fn wants(missing: Vec<Missing>) -> Vec<Wanted> {
     let mut heads_left = (FRAME_BYTES_MAX - FRAME_OVERHEAD_BYTES - missing.len() * WANT_BYTES)
         / size_of::<ChangeHash>();
     let mut wants = Vec::new();
-    for (index, have_heads) in (0_u32..).zip(missing) {
-        let Some(mut have_heads) = have_heads else {
+    for (index, missing) in (0_u32..).zip(missing) {
+        let Missing::Changes(mut have_heads) = missing else {
             continue;
         };
         have_heads.truncate(HEADS_MAX.min(heads_left));
@@ -294,6 +306,13 @@ fn wants(missing: Vec<Option<Vec<ChangeHash>>>) -> Vec<Wanted> {
         wants.push(Wanted { index, have_heads });
     }
     wants
+}
+
+fn is_left_out(outcome: &IngestOutcome) -> bool {
+    matches!(
+        outcome,
+        IngestOutcome::Rejected { .. } | IngestOutcome::Damaged
+    )
 }
 
 fn note_rejections(documents: &[DocumentKey], outcomes: &[IngestOutcome], link: &mut Link<'_>) {

@@ -6,7 +6,8 @@ use std::{collections::BTreeSet, fmt};
 use bytes::Bytes;
 
 use crate::replica::{
-    ChangeHash, CollectionName, DocumentKey, FeedId, FeedPage, FeedPosition, Interest, Sequence,
+    ChangeHash, CollectionName, Cursor, DocumentKey, FeedId, FeedPage, FeedPosition, Interest,
+    Sequence,
 };
 
 /// A message on a sync stream.
@@ -18,8 +19,8 @@ pub enum Message {
     Follow {
         /// The feed, as the other side's hello named it.
         feed: FeedId,
-        /// The position the sender has durably taken in; 0 for the whole feed.
-        after: Sequence,
+        /// How far the sender has durably taken it in; the default for the whole feed.
+        after: Cursor,
     },
     /// The next page of the sender's feed.
     Offer(FeedPage),
@@ -33,11 +34,8 @@ pub enum Message {
     },
     /// A part of the answer to a `Want`.
     Changes(Changes),
-    /// Everything up to here is durable at the sender.
-    Ack {
-        /// Names the page.
-        up_to: Sequence,
-    },
+    /// The offered page, which `up_to` names, is dealt with: what the sender took of it is durable there.
+    Ack(Cursor),
     /// Collections the sender has got to know since its hello.
     Collections(BTreeSet<CollectionName>),
     /// The sender ends the session; nothing follows.

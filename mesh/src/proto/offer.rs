@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     limits::{FRAME_BYTES_MAX, FRAME_OVERHEAD_BYTES, HEADS_MAX, OFFER_DELAY_MS, PAGE_ENTRIES_MAX},
-    replica::{ChangeHash, Delta, DocumentKey, FeedPage, Interest, Sequence},
+    replica::{ChangeHash, Cursor, Delta, DocumentKey, FeedPage, Interest, Sequence},
 };
 
 /// Bytes that a piece takes beside its names and payload: tags, lengths and the mark for more.
@@ -20,7 +20,7 @@ const PIECE_BYTES: usize = 24;
 #[derive(Debug)]
 pub(super) struct Offering {
     interest: Interest,
-    acked: Sequence,
+    acked: Cursor,
     offered: Sequence,
     /// Up to here the feed is to be offered without delay.
     due: Sequence,
@@ -56,12 +56,12 @@ struct Page {
 
 impl Offering {
     /// Begins to offer the feed after a position.
-    pub fn start(after: Sequence, interest: Interest, link: &mut Link<'_>) -> Self {
+    pub fn start(after: Cursor, interest: Interest, link: &mut Link<'_>) -> Self {
         let due = link.out.feed_last;
         let mut offering = Self {
             interest,
             acked: after,
-            offered: after,
+            offered: after.up_to,
             due,
             delayed: false,
             state: State::Idle,
@@ -71,7 +71,7 @@ impl Offering {
     }
 
     /// How far the feed was offered, and acknowledged.
-    pub fn position(&self) -> (Sequence, Sequence) {
+    pub fn position(&self) -> (Sequence, Cursor) {
         (self.offered, self.acked)
     }
 
@@ -148,11 +148,11 @@ impl Offering {
         Ok(())
     }
 
-    /// The neighbour has made the page durable.
-    pub fn on_ack(&mut self, up_to: Sequence, link: &mut Link<'_>) -> Result<(), CloseCode> {
+    /// The neighbour has dealt with the page.
+    pub fn on_ack(&mut self, cursor: Cursor, link: &mut Link<'_>) -> Result<(), CloseCode> {
         match std::mem::replace(&mut self.state, State::Idle) {
-            State::Offered(page) if page.up_to == up_to => {
-                self.acked = up_to;
+            State::Offered(page) if page.up_to == cursor.up_to => {
+                self.acked = cursor;
                 self.pump(link);
                 Ok(())
             }
@@ -196,17 +196,17 @@ impl Offering {
         if link.out.offers_off {
             return;
         }
-        if matches!(self.state, State::Idle) && self.acked < self.due {
-            link.ask_to_offer(Request::Page(self.acked, self.interest.clone()));
+        if matches!(self.state, State::Idle) && self.acked.up_to < self.due {
+            link.ask_to_offer(Request::Page(self.acked.up_to, self.interest.clone()));
             self.state = State::Reading;
         }
     }
 
     fn offer(&mut self, mut page: FeedPage, link: &mut Link<'_>) -> Result<(), CloseCode> {
-        if page.entries.len() > PAGE_ENTRIES_MAX || page.up_to < self.acked {
+        if page.entries.len() > PAGE_ENTRIES_MAX || page.up_to < self.acked.up_to {
             return Err(CloseCode::Internal);
         }
-        if page.up_to == self.acked {
+        if page.up_to == self.acked.up_to {
             // Nothing there after all; the next commit tries again.
             return Ok(());
         }

@@ -3,8 +3,8 @@
 use crate::{
     limits::{ANSWER_BYTES_MAX, DELTA_BYTES_MAX, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, PAGE_SCAN_MAX},
     replica::{
-        ChangeHash, Delta, DocumentKey, FeedId, FeedPage, IngestOutcome, Interest, Offered, Origin,
-        PageLimits, Replica, ReplicaError, Sequence,
+        ChangeHash, Cursor, Delta, DocumentKey, FeedId, FeedPage, IngestOutcome, Interest, Missing,
+        Offered, Origin, PageLimits, Replica, ReplicaError, Sequence,
     },
 };
 
@@ -26,18 +26,18 @@ pub enum Request {
     /// Take these in.
     Ingest(Vec<Delta>, Origin),
     /// Keep a cursor.
-    StoreCursor(FeedId, Interest, Sequence),
+    StoreCursor(FeedId, Interest, Cursor),
 }
 
 /// What came of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// To [`Request::Cursor`].
-    Cursor(Sequence),
+    Cursor(Cursor),
     /// To [`Request::Page`].
     Page(FeedPage),
-    /// To [`Request::Missing`]: per entry, the own heads when something is missing.
-    Missing(Vec<Option<Vec<ChangeHash>>>),
+    /// To [`Request::Missing`], per entry.
+    Missing(Vec<Missing>),
     /// To [`Request::Changes`].
     Changes {
         /// The deltas, in the order of the wants.
@@ -79,8 +79,8 @@ fn try_execute(replica: &dyn Replica, request: Request) -> Result<Answer, Replic
         Request::Missing(entries) => Answer::Missing(replica.missing(&entries)?),
         Request::Changes(wants) => changes(replica, &wants)?,
         Request::Ingest(deltas, origin) => Answer::Ingested(replica.ingest(deltas, &origin)?),
-        Request::StoreCursor(feed, interest, up_to) => {
-            replica.store_cursor(feed, &interest, up_to)?;
+        Request::StoreCursor(feed, interest, cursor) => {
+            replica.store_cursor(feed, &interest, cursor)?;
             Answer::CursorStored
         }
     })

@@ -28,7 +28,9 @@ pub struct SyncStatus {
     pub acked: Sequence,
     /// The last sequence number of this peer's feed.
     pub own_last: Sequence,
-    /// Whether the neighbour takes in all collections, so that it holds all that it has acknowledged.
+    /// Up to where the neighbour has left nothing out of what it acknowledged.
+    pub whole_to: Sequence,
+    /// Whether the neighbour takes in all collections, so that it holds all up to `whole_to`.
     pub whole: bool,
 }
 
@@ -178,7 +180,8 @@ impl Session {
             cursor,
             their_last,
             offered,
-            acked,
+            acked: acked.up_to,
+            whole_to: acked.whole_to,
             own_last,
             whole: greeted.offering.as_ref().is_some_and(Offering::is_whole),
         })

@@ -3,6 +3,7 @@
 use super::*;
 use sedge_crdt::{Value, query::Params};
 use sedge_identity::{AppId, DeviceKey};
+use sedge_mesh::SyncStatus;
 use std::collections::BTreeMap;
 
 fn store(folder: &tempfile::TempDir) -> Store {
@@ -121,7 +122,11 @@ fn follow(from: &StoreReplica, to: &StoreReplica, bytes_max: usize) -> Vec<usize
     let page = from.feed_page(Sequence(0), &everything, limits).unwrap();
     let missing = to.missing(&page.entries).unwrap();
     let wants = page.entries.iter().zip(missing);
-    let parts = wants.map(|(entry, mut have)| {
+    let parts = wants.map(|(entry, missing)| {
+        let mut have = match missing {
+            Missing::Changes(heads) => Some(heads),
+            Missing::Nothing | Missing::Damaged => None,
+        };
         let mut parts = 0;
         while let Some(heads) = have.take()
             && let Some(part) = from.delta(&entry.document, &heads, bytes_max).unwrap()
@@ -190,4 +195,48 @@ fn a_long_history_arrives_in_parts() {
     assert!(parts[0] > 3, "{parts:?}");
     assert_eq!(from.store.collections(), to.store.collections());
     assert_eq!(follow(&from, &to, 2_000), [0]);
+}
+
+/// Goal: as delivered counts what a neighbour that wants everything has, not what it merely passed.
+#[test]
+fn what_a_neighbour_left_out_is_not_delivered() {
+    let neighbour = |whole, acked, whole_to| PeerStatus {
+        peer: libp2p::PeerId::random(),
+        address: libp2p::Multiaddr::empty(),
+        direction: sedge_mesh::Direction::Inbound,
+        name: None,
+        connected_since: std::time::SystemTime::UNIX_EPOCH,
+        sync: Some(SyncStatus {
+            acked: Sequence(acked),
+            whole_to: Sequence(whole_to),
+            whole,
+            ..SyncStatus::default()
+        }),
+    };
+    let delivered = |neighbours| {
+        let (_sender, peers) = watch::channel(neighbours);
+        let interest = Interest::Everything;
+        Delivered { interest, peers }.delivered()
+    };
+    assert_eq!(delivered(vec![]), 0);
+    assert_eq!(delivered(vec![neighbour(false, 9, 9)]), 0);
+    assert_eq!(delivered(vec![neighbour(true, 9, 4)]), 4);
+    let several = [(true, 9, 4), (true, 7, 5), (false, 9, 9)];
+    let several = several.map(|(whole, acked, whole_to)| neighbour(whole, acked, whole_to));
+    assert_eq!(delivered(several.to_vec()), 5);
+}
+
+/// Goal: both positions of a cursor are kept.
+#[test]
+fn a_cursor_comes_back_as_it_was_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let replica = StoreReplica::new(store(&folder));
+    let (feed, interest) = (FeedId([7; 16]), Interest::Everything);
+    assert_eq!(replica.cursor(feed, &interest).unwrap(), Cursor::default());
+    let cursor = Cursor {
+        up_to: Sequence(9),
+        whole_to: Sequence(4),
+    };
+    replica.store_cursor(feed, &interest, cursor).unwrap();
+    assert_eq!(replica.cursor(feed, &interest).unwrap(), cursor);
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     limits::{DELTA_BYTES_MAX, FRAME_BYTES_MAX, PAGE_ENTRIES_MAX},
     proto::Message,
-    replica::{DocumentKey, Interest, Replica},
+    replica::{DocumentKey, Interest, Replica, Sequence},
 };
 
 /// Time of quiet after which everything must have arrived, in milliseconds.
@@ -149,7 +149,7 @@ fn documents_beyond_one_delta_arrive_in_parts() {
         let acks = net
             .sent
             .iter()
-            .filter(|(from, _, message)| *from == 1 && matches!(message, Message::Ack { .. }));
+            .filter(|(from, _, message)| *from == 1 && matches!(message, Message::Ack(_)));
         assert_eq!(
             acks.count(),
             1,
@@ -287,6 +287,19 @@ fn a_document_that_cannot_be_carried_holds_up_nobody() {
     let arrived = net.nodes[1].replica.contents();
     let carried = [document("cars", 0), document("cars", 2)];
     assert!(arrived.keys().eq(&carried), "{arrived:?}");
+
+    // Its sender knows, also once both have begun anew.
+    let whole_to = |net: &Net| net.nodes[0].core.status(&peer(1)).unwrap().whole_to;
+    assert!(whole_to(&net) < Sequence(2));
+    net.crash(5_000, 1, false, 6_000);
+    net.write(
+        7_000,
+        0,
+        vec![(document("cars", 3), Bytes::from_static(b"more"))],
+    );
+    net.run_until(10_000);
+    assert_eq!(net.nodes[1].replica.contents().len(), 3);
+    assert!(whole_to(&net) < Sequence(2));
 }
 
 /// A live edit reaches the end of a line by gossip, and the delayed offers find nothing missing.

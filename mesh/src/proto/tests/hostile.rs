@@ -17,10 +17,10 @@ use crate::{
     },
     memory::MemoryReplica,
     proto::{
-        Answer, CloseCode, Core, CoreConfig, Effect, Event, FloodId, Message, Millis, RequestId,
-        Timer, Verdict,
+        Answer, CloseCode, Core, CoreConfig, Effect, Event, FloodId, Message, Millis, Request,
+        RequestId, Timer, Verdict,
     },
-    replica::{Delta, IngestOutcome, Interest, PeerKey, Replica, Sequence},
+    replica::{Cursor, Delta, IngestOutcome, Interest, Missing, PeerKey, Replica, Sequence},
 };
 
 /// In which state, which message, and the code it must end with.
@@ -166,8 +166,57 @@ fn rejected_changes_do_not_stop_the_feed() {
         piece(document("cars", 78), 3, false),
     ];
     victim.hear(changes(10, pieces, Some(2)));
-    assert_eq!(victim.said.last(), Some(&ack(10)));
+    assert_eq!(victim.said.last(), Some(&ack_of_a_part(10)));
     assert_eq!(victim.replica.contents().len(), 3);
+}
+
+/// Goal: an acknowledgement says what was left out: rejected, damaged here, or not sent; and so do all that follow.
+#[test]
+fn what_is_left_out_is_told() {
+    let mut victim = Victim::fetching();
+    victim.hear(changes(10, vec![], Some(2)));
+    assert_eq!(victim.said.last(), Some(&ack_of_a_part(10)));
+    victim.hear(offer(20, vec![]));
+    assert_eq!(victim.said.last(), Some(&ack_of_a_part(20)));
+
+    let mut victim = Victim::greeted();
+    victim.answers = Some(|request| match request {
+        Request::Missing(_) => Some(Answer::Missing(vec![Missing::Damaged])),
+        _ => None,
+    });
+    victim.hear(offer(10, vec![offered("cars", 77)]));
+    assert_eq!(victim.said.last(), Some(&ack_of_a_part(10)));
+
+    let mut victim = Victim::fetching();
+    victim.answers = Some(|request| match request {
+        Request::Ingest(deltas, _) => {
+            let outcomes = vec![IngestOutcome::Damaged; deltas.len()];
+            Some(Answer::Ingested(outcomes))
+        }
+        _ => None,
+    });
+    let pieces = [77, 78].map(|id| piece(document("cars", id), 3, false));
+    victim.hear(changes(10, pieces.to_vec(), Some(2)));
+    assert_eq!(victim.said.last(), Some(&ack_of_a_part(10)));
+}
+
+/// Goal: who offers knows how much of it the neighbour has, from the first message of a session on.
+#[test]
+fn what_a_neighbour_left_out_is_known() {
+    let cursor = |up_to, whole_to| Cursor {
+        up_to: Sequence(up_to),
+        whole_to: Sequence(whole_to),
+    };
+    let mut victim = Victim::greeted();
+    victim.hear(Message::Follow {
+        feed: OWN_FEED,
+        after: cursor(2, 1),
+    });
+    let held = |victim: &Victim| victim.core.status(&peer(9)).unwrap();
+    assert_eq!(held(&victim).whole_to, Sequence(1));
+    victim.hear(Message::Ack(cursor(3, 1)));
+    let status = held(&victim);
+    assert_eq!((status.acked, status.whole_to), (Sequence(3), Sequence(1)));
 }
 
 #[test]
@@ -347,7 +396,7 @@ fn ever_new_sessions_wait_for_the_requests_of_old_ones() {
     let begun = (0..100).filter(|_| begin(&mut core, &mut asked, &peer(9)));
     assert_eq!(begun.count(), REQUESTS_PER_SESSION_MAX + 1);
     assert!(begin(&mut core, &mut Vec::new(), &peer(8)), "others go on");
-    let answer = Answer::Cursor(Sequence(0));
+    let answer = Answer::Cursor(Cursor::default());
     core.handle(Event::Answered(asked[0], answer), Millis(0));
     assert!(begin(&mut core, &mut asked, &peer(9)), "its turn again");
 }

@@ -8,12 +8,12 @@ use super::fixtures::{collection, document, peer};
 use crate::{
     memory::MemoryReplica,
     proto::{
-        Changes, CloseCode, Core, CoreConfig, Effect, Event, Hello, Message, Millis, Piece,
-        Verdict, Wanted, execute,
+        Answer, Changes, CloseCode, Core, CoreConfig, Effect, Event, Hello, Message, Millis, Piece,
+        Request, Verdict, Wanted, execute,
     },
     replica::{
-        ChangeHash, DocumentKey, FeedId, FeedPage, FeedPosition, Interest, Offered, Replica,
-        Sequence,
+        ChangeHash, Cursor, DocumentKey, FeedId, FeedPage, FeedPosition, Interest, Offered,
+        Replica, Sequence,
     },
 };
 
@@ -28,6 +28,8 @@ pub struct Victim {
     pub said: Vec<Message>,
     pub closed: Option<CloseCode>,
     pub judged: Vec<Verdict>,
+    /// What the test answers in the store's place.
+    pub answers: Option<fn(&Request) -> Option<Answer>>,
 }
 
 impl Victim {
@@ -51,6 +53,7 @@ impl Victim {
             said,
             closed: None,
             judged,
+            answers: None,
         };
         victim.feed(Event::Connected(peer(9)));
         victim
@@ -73,10 +76,7 @@ impl Victim {
     /// A victim that has offered its three documents.
     pub fn offering() -> Self {
         let mut victim = Self::greeted();
-        victim.hear(Message::Follow {
-            feed: OWN_FEED,
-            after: Sequence(0),
-        });
+        victim.hear(follow(OWN_FEED, 0));
         assert!(matches!(victim.said.last(), Some(Message::Offer(_))));
         victim
     }
@@ -93,7 +93,8 @@ impl Victim {
                 Effect::Close(_, code) => self.closed = Some(code),
                 Effect::Judge { verdict, .. } => self.judged.push(verdict),
                 Effect::Ask(id, request) => {
-                    let answer = execute(&*self.replica, request);
+                    let answer = self.answers.and_then(|answers| answers(&request));
+                    let answer = answer.unwrap_or_else(|| execute(&*self.replica, request));
                     self.feed(Event::Answered(id, answer));
                 }
                 _ => {}
@@ -156,15 +157,21 @@ pub fn piece(document: DocumentKey, bytes: usize, more: bool) -> Piece {
 }
 
 pub fn ack(up_to: u64) -> Message {
-    Message::Ack {
+    Message::Ack(Cursor::whole(Sequence(up_to)))
+}
+
+/// An acknowledgement of who has left something out since the feed's beginning.
+pub fn ack_of_a_part(up_to: u64) -> Message {
+    Message::Ack(Cursor {
         up_to: Sequence(up_to),
-    }
+        whole_to: Sequence(0),
+    })
 }
 
 pub fn follow(feed: FeedId, after: u64) -> Message {
     Message::Follow {
         feed,
-        after: Sequence(after),
+        after: Cursor::whole(Sequence(after)),
     }
 }
 

@@ -16,8 +16,8 @@ use crate::{
         decode_frame, encode_frame, topic_name,
     },
     replica::{
-        ChangeHash, CollectionName, Delta, DocumentKey, FeedId, FeedPage, FeedPosition, Interest,
-        Offered, Sequence,
+        ChangeHash, CollectionName, Cursor, Delta, DocumentKey, FeedId, FeedPage, FeedPosition,
+        Interest, Offered, Sequence,
     },
 };
 
@@ -55,9 +55,9 @@ fn pinned() -> Vec<(Message, &'static str)> {
         (
             Message::Follow {
                 feed,
-                after: Sequence(5),
+                after: Cursor::whole(Sequence(5)),
             },
-            "0000001612140a10aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa1005",
+            "0000001812160a10aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa10051805",
         ),
         (
             Message::Offer(FeedPage {
@@ -91,7 +91,13 @@ fn pinned() -> Vec<(Message, &'static str)> {
             }),
             "0000001a2a18080912100a04636172731201371a03616263200118012001",
         ),
-        (Message::Ack { up_to: Sequence(9) }, "0000000432020809"),
+        (
+            Message::Ack(Cursor {
+                up_to: Sequence(9),
+                whole_to: Sequence(7),
+            }),
+            "00000006320408091007",
+        ),
         (Message::Collections(cars()), "000000083a060a0463617273"),
         (Message::Close(CloseCode::Unexpected), "0000000442020805"),
     ]
@@ -143,6 +149,12 @@ fn any_bytes() -> impl Strategy<Value = Bytes> {
 
 fn any_message() -> impl Strategy<Value = Message> {
     let sequence = || any::<u64>().prop_map(Sequence);
+    let cursor = || {
+        (any::<u64>(), any::<u64>()).prop_map(|(a, b)| Cursor {
+            up_to: Sequence(a.max(b)),
+            whole_to: Sequence(a.min(b)),
+        })
+    };
     let feed = || any::<[u8; 16]>().prop_map(FeedId);
     let interest = prop_oneof![
         Just(Interest::Everything),
@@ -168,7 +180,7 @@ fn any_message() -> impl Strategy<Value = Message> {
                 })
             }
         ),
-        (feed(), sequence()).prop_map(|(feed, after)| Message::Follow { feed, after }),
+        (feed(), cursor()).prop_map(|(feed, after)| Message::Follow { feed, after }),
         (vec(offered, 0..6), sequence())
             .prop_map(|(entries, up_to)| Message::Offer(FeedPage { entries, up_to })),
         (sequence(), vec(wanted, 0..6)).prop_map(|(up_to, wants)| Message::Want { up_to, wants }),
@@ -181,7 +193,7 @@ fn any_message() -> impl Strategy<Value = Message> {
                 })
             }
         ),
-        sequence().prop_map(|up_to| Message::Ack { up_to }),
+        cursor().prop_map(Message::Ack),
         any_names().prop_map(Message::Collections),
         any::<u32>().prop_map(|code| Message::Close(CloseCode::from_number(code))),
     ]
@@ -275,6 +287,19 @@ fn lists_beyond_their_limit_are_refused() {
 }
 
 /// A hello of another version is told apart from nonsense, whatever else it holds.
+/// Nobody has more than it has dealt with.
+#[test]
+fn a_cursor_that_is_whole_beyond_its_position_is_refused() {
+    let ack = encode_frame(&Message::Ack(Cursor {
+        up_to: Sequence(9),
+        whole_to: Sequence(10),
+    }));
+    assert!(matches!(
+        decode_frame(ack.slice(4..)),
+        Err(DecodeError::Malformed(_))
+    ));
+}
+
 #[test]
 fn another_version_is_named() {
     let body = Bytes::from_static(&[0x0a, 0x04, 0x08, 0x02, 0x38, 0x01]);
