@@ -16,6 +16,7 @@ use crate::query::{
     Statement, StatementKind, Update, check_writable_collection_name, merge,
 };
 use crate::value::Value;
+use std::collections::HashSet;
 
 /// What a statement gave or did.
 #[derive(Clone, Debug, PartialEq)]
@@ -278,8 +279,9 @@ impl Transaction<'_> {
         let (mutated, returned) = match write {
             Write::Insert(insert, documents) => {
                 let (collection, returning) = (insert.collection(), insert.returning());
-                self.each(collection, documents, returning, |this, document| {
-                    this.insert(collection, document, insert.on_conflict())
+                let ids = self.insert_all(&insert, documents)?;
+                self.each(collection, ids, returning, |_, id| {
+                    Ok(Some(Changed { id, deleted: None }))
                 })
             }
             Write::Update(update, ids) => {
@@ -378,12 +380,27 @@ impl Transaction<'_> {
         }
     }
 
+    /// Inserts documents in their order. Gives back the ids of those that were written, each once.
+    fn insert_all(
+        &mut self,
+        insert: &Insert,
+        documents: Vec<Value>,
+    ) -> Result<Vec<DocumentId>, StoreError> {
+        let (mut written, mut seen) = (Vec::new(), HashSet::new());
+        for document in documents {
+            self.deadline.check()?;
+            let id = self.insert(insert.collection(), document, insert.on_conflict())?;
+            written.extend(id.filter(|id| seen.insert(id.clone())));
+        }
+        Ok(written)
+    }
+
     fn insert(
         &mut self,
         collection: &str,
         document: Value,
         on_conflict: OnConflict,
-    ) -> Result<Option<Changed>, StoreError> {
+    ) -> Result<Option<DocumentId>, StoreError> {
         let id = id_of(&document)?;
         let (key, entry) = self.find(collection, &id)?;
         let written = match (&entry.visible, on_conflict) {
@@ -394,7 +411,7 @@ impl Transaction<'_> {
             }
             _ => self.put_over(collection, key, entry, document)?,
         };
-        Ok(written.then_some(Changed { id, deleted: None }))
+        Ok(written.then_some(id))
     }
 
     /// The document, if it is there and the filter selects it: it may have changed since it was found.

@@ -292,3 +292,39 @@ fn returned_rows_come_in_one_page() {
         deleted.warnings
     );
 }
+
+/// Goal: an `_id` that one INSERT names twice is one document: refused, or written in order and told once, as it is then.
+#[test]
+fn an_id_twice_in_one_insert_is_one_document() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1);
+    let run = |conflict: &str| {
+        let documents = "({'_id': 'a', 'n': 1}), ({'_id': 'b'}), ({'_id': 'a', 'm': 2})";
+        let insert = format!(
+            "INSERT INTO cars DOCUMENTS {documents} ON ID CONFLICT DO {conflict} RETURNING *"
+        );
+        store.execute(&insert, &Params::new())
+    };
+    let refused = run("FAIL");
+    assert!(matches!(refused, Err(StoreError::Exists(id)) if id == "\"a\""));
+    assert!(store.collections().is_empty());
+    for (conflict, a) in [
+        ("NOTHING", r#"{"_id":"a","n":1}"#),
+        ("UPDATE", r#"{"_id":"a","m":2}"#),
+        ("MERGE", r#"{"_id":"a","m":2,"n":1}"#),
+    ] {
+        let outcome = run(conflict).unwrap();
+        let mutated: Vec<String> = outcome.mutated.iter().map(ToString::to_string).collect();
+        assert_eq!(mutated, [r#""a""#, r#""b""#], "{conflict}");
+        assert_eq!(
+            outcome
+                .items
+                .iter()
+                .map(Value::to_string)
+                .collect::<Vec<_>>(),
+            [a, r#"{"_id":"b"}"#],
+            "{conflict}"
+        );
+        store.execute("DELETE FROM cars", &Params::new()).unwrap();
+    }
+}
