@@ -2,7 +2,7 @@
 
 use super::client::{Client, ClientError, read, with_query, within};
 use super::errors::Failure;
-use super::routes::{Answer, Api, Timely};
+use super::routes::{Answer, Api, Timely, check_declared};
 use super::wire::{CollectRequest, CollectResponse, ListQuery, ListResponse, NoQuery, UploadQuery};
 use crate::limits::STATUS_SECONDS_MAX;
 use axum::body::Body;
@@ -15,7 +15,7 @@ use axum::{Json, Router};
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use http_body_util::BodyStream;
-use sedge_crdt::limits::ATTACHMENT_GRACE_SECONDS;
+use sedge_crdt::limits::{ATTACHMENT_GRACE_SECONDS, BLOB_BYTES_MAX};
 use sedge_crdt::{BlobId, Value};
 use std::collections::BTreeMap;
 use std::io;
@@ -39,6 +39,7 @@ async fn upload(
     body: Body,
 ) -> Answer<Value> {
     let Query(query) = query?;
+    check_declared(&body, BLOB_BYTES_MAX)?;
     let metadata = metadata(query.metadata.as_deref())?;
     let limit = api.limits.request;
     let pieces = stream::unfold(body.into_data_stream(), move |mut body| async move {

@@ -16,7 +16,7 @@ use crate::limits::{
     IMPORT_REJECTED_MAX,
 };
 use crate::node::Node;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, FromRequest, Query, Request, State};
 use axum::http::{StatusCode, header};
@@ -36,10 +36,9 @@ use tokio_util::sync::CancellationToken;
 
 /// The calls, on this node.
 pub(super) fn router(api: Api) -> Router {
-    let import = post(import).layer(DefaultBodyLimit::max(IMPORT_BODY_BYTES_MAX));
     Router::new()
         .route("/api/v1/store/execute", post(execute))
-        .route("/api/v1/store/import", import)
+        .route("/api/v1/store/import", post(import))
         .route("/api/v1/store/export", get(export))
         .route("/api/v1/store/observe", get(observe))
         .route("/api/v1/store/feed", get(feed::feed))
@@ -47,7 +46,6 @@ pub(super) fn router(api: Api) -> Router {
         .route("/api/v1/status", get(status))
         .route("/api/v1/peers", get(peers))
         .merge(attachments::router())
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .fallback(unknown)
         .method_not_allowed_fallback(other_method)
         .with_state(api)
@@ -62,13 +60,15 @@ pub(super) struct Api {
     pub(super) stop: CancellationToken,
 }
 
-/// A request's body as JSON, which has arrived in time.
-pub(super) struct Timely<T>(pub(super) T);
+/// A request's body as JSON of at most so many bytes, which has arrived in time.
+pub(super) struct Timely<T, const BYTES_MAX: usize = BODY_BYTES_MAX>(pub(super) T);
 
-impl<T: DeserializeOwned> FromRequest<Api> for Timely<T> {
+impl<T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<Api> for Timely<T, BYTES_MAX> {
     type Rejection = Failure;
 
-    async fn from_request(request: Request, api: &Api) -> Result<Self, Failure> {
+    async fn from_request(mut request: Request, api: &Api) -> Result<Self, Failure> {
+        check_declared(request.body(), BYTES_MAX as u64)?;
+        DefaultBodyLimit::max(BYTES_MAX).apply(&mut request);
         let body = Json::from_request(request, api);
         match tokio::time::timeout(api.limits.request, body).await {
             Ok(body) => body.map(|Json(body)| Self(body)).map_err(Failure::from),
@@ -81,6 +81,16 @@ impl<T: DeserializeOwned> FromRequest<Api> for Timely<T> {
             )),
         }
     }
+}
+
+/// Refuses a body whose head says that it is too long, without waiting for it.
+pub(super) fn check_declared(body: &Body, bytes_max: u64) -> Result<(), Failure> {
+    let bytes = body.size_hint().lower();
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    let detail = format!("the body has {bytes} bytes; at most {bytes_max} are taken");
+    Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, detail))
 }
 
 pub(super) type Answer<T> = Result<Json<T>, Failure>;
@@ -97,7 +107,7 @@ async fn execute(
 
 async fn import(
     State(api): State<Api>,
-    Timely(request): Timely<ImportRequest>,
+    Timely(request): Timely<ImportRequest, IMPORT_BODY_BYTES_MAX>,
 ) -> Answer<ImportResponse> {
     let deadline = Deadline::after(api.limits.request);
     let store = api.node.store();

@@ -3,9 +3,11 @@
 use super::server::ApiLimits;
 use super::{Client, Server};
 use crate::limits::{
-    DRAIN_SECONDS_MAX, IMPORT_DOCUMENTS_MAX, IMPORT_REJECTED_MAX, STORE_CALLS_MAX,
+    BODY_BYTES_MAX, DRAIN_SECONDS_MAX, IMPORT_BODY_BYTES_MAX, IMPORT_DOCUMENTS_MAX,
+    IMPORT_REJECTED_MAX, STORE_CALLS_MAX,
 };
 use crate::{Identity, Node, Params};
+use sedge_crdt::limits::BLOB_BYTES_MAX;
 use sedge_crdt::{Update, Value, parse_json};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -125,6 +127,31 @@ async fn half_a_body_is_a_problem() {
     let answered = served.ask(&request[..request.len() - 5]).await;
     assert!(answered.starts_with("HTTP/1.1 408 "), "{answered}");
     assert!(answered.contains("application/problem+json"), "{answered}");
+}
+
+/// Goal: a body that is declared too long is refused at once, before any of it came.
+#[tokio::test]
+async fn a_body_declared_too_long_is_refused_at_once() {
+    let served = Served::start(ApiLimits {
+        request: 2 * DEADLINE,
+        ..LIMITS
+    })
+    .await;
+    for (call, bytes_max) in [
+        ("store/execute", BODY_BYTES_MAX as u64),
+        ("store/import", IMPORT_BODY_BYTES_MAX as u64),
+        ("attachments", BLOB_BYTES_MAX),
+    ] {
+        let bytes = bytes_max + 1;
+        let request = format!(
+            "POST /api/v1/{call} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+             Content-Length: {bytes}\r\n\r\n"
+        );
+        let answered = served.ask(&request).await;
+        assert!(answered.starts_with("HTTP/1.1 413 "), "{answered}");
+        let detail = format!("the body has {bytes} bytes; at most {bytes_max} are taken");
+        assert!(answered.contains(&detail), "{answered}");
+    }
 }
 
 /// Goal: a call with another method is a problem document too, and Allow says which method it takes.
