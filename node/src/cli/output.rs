@@ -29,7 +29,19 @@ pub(super) fn error(error: &CliError, json: bool) {
 
 /// Tells of something that did not stop the work, on standard error.
 pub(crate) fn note(text: &str) {
-    to_stderr(&format!("sedge: {text}"));
+    to_stderr(&format!("sedge: {}", one_line(text)));
+}
+
+/// A text with its control characters written out, so that it begins no line of its own and does nothing to a terminal.
+pub(super) fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character.is_control() {
+            true => line.extend(character.escape_default()),
+            false => line.push(character),
+        }
+    }
+    line
 }
 
 fn to_stderr(line: &str) {
