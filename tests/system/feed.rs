@@ -132,7 +132,7 @@ fn the_feed_is_followed_over_kills() {
 }
 
 /// Goal: whoever asks for more than is kept is told where the feed begins and what to do, by the daemon and without it; from
-/// there on, and from now, it can be read. What is no place in the feed is wrong usage.
+/// there on, from the oldest that is kept, and from now, it can be read. What is no place in the feed is wrong usage.
 #[test]
 fn who_fell_behind_is_told() {
     let world = World::new();
@@ -157,11 +157,14 @@ fn who_fell_behind_is_told() {
             let ended = device.finish(["feed", "--since", since]);
             let reason = ended.refused();
             assert!(reason.contains("begins after 1; start over"), "{reason}");
+            assert!(reason.contains("since oldest"), "{reason}");
         }
         let kept = device
             .finish(["feed", "--since", "1", "--collection", "cars"])
             .ok();
         assert_eq!(kept.lines().count(), 4, "two pages of an entry each");
+        let oldest = device.finish(["feed", "--since", "oldest"]).ok();
+        assert_eq!(oldest, kept);
         let now = device.finish(["feed", "--since", "now"]).ok();
         let now = checkpoint(now.trim_end()).expect("a checkpoint only");
         assert_eq!(kept.lines().rev().find_map(checkpoint), Some(now));

@@ -155,7 +155,7 @@ pub enum StoreError {
     /// What a reader of the feed asks for is kept no longer.
     #[error(
         "what the feed had after sequence {since} is trimmed, it begins after {oldest}; start over: note the newest sequence \
-         (since now), read the collections, then the feed since that sequence"
+         (since now), read the collections, then the feed since that sequence; or go on with what is kept (since oldest)"
     )]
     FeedTrimmed {
         /// After which sequence reading was to begin.

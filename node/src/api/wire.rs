@@ -213,7 +213,7 @@ impl From<Update> for ObserveEvent {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeedQuery {
-    /// After what to begin: a checkpoint, a sequence, or `now`; 0 when it is left out.
+    /// After what to begin: a checkpoint, a sequence, `oldest`, or `now`; 0 when it is left out.
     #[serde(default)]
     pub since: Option<String>,
     /// Only this collection.

@@ -249,13 +249,14 @@ pub(super) struct ExportArguments {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  sedge feed\n  sedge feed --since now --follow --collection cars\n  \
+                  sedge feed --since oldest --follow\n  \
                   sedge feed --since 0bea41c78b4ff1b7a43c5b4ef5d21a44-42\n\n\
                   One JSON object a line. A line {\"checkpoint\": …} says how far it is told: give that to --since to go on \
                   from there.\nWhat is too old is not kept (feed_keep_mib in sedge.toml): whoever asks for it is told to \
-                  start over."
+                  start over, or to begin with the oldest that is kept (--since oldest)."
 )]
 pub(super) struct FeedArguments {
-    /// After what to begin: a checkpoint, a sequence, or now
+    /// After what to begin: a checkpoint, a sequence, oldest (what is kept), or now
     #[arg(long, value_name = "CHECKPOINT", default_value = "0", value_parser = since)]
     pub(super) since: String,
     /// Go on with what is accepted later, until stopped

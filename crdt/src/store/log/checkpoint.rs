@@ -21,6 +21,8 @@ pub enum Since {
     Sequence(u64),
     /// With what comes after this, if it is still the same feed.
     Checkpoint(Checkpoint),
+    /// With the oldest that is kept, whatever came before it.
+    Oldest,
     /// With what will be accepted from now on.
     Now,
 }
@@ -28,7 +30,7 @@ pub enum Since {
 /// A text says nowhere to begin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no place in the feed; give a checkpoint as the feed tells it, a sequence like 42, or now"
+    "{0:?} is no place in the feed; give a checkpoint as the feed tells it, a sequence like 42, oldest, or now"
 )]
 pub struct CheckpointError(String);
 
@@ -47,6 +49,7 @@ impl FromStr for Since {
             digits.then(|| text.parse::<u64>().ok()).flatten()
         };
         let since = match text.split_once('-') {
+            None if text == "oldest" => Some(Self::Oldest),
             None if text == "now" => Some(Self::Now),
             None => number(text).map(Self::Sequence),
             Some((feed, sequence)) => parse_hex(feed)
@@ -87,6 +90,7 @@ mod tests {
     #[test]
     fn words_and_wrong_ones() {
         assert_eq!("now".parse(), Ok(Since::Now));
+        assert_eq!("oldest".parse(), Ok(Since::Oldest));
         for text in ["", "Now", "-1", "+1", "1.5", "18446744073709551616", "ab-1"] {
             assert!(text.parse::<Since>().is_err(), "{text}");
         }

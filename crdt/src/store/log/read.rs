@@ -112,6 +112,7 @@ impl Store {
         let newest = view.transaction_id();
         let since = match since {
             Since::Now => return Ok(newest),
+            Since::Oldest => return Ok(Held::load(view.reads())?.trimmed),
             Since::Sequence(sequence) => sequence,
             Since::Checkpoint(Checkpoint { feed, sequence }) if feed == self.0.feed => sequence,
             Since::Checkpoint(_) => return Err(StoreError::OtherFeed),
