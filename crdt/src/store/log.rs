@@ -27,6 +27,15 @@ pub(super) struct Log {
     held: Held,
 }
 
+/// What the entries of one commit have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    /// When it was committed, in ms since 1970 by this device's clock.
+    pub(super) time_ms: i64,
+    /// Whether its changes were made on this device.
+    pub(super) is_local: bool,
+}
+
 /// Which entries there are; stored with each commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Held {
@@ -73,6 +82,7 @@ impl Log {
         &mut self,
         batch: &mut Batch<'_>,
         sequence: u64,
+        stamp: Stamp,
         document: &[u8],
         before: Option<&[u8]>,
         after: Option<&[u8]>,
@@ -82,6 +92,7 @@ impl Log {
         }
         let record = Record {
             position: self.held.end,
+            stamp,
             document,
             before,
             after,
@@ -182,11 +193,12 @@ fn entry_from(reads: Reads<'_>, sequence: u64) -> Result<Option<(u64, u64)>, Sto
     Ok(Some((sequence_of(&key)?, record.position)))
 }
 
-/// An entry as it is stored under its sequence: position (u64), bytes of the document's key (u16) and of the value before
-/// (u32), the three of them and the value after. No value takes 0 bytes, so that is none.
+/// An entry as it is stored under its sequence: position (u64), time (i64, ms), whether it is of this device (u8, 0 or 1),
+/// bytes of the document's key (u16) and of the value before (u32), the three of them and the value after. No value takes 0 bytes, so that is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Record<'a> {
     pub(super) position: u64,
+    pub(super) stamp: Stamp,
     pub(super) document: &'a [u8],
     pub(super) before: Option<&'a [u8]>,
     pub(super) after: Option<&'a [u8]>,
@@ -196,8 +208,10 @@ impl<'a> Record<'a> {
     fn bytes(&self) -> Vec<u8> {
         let before = self.before.unwrap_or_default();
         let after = self.after.unwrap_or_default();
-        let mut bytes = Vec::with_capacity(14 + self.document.len() + before.len() + after.len());
+        let mut bytes = Vec::with_capacity(23 + self.document.len() + before.len() + after.len());
         bytes.extend_from_slice(&self.position.to_le_bytes());
+        bytes.extend_from_slice(&self.stamp.time_ms.to_le_bytes());
+        bytes.push(self.stamp.is_local.into());
         bytes.extend_from_slice(&(self.document.len() as u16).to_le_bytes()); // an id has 512 bytes at most
         bytes.extend_from_slice(&(before.len() as u32).to_le_bytes()); // the database takes no value of 4 GiB
         for part in [self.document, before, after] {
@@ -208,6 +222,16 @@ impl<'a> Record<'a> {
 
     pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
         let (position, rest) = bytes.split_first_chunk::<8>()?;
+        let (time_ms, rest) = rest.split_first_chunk::<8>()?;
+        let (is_local, rest) = rest.split_first()?;
+        let stamp = Stamp {
+            time_ms: i64::from_le_bytes(*time_ms),
+            is_local: match is_local {
+                0 => false,
+                1 => true,
+                _ => return None,
+            },
+        };
         let (document, rest) = rest.split_first_chunk::<2>()?;
         let (before, rest) = rest.split_first_chunk::<4>()?;
         let document_bytes = usize::from(u16::from_le_bytes(*document));
@@ -217,6 +241,7 @@ impl<'a> Record<'a> {
         let value = |bytes: &'a [u8]| (!bytes.is_empty()).then_some(bytes);
         Some(Self {
             position: u64::from_le_bytes(*position),
+            stamp,
             document,
             before: value(before),
             after: value(after),
@@ -254,8 +279,9 @@ mod tests {
     proptest! {
         /// Goal: an entry is read as it was written, and what was cut off before its last part begins is none.
         #[test]
-        fn records_round_trip(position in any::<u64>(), document in prop::collection::vec(any::<u8>(), 0..40), before in some_bytes(), after in some_bytes()) {
-            let record = Record { position, document: &document, before: before.as_deref(), after: after.as_deref() };
+        fn records_round_trip(position in any::<u64>(), time_ms in any::<i64>(), is_local in any::<bool>(), document in prop::collection::vec(any::<u8>(), 0..40), before in some_bytes(), after in some_bytes()) {
+            let stamp = Stamp { time_ms, is_local };
+            let record = Record { position, stamp, document: &document, before: before.as_deref(), after: after.as_deref() };
             let bytes = record.bytes();
             prop_assert_eq!(Record::read(&bytes), Some(record));
             let whole = bytes.len() - after.map_or(0, |after| after.len());

@@ -8,7 +8,7 @@
 //! | `values` | the same | the visible value in binary form; absent for a deleted document |
 //! | `states` | the same | own seq (u64) in the incarnation (u32), chunks behind the snapshot (u32), sequence in the feed (u64), times of the first and the last change (i64 each, ms), heads (32 B each) |
 //! | `feed` | sequence (u64) | collection number (u32), document id; one entry for each document |
-//! | `log` | sequence (u64) | position (u64), lengths (u16, u32), collection number (u32) and document id, the visible value before and after; see `log` |
+//! | `log` | sequence (u64) | position (u64), time (i64, ms), whether it is of this device (u8), lengths (u16, u32), collection number (u32) and document id, the visible value before and after; see `log` |
 //! | `attachments` | blob id (32 B), length (u64) | documents that name it (i64), when that last changed (u64, ms); see `blobs` |
 //! | `indexes` | index number (u32) | collection number (u32), state (u8), documents and cut keys while it is built (u64 each), the id it is built up to, name, then for each field descending (u8) and steps (u8), each step; all behind their lengths (u16) |
 //! | `entries` | index number (u32), the fields as `query::plan::key` writes them, document id | length of the fields (u16) |
@@ -19,7 +19,7 @@
 pub(super) use crate::record::{DocumentKey, DocumentState};
 
 /// The version of everything in this module. A store of another format is refused.
-pub(super) const FORMAT: u32 = 4;
+pub(super) const FORMAT: u32 = 5;
 
 pub(super) const META: &str = "meta";
 pub(super) const COLLECTIONS: &str = "collections";

@@ -7,6 +7,7 @@ use sedge_crdt::{Check, Checkpoint, Contents, LogEntry, LogPage, Since, StoreOpt
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::UNIX_EPOCH;
 
 /// Documents by collection and id.
 type Documents = BTreeMap<(String, DocumentId), Value>;
@@ -382,4 +383,38 @@ fn a_foreign_checkpoint_is_told() {
     let told = read(&store, Since::Checkpoint(checkpoint));
     assert!(matches!(told, Err(StoreError::OtherFeed)));
     assert_eq!(read(&store, Since::Sequence(0)).unwrap().0.len(), 1);
+}
+
+/// Goal: an entry says when it was committed here, and whether its change was made here; both are there after reopening.
+#[test]
+fn entries_tell_when_and_from_where() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (a, b) = (open(one.path(), 1), open(two.path(), 2));
+    let now_ms = || UNIX_EPOCH.elapsed().unwrap().as_millis() as i64;
+    let begun = now_ms();
+    insert(&a, r#"{"_id":"a"}"#);
+    let written = now_ms();
+    thread::sleep(Duration::from_millis(5));
+    replicate(&a, &b);
+    insert(&b, r#"{"_id":"b"}"#);
+    drop(b);
+    let b = open(two.path(), 2);
+    let told = |store: &Store| -> Vec<(bool, i64)> {
+        let (entries, _) = read(store, Since::Sequence(0)).unwrap();
+        let entries = entries.into_iter();
+        entries
+            .map(|entry| (entry.is_local, entry.time_ms))
+            .collect()
+    };
+    let [(true, made)] = told(&a)[..] else {
+        panic!("{:?}", told(&a));
+    };
+    assert!(
+        (begun..=written).contains(&made),
+        "{begun} {made} {written}"
+    );
+    let [(false, taken_in), (true, own)] = told(&b)[..] else {
+        panic!("{:?}", told(&b));
+    };
+    assert!(written < taken_in && taken_in <= own && own <= now_ms());
 }

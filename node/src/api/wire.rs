@@ -237,6 +237,10 @@ pub enum FeedLine {
     Change {
         /// Its place in the feed.
         sequence: u64,
+        /// When the device committed it, in ms since 1970 by its clock.
+        time_ms: i64,
+        /// Whether the change was made there.
+        origin: FeedOrigin,
         /// The collection's name.
         collection: String,
         /// The document's `_id`.
@@ -248,10 +252,25 @@ pub enum FeedLine {
     },
 }
 
+/// Where a change was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FeedOrigin {
+    /// On this device.
+    Local,
+    /// On another one.
+    Remote,
+}
+
 impl From<LogEntry> for FeedLine {
     fn from(entry: LogEntry) -> Self {
         Self::Change {
             sequence: entry.sequence,
+            time_ms: entry.time_ms,
+            origin: match entry.is_local {
+                true => FeedOrigin::Local,
+                false => FeedOrigin::Remote,
+            },
             collection: entry.collection.to_string(),
             document_id: entry.id.to_value(),
             before: entry.before,

@@ -17,6 +17,10 @@ use std::sync::Arc;
 pub struct LogEntry {
     /// Its place in the order in which this store accepted changes.
     pub sequence: u64,
+    /// When this store committed it, in ms since 1970 by this device's clock.
+    pub time_ms: i64,
+    /// Whether the change was made on this device; else it came from another one.
+    pub is_local: bool,
     /// The collection's name.
     pub collection: Arc<str>,
     /// The document.
@@ -88,6 +92,8 @@ impl Store {
                 .or_insert_with(|| view.catalog().name(number));
             page.entries.push(LogEntry {
                 sequence,
+                time_ms: record.stamp.time_ms,
+                is_local: record.stamp.is_local,
                 collection: name.clone().ok_or_else(damaged_log)?,
                 id: document.id,
                 before: value(record.before)?,

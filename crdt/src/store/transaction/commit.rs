@@ -2,13 +2,14 @@
 
 use super::super::blobs;
 use super::super::catalog::{Catalog, Digest};
+use super::super::clock::now_ms;
 use super::super::commit::{Commit, Committed, Origin};
 use super::super::database::{Batch, Database};
 use super::super::entry::{Entry, RecordWrite};
 use super::super::error::StoreError;
 use super::super::evict;
 use super::super::group::{Pending, Ticket};
-use super::super::log::Log;
+use super::super::log::{Log, Stamp};
 use super::super::schema::{DOCUMENTS, FEED, META, META_CLOCK, STATES, VALUES};
 use super::super::view::View;
 use super::Transaction;
@@ -67,7 +68,11 @@ impl Transaction<'_> {
             Origin::Local => self.time_ms,
             Origin::Remote(_) => self.writer.time_ms,
         };
-        let (sequence, log, documents) = self.write(time_ms)?;
+        let stamp = Stamp {
+            time_ms: now_ms().max(self.time_ms),
+            is_local: origin == Origin::Local,
+        };
+        let (sequence, log, documents) = self.write(time_ms, stamp)?;
         let writer = &mut *self.writer;
         writer.sequence = sequence;
         writer.log = log;
@@ -96,7 +101,11 @@ impl Transaction<'_> {
         self.store.group.push(Pending { view, commit });
     }
 
-    fn write(&mut self, time_ms: i64) -> Result<(u64, Log, Vec<Committed>), StoreError> {
+    fn write(
+        &mut self,
+        time_ms: i64,
+        stamp: Stamp,
+    ) -> Result<(u64, Log, Vec<Committed>), StoreError> {
         let database: &Database = &self.store.database;
         let catalog = Arc::make_mut(&mut self.catalog);
         let mut batch = database.batch();
@@ -121,7 +130,7 @@ impl Transaction<'_> {
             let seen = entry.visible_bytes();
             let [before, after] = seen.each_ref().map(Option::as_deref);
             if !entry.is_evicted() {
-                log.append(&mut batch, sequence, &bytes, before, after);
+                log.append(&mut batch, sequence, stamp, &bytes, before, after);
             }
             let digest = |value| Digest::of_encoded(&key.id, value);
             catalog.count(&entry.collection, before.map(digest), after.map(digest));
