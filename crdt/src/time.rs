@@ -4,12 +4,26 @@ use time::format_description::well_known::Rfc3339;
 use time::{Date, OffsetDateTime};
 
 /// The moment that `2026-11-23T12:00:00Z` (with any offset) or `2026-11-23` (its beginning, UTC) means, in milliseconds
-/// since 1970; smaller parts are cut off. `None` when the text is neither.
+/// since 1970; smaller parts are cut off. `None` when the text is neither, or a leap second.
 pub(crate) fn parse(text: &str) -> Option<i64> {
+    if leap_second(text).is_some() {
+        return None;
+    }
     let moment = OffsetDateTime::parse(text, &Rfc3339)
         .ok()
         .or_else(|| Some(date(text)?.midnight().assume_utc()))?;
     i64::try_from(moment.unix_timestamp_nanos().div_euclid(1_000_000)).ok()
+}
+
+/// What is wrong with `2016-12-31T23:59:60Z`, whether there was such a second or not: the milliseconds since 1970 have no
+/// place for it. `None` for any other text.
+pub(crate) fn leap_second(text: &str) -> Option<String> {
+    let (begin, rest) = text.split_at_checked(16)?;
+    let before = format!("{begin}:59{}", rest.strip_prefix(":60")?);
+    OffsetDateTime::parse(&before, &Rfc3339).ok()?;
+    Some(format!(
+        "{text:?} names a leap second, which is not counted; write its minute's second 59, or the next minute"
+    ))
 }
 
 fn date(text: &str) -> Option<Date> {
@@ -61,8 +75,24 @@ mod tests {
             "26-11-23",
             "2026-11-é",
             "2026-11-23T25:00:00Z",
+            "2016-12-31T23:59:60Z",
         ] {
             assert_eq!(parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn only_leap_seconds_are_told_as_such() {
+        for leap in ["2016-12-31T23:59:60Z", "2026-06-15T12:00:60.5+02:00"] {
+            assert!(leap_second(leap).is_some(), "{leap}");
+        }
+        for other in [
+            "2016-12-31T23:59:59Z",
+            "2016-12-31T23:60:60Z",
+            "sixteen letters.:60Z",
+            "",
+        ] {
+            assert_eq!(leap_second(other), None, "{other}");
         }
     }
 

@@ -70,6 +70,9 @@ impl PastPoint {
     }
 
     fn no_point(&self, found: Option<&Value>) -> QueryError {
+        if let Some(reason) = found.and_then(Value::as_str).and_then(time::leap_second) {
+            return self.at().error(reason);
+        }
         let found = found.map_or("missing".to_owned(), |value| excerpt(&value.to_string()));
         self.at().error(format!(
             "expected a time such as '2026-11-23T12:00:00Z', '2026-11-23' or '-5 minutes', milliseconds since 1970, or \

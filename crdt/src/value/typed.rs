@@ -4,6 +4,7 @@
 //! like one is written `{"$map": {"$counter": 5}}`. Every other map is a plain one, whatever its names begin with.
 
 use super::{Attachment, Value};
+use crate::time::leap_second;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sedge_identity::hex;
@@ -87,6 +88,9 @@ fn marked(mark: &str, value: Value) -> Result<Value, String> {
 
 /// Milliseconds since 1970 of a time as RFC 3339 writes it.
 fn instant(text: &str) -> Result<i64, String> {
+    if let Some(reason) = leap_second(text) {
+        return Err(reason);
+    }
     let parsed = OffsetDateTime::parse(text, &Rfc3339);
     let time = parsed.map_err(|error| {
         format!(
@@ -384,6 +388,15 @@ mod tests {
             (
                 r#"{"$timestamp":"2026-11-23T12:00:00.0001Z"}"#,
                 "more digits than milliseconds",
+            ),
+            (
+                r#"{"$timestamp":"2016-12-31T23:59:60Z"}"#,
+                "\"2016-12-31T23:59:60Z\" names a leap second, which is not counted; write its minute's second 59, or the \
+                 next minute",
+            ),
+            (
+                r#"{"t":{"$timestamp":"2026-06-15T12:00:60.5+02:00"}}"#,
+                "names a leap second",
             ),
             (r#"{"$map":[1]}"#, "$map takes a map"),
             (r#"{"$attachment":{"id":"00"}}"#, "64 hexadecimal digits"),

@@ -67,6 +67,12 @@ fn other_points_are_refused() {
         assert!(error.starts_with(expected), "{text}: {error}");
     }
     assert!(as_of("AS OF :t", r#"{"t":true}"#).is_err());
+    let leap = as_of("AS OF '2016-12-31T23:59:60Z'", "{}");
+    let leap = leap.unwrap_err().to_string();
+    assert!(
+        leap.starts_with("line 1, column 23: \"2016-12-31T23:59:60Z\" names a leap second"),
+        "{leap}"
+    );
     let heads = format!("AS OF ['{}'] WHERE a = 1", "0a".repeat(32));
     let error = as_of(&heads, "{}").unwrap_err().to_string();
     assert_eq!(

@@ -166,6 +166,10 @@ fn wrong_types_are_told_with_their_place() {
             "UPDATE c SET a = conflicts(l[0])",
             "line 1, column 18: CONFLICTS takes a field",
         ),
+        (
+            "UPDATE c SET a = {'$timestamp': '2016-12-31T23:59:60Z'}",
+            "line 1, column 18: \"2016-12-31T23:59:60Z\" names a leap second",
+        ),
     ] {
         let error = edits(text, "{}").unwrap_err();
         assert!(error.starts_with(expected), "{text}: {error}");
