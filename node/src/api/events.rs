@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures::{StreamExt, stream};
+use futures::{Stream, StreamExt, stream};
 use sedge_crdt::{Move, Observation, Row, StoreError, Update};
 use std::iter;
 use std::time::Duration;
@@ -20,6 +20,8 @@ const END: &[u8] = b"\n\n";
 /// A comment, for those between client and server who close what is silent.
 const KEEP_ALIVE: &str = ":\n\n";
 
+/// What a live query has told; `None` when it was silent for long.
+type Told = Option<Result<Update<Row>, StoreError>>;
 type Pieces = Box<dyn Iterator<Item = Result<Bytes, StoreError>> + Send>;
 
 /// Answers with what a live query tells until `stop`, once its first result is there.
@@ -32,10 +34,25 @@ pub(super) async fn answer(
 ) -> Result<Response, NodeError> {
     let first = stop.run_until_cancelled(observation.next_rows()).await;
     let first = first.ok_or(NodeError::Stopped("the daemon"))??;
-    let later = stream::unfold(Some(observation), |observation| async move {
-        let mut observation = observation?;
-        let (pieces, goes_on) = next(&mut observation).await;
-        Some((pieces, goes_on.then_some(observation)))
+    let later = stream::unfold(observation, |mut observation| async move {
+        let patience = Duration::from_secs(KEEP_ALIVE_SECONDS);
+        let told = tokio::time::timeout(patience, observation.next_rows()).await;
+        Some((told.ok(), observation))
+    });
+    Ok(response(first, later, stop))
+}
+
+/// Events until `stop` or the live query's end, which is an event, too.
+fn response(
+    first: Update<Row>,
+    later: impl Stream<Item = Told> + Send + 'static,
+    stop: CancellationToken,
+) -> Response {
+    let later = stream::unfold(Some(Box::pin(later)), |later| async move {
+        let mut later = later?;
+        let told = later.next().await?;
+        let has_ended = matches!(told, Some(Err(StoreError::ObservationPanicked)));
+        Some((pieces(told), (!has_ended).then_some(later)))
     });
     let pieces = stream::iter(event(first))
         .chain(later.flat_map(stream::iter))
@@ -44,20 +61,15 @@ pub(super) async fn answer(
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-cache"),
     ];
-    Ok((head, Body::from_stream(pieces)).into_response())
+    (head, Body::from_stream(pieces)).into_response()
 }
 
-/// What comes next, and whether something may come behind it.
-async fn next(observation: &mut Observation) -> (Pieces, bool) {
-    let patience = Duration::from_secs(KEEP_ALIVE_SECONDS);
+fn pieces(told: Told) -> Pieces {
     let once = |piece: Bytes| Box::new(iter::once(Ok(piece)));
-    match tokio::time::timeout(patience, observation.next_rows()).await {
-        Ok(Ok(update)) => (Box::new(event(update)), true),
-        Ok(Err(error)) => {
-            let goes_on = !observation.has_ended();
-            (once(failure(&error.to_string()).into()), goes_on)
-        }
-        Err(_) => (once(Bytes::from_static(KEEP_ALIVE.as_bytes())), true),
+    match told {
+        Some(Ok(update)) => Box::new(event(update)),
+        Some(Err(error)) => once(failure(&error.to_string()).into()),
+        None => once(Bytes::from_static(KEEP_ALIVE.as_bytes())),
     }
 }
 
@@ -223,6 +235,34 @@ mod tests {
             pieces.for_each(|piece| reader.push(&piece.unwrap()).unwrap());
             assert_eq!(Update::from(reader.event().unwrap().unwrap()), update);
         }
+    }
+
+    /// Goal: the client of a live query that fails is told and goes on; of one that ended by a fault of the program it is
+    /// told, and then the answer ends, whole.
+    #[tokio::test]
+    async fn the_end_of_a_live_query_is_told() {
+        let failed = || Some(Err(StoreError::ObservedTooLarge));
+        let told = [failed(), None, Some(Err(StoreError::ObservationPanicked))];
+        // Nothing more comes of it, not even its end.
+        let later = stream::iter(told).chain(stream::pending());
+        let response = response(Update::default(), later, CancellationToken::new());
+        let body = axum::body::to_bytes(response.into_body(), 1 << 20);
+        let body = tokio::time::timeout(Duration::from_secs(20), body).await;
+        let mut reader = Reader::default();
+        reader
+            .push(&body.expect("the answer ends").unwrap())
+            .unwrap();
+        let events: Vec<_> = iter::from_fn(|| reader.event()).collect();
+        let [
+            Ok(_),
+            Err(ClientError::Refused(first)),
+            Err(ClientError::Refused(last)),
+        ] = &events[..]
+        else {
+            panic!("{events:?}");
+        };
+        assert_eq!(*first, StoreError::ObservedTooLarge.to_string());
+        assert_eq!(*last, StoreError::ObservationPanicked.to_string());
     }
 
     /// Goal: events are read however they are cut into pieces, a reason of several lines whole; comments are passed over.
