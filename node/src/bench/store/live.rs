@@ -3,7 +3,6 @@
 use super::super::cars::id;
 use super::super::figure::{BenchError, Measured, Workplace, seconds};
 use super::{CARS, ROUNDS, fill, open_with};
-use futures::StreamExt;
 use sedge::{Params, StoreError, Value};
 use sedge_crdt::{Durability, Observation, Store};
 use std::sync::Arc;
@@ -32,11 +31,11 @@ pub(super) fn live_100_over_1(workplace: &Workplace) -> Result<Measured, BenchEr
     let (mut many, mut one) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         for (queries, taken) in [(1, &mut one), (MANY, &mut many)] {
-            let live = Live::start(&runtime, &store, queries)?;
+            let mut live = Live::start(&runtime, &store, queries)?;
             update(&store, &mut price, WRITES / 8)?; // to warm up
             let took = seconds(|| update(&store, &mut price, WRITES))?;
             taken.push(took * 1e6 / WRITES as f64);
-            live.wait_until_told(price);
+            live.wait_until_told(price)?;
             runtime.block_on(live.end());
         }
     }
@@ -62,7 +61,8 @@ fn update(store: &Store, price: &mut u64, writes: u64) -> Result<(), BenchError>
 
 /// Live queries with their readers.
 struct Live {
-    readers: JoinSet<()>,
+    /// They end only when their query fails.
+    readers: JoinSet<StoreError>,
     /// For each query the newest price that its reader was told of.
     told: Vec<Arc<AtomicU64>>,
 }
@@ -90,12 +90,17 @@ impl Live {
         Ok(live)
     }
 
-    /// Returns once every reader was told of this price.
-    fn wait_until_told(&self, price: u64) {
+    /// Returns once every reader was told of this price, or one has failed.
+    fn wait_until_told(&mut self, price: u64) -> Result<(), BenchError> {
         let is_behind = |told: &Arc<AtomicU64>| told.load(Ordering::Relaxed) < price;
         while self.told.iter().any(is_behind) {
-            std::thread::sleep(Duration::from_millis(PAUSE_MS));
+            match self.readers.try_join_next() {
+                Some(Ok(error)) => return Err(error.into()),
+                Some(Err(error)) => return Err(std::io::Error::other(error).into()),
+                None => std::thread::sleep(Duration::from_millis(PAUSE_MS)),
+            }
         }
+        Ok(())
     }
 
     /// Returns once all have ended.
@@ -104,15 +109,12 @@ impl Live {
     }
 }
 
-async fn read(observation: Observation, told: Arc<AtomicU64>) {
-    let updates = futures::stream::unfold(observation, |mut observation| async {
-        Some((observation.next().await, observation))
-    });
-    let mut updates = std::pin::pin!(updates);
-    while let Some(update) = updates.next().await {
-        match update.map(|update| newest(&update.updated)) {
-            Ok(price) => told.fetch_max(price, Ordering::Relaxed),
-            Err(error) => return complain(&error),
+/// Takes note of what a query tells, until it fails.
+async fn read(mut observation: Observation, told: Arc<AtomicU64>) -> StoreError {
+    loop {
+        match observation.next().await {
+            Ok(update) => told.fetch_max(newest(&update.updated), Ordering::Relaxed),
+            Err(error) => return error,
         };
     }
 }
@@ -125,6 +127,29 @@ fn newest(rows: &[Value]) -> u64 {
     prices.max().unwrap_or(0)
 }
 
-fn complain(error: &StoreError) {
-    tracing::error!(%error, "a live query ended, so that no end of this measurement may come");
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    /// Goal: a reader whose query fails, or who panics, ends the measurement with the reason.
+    #[test]
+    fn a_reader_that_fails_is_not_waited_for() {
+        let runtime = Runtime::new().unwrap();
+        let ends: [fn() -> StoreError; 2] = [
+            || StoreError::ObservedTooLarge,
+            || panic!("a reader panics"),
+        ];
+        for end in ends {
+            let _entered = runtime.enter();
+            let mut live = Live {
+                readers: JoinSet::new(),
+                told: vec![Arc::default()],
+            };
+            live.readers.spawn(async move { end() });
+            let (ended, told) = mpsc::channel();
+            std::thread::spawn(move || ended.send(live.wait_until_told(1).is_err()));
+            assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(true));
+        }
+    }
 }
