@@ -62,10 +62,14 @@ pub fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), Attachm
     }
 }
 
-/// The blobs that the tokens of a document's value name. The one place that finds tokens in values.
+/// The blobs that the tokens of a document's value name, those that only CONFLICTS shows included. The one place that finds
+/// tokens in values.
 pub fn attachments_of(value: &Value) -> BTreeSet<BlobRef> {
     let mut found = BTreeSet::new();
     collect(value, &mut found);
+    for value in value.conflicting() {
+        collect(&value, &mut found);
+    }
     found
 }
 

@@ -56,6 +56,22 @@ impl Value {
     pub(crate) fn conflicts(&self) -> Option<Cow<'_, Value>> {
         self.get(RECORD).map(Cow::Borrowed)
     }
+
+    /// The values of all fields of a document that have several.
+    pub(crate) fn conflicting(&self) -> impl Iterator<Item = Value> {
+        let entries = self.get(RECORD).map_or(&[][..], items).iter();
+        entries.flat_map(items).filter_map(|value| match value {
+            Value::Bytes(bytes) => Value::decode(bytes).ok(),
+            _ => None,
+        })
+    }
+}
+
+fn items(value: &Value) -> &[Value] {
+    match value {
+        Value::List(items) => items,
+        _ => &[],
+    }
 }
 
 impl Encoded<'_> {

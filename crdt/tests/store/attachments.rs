@@ -386,6 +386,57 @@ fn references_count_local_and_remote_documents() {
     }
 }
 
+/// Goal: an attachment that only a lost value of a field names stays as long as CONFLICTS shows that value.
+#[test]
+fn what_only_a_conflict_names_stays() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let stores = [0, 1].map(|n| open(folders[n].path(), n as u8 + 1));
+    let [a, b] = &stores;
+    insert(a, r#"{"_id":"x","m":{"n":0}}"#);
+    replicate(a, b);
+    let tokens = [b"one", b"two"].map(|bytes| {
+        let [token, _] = stores.each_ref().map(|store| put(store, bytes));
+        token
+    });
+    for (store, token) in stores.iter().zip(&tokens) {
+        let file = Params::from([("file".to_owned(), token.clone().into())]);
+        store
+            .execute("UPDATE cars SET m.file = :file", &file)
+            .unwrap();
+    }
+    replicate(a, b);
+    replicate(b, a);
+    for (store, folder) in stores.iter().zip(&folders) {
+        assert_eq!(
+            rows(store, "SELECT CONFLICTS(m.file) AS f FROM cars").len(),
+            1
+        );
+        assert_eq!(
+            store.attachments().collect(Duration::ZERO).unwrap(),
+            Collected::default()
+        );
+        for token in &tokens {
+            let stat = store.attachments().stat(token.blob().id).unwrap();
+            assert_eq!(stat.unwrap().documents, 1);
+        }
+        store
+            .execute(
+                "UPDATE cars SET m.file = :file",
+                &Params::from([("file".to_owned(), tokens[0].clone().into())]),
+            )
+            .unwrap();
+        assert_eq!(
+            store
+                .attachments()
+                .collect(Duration::ZERO)
+                .unwrap()
+                .attachments,
+            1
+        );
+        assert_eq!(ids(store), [tokens[0].blob().id], "{folder:?}");
+    }
+}
+
 /// Goal: what is here in part, and named by no document, goes as well.
 #[test]
 fn unused_parts_are_collected() {
