@@ -29,6 +29,9 @@ pub const DOCUMENT_BYTES_WARN: usize = 256 << 10;
 /// Largest change chunk accepted from outside, in bytes as it travels.
 pub const CHUNK_BYTES_MAX: usize = 5 << 20;
 
+/// Largest change that travels as it is, in bytes; larger ones are deflated.
+pub const PLAIN_BYTES_MAX: usize = 1 << 10;
+
 /// Largest change chunk accepted from outside once inflated, in bytes (a 261 kB chunk can hold 256 MiB of zeros).
 pub const CHUNK_INFLATED_BYTES_MAX: usize = 8 << 20;
 

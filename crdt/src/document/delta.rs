@@ -5,7 +5,7 @@ use super::chunk::{self, ChunkError};
 use super::{Document, DocumentError, contained};
 use crate::limits::{
     CHANGE_OPS_MAX, CHUNK_BYTES_MAX, DELTA_BIRTH_BYTES_MAX, DELTA_BIRTHS_MAX, DELTA_BYTES_MAX,
-    DELTA_CHANGES_MAX, DELTA_OPS_MAX, FIELD_NAME_BYTES_MAX,
+    DELTA_CHANGES_MAX, DELTA_OPS_MAX, FIELD_NAME_BYTES_MAX, PLAIN_BYTES_MAX,
 };
 use crate::value::DEPTH_MAX;
 use automerge::legacy::Key;
@@ -279,7 +279,7 @@ impl Document {
             for birth in &needed {
                 named.add(birth, |hash| self.automerge.get_change_by_hash(hash));
             }
-            let chunk = change.bytes().into_owned();
+            let chunk = sent(&mut change);
             bytes += chunk.len() + PART_BYTES;
             // One that breaks the bound counts as if it met it; whoever gets it refuses it.
             let measured = chunk::measure(&chunk);
@@ -301,6 +301,15 @@ impl Document {
             delta: Delta::of(named, chunks),
             more_after: more.then(|| heads_after(known, &taken)),
         }
+    }
+}
+
+/// A change as it travels. Automerge deflates from 256 bytes on, which takes longer than all else that is done with a change of
+/// that size, and saves an eighth of it.
+pub(super) fn sent(change: &mut Change) -> Vec<u8> {
+    match change.raw_bytes() {
+        plain if plain.len() <= PLAIN_BYTES_MAX => plain.to_vec(),
+        _ => change.bytes().into_owned(),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::writer::Writer;
 use super::{Author, Written};
 use crate::document::birth::{Birth, Births};
-use crate::document::delta::{Delta, Named};
+use crate::document::delta::{Delta, Named, sent};
 use crate::document::{Document, DocumentError};
 use crate::id::DocumentId;
 use crate::limits::BIRTHS_MAX;
@@ -59,7 +59,7 @@ impl Plan {
         edits.iter().for_each(|edit| writer.edit(edit));
         let operations = writer.operations;
         deps.sort_unstable();
-        let change = Change::from(ExpandedChange {
+        let mut change = Change::from(ExpandedChange {
             operations,
             actor_id: author.actor,
             hash: None,
@@ -77,7 +77,7 @@ impl Plan {
         }
         Ok(Written {
             births: self.new,
-            delta: Delta::of(named, vec![change.clone().bytes().into_owned()]),
+            delta: Delta::of(named, vec![sent(&mut change)]),
             change,
         })
     }

@@ -147,7 +147,7 @@ mod tests {
                 told: vec![Arc::default()],
             };
             live.readers.spawn(async move { end() });
-            let (ended, told) = mpsc::channel();
+            let (ended, told) = mpsc::sync_channel(1);
             std::thread::spawn(move || ended.send(live.wait_until_told(1).is_err()));
             assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(true));
         }
