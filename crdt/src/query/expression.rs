@@ -58,6 +58,7 @@ impl Parser<'_> {
         self.enter()?;
         let mut left = self.prefix()?;
         let mut compared = false;
+        let mut last = None;
         while let Some(infix) = self.infix() {
             if infix.power() <= floor {
                 break;
@@ -76,9 +77,12 @@ impl Parser<'_> {
                 _ => {
                     self.take();
                     let right = self.climb(infix.power())?;
-                    self.join(infix, left, right, at)?
+                    // One in parentheses stays a part of its own, as which GROUP BY may name it.
+                    let goes_on = last == Some(infix.power());
+                    self.join(infix, left, right, at, goes_on)?
                 }
             };
+            last = Some(infix.power());
         }
         self.leave();
         Ok(left)
@@ -110,20 +114,22 @@ impl Parser<'_> {
         })
     }
 
+    /// `left` and `right` in one; `goes_on` where the operator has just made `left`.
     fn join(
         &self,
         infix: Infix,
         left: Expr,
         right: Expr,
         at: Position,
+        goes_on: bool,
     ) -> Result<Expr, QueryError> {
         let from = left.at;
         let kind = match (infix, left.kind) {
-            (Infix::And, ExprKind::And(mut parts)) => {
+            (Infix::And, ExprKind::And(mut parts)) if goes_on => {
                 parts.push(right);
                 ExprKind::And(parts)
             }
-            (Infix::Or, ExprKind::Or(mut parts)) => {
+            (Infix::Or, ExprKind::Or(mut parts)) if goes_on => {
                 parts.push(right);
                 ExprKind::Or(parts)
             }

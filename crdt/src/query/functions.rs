@@ -86,7 +86,16 @@ fn round(number: &Value, digits: i64) -> Value {
         Value::Int(number) => Value::Int(*number),
         Value::Float(number) => {
             let scale = 10f64.powi(i32::try_from(digits).unwrap_or(0));
-            let rounded = (number * scale).round() / scale;
+            let scaled = number * scale;
+            // 82.35 is a little less than it says, 823.5 is not: what scaling has rounded away decides.
+            let lost = number.mul_add(scale, -scaled);
+            let is_below = scaled.fract().abs() == 0.5 && lost * scaled < 0.0;
+            let whole = if is_below {
+                scaled.trunc()
+            } else {
+                scaled.round()
+            };
+            let rounded = whole / scale;
             // A number too large to scale has no decimal places either.
             Value::Float(if rounded.is_finite() {
                 rounded
@@ -138,6 +147,10 @@ mod tests {
             (-2.5, 0, -3.0),
             (1.005e300, 15, 1.005e300),
             (3.15159, 2, 3.15),
+            (0.25, 1, 0.3),
+            // The float is a little below the half that it is written as.
+            (-82.35, 1, -82.3),
+            (1.005, 2, 1.0),
         ] {
             assert_eq!(round(&Value::Float(number), digits), Value::Float(expected));
         }

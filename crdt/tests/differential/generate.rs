@@ -1,7 +1,7 @@
 //! Random queries about the fields of a data set, with constants of its documents.
 
 use super::data::Data;
-use super::tree::{Column, Expr, Field, Kind, Query, Sort, SortBy};
+use super::tree::{Column, Expr, Field, Kind, Members, Query, Sort, SortBy};
 use sedge_crdt::Value;
 
 /// The splitmix64 generator (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
@@ -427,7 +427,11 @@ impl<'a> Generator<'a> {
 
 /// Whether it is worth the same for every document and group.
 pub(crate) fn is_constant(expr: &Expr) -> bool {
-    !expr.any(&|part| matches!(part, Expr::Field(_) | Expr::Aggregate { .. }))
+    !expr.any(&|part| match part {
+        Expr::Field(_) | Expr::Aggregate { .. } => true,
+        Expr::In { members, .. } => matches!(members, Members::Field(_)),
+        _ => false,
+    })
 }
 
 /// Whether the last digits of a result may differ between the languages: sums of floats depend on the order.

@@ -122,6 +122,11 @@ fn groups_and_aggregates() {
             "SELECT make FROM c GROUP BY make ORDER BY COUNT(km), make",
             r#"[{"make":"Lada"},{"make":"Saab"},{"make":"Volvo"}]"#,
         ),
+        // What is grouped by is known within a longer chain, too.
+        (
+            "SELECT COUNT(*) AS n FROM c GROUP BY make = 'Lada' OR make = 'Saab' HAVING (make = 'Lada' OR make = 'Saab') OR COUNT(*) > 5",
+            r#"[{"n":3}]"#,
+        ),
         // Missing and null are groups of their own.
         (
             "SELECT year, COUNT(*) AS n FROM c WHERE year IS MISSING OR year IS NULL GROUP BY year",
