@@ -94,9 +94,9 @@ pub const STATEMENTS_KEPT_MAX: usize = 128;
 /// Longest text of such a statement, in bytes: the parsed form takes a multiple of it.
 pub const STATEMENT_KEPT_BYTES_MAX: usize = 1 << 10;
 
-/// Writes of other threads that one carries out before it goes on with its own: enough for the writers of a busy node,
-/// and milliseconds at most.
-pub const JOBS_MAX: usize = 64;
+/// How long a thread carries out writes of others beside its own, in milliseconds: some hundred of them, and a delay that is
+/// small against its own sync on a slow card.
+pub const SERVE_MS_MAX: u64 = 2;
 
 /// Documents that a write may change to be carried out by another thread, which must not work long for others.
 pub const JOB_DOCUMENTS_MAX: usize = 16;

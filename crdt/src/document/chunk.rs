@@ -111,14 +111,19 @@ fn plain(checksum: &[u8], body: &[u8]) -> Vec<u8> {
 
 fn inflate(compressed: &[u8]) -> Result<Vec<u8>, ChunkError> {
     let mut body = Vec::new();
-    flate2::bufread::DeflateDecoder::new(compressed)
+    let mut decoder = flate2::bufread::DeflateDecoder::new(compressed);
+    decoder
+        .by_ref()
         .take(CHUNK_INFLATED_BYTES_MAX as u64 + 1)
         .read_to_end(&mut body)
         .map_err(|_| ChunkError::Deflate)?;
     if body.len() > CHUNK_INFLATED_BYTES_MAX {
         return Err(ChunkError::Inflated);
     }
-    Ok(body)
+    match decoder.into_inner() {
+        [] => Ok(body),
+        _ => Err(ChunkError::Deflate), // bytes behind the end would travel on for ever
+    }
 }
 
 fn check_body(body: &[u8]) -> Result<u64, ChunkError> {

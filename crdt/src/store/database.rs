@@ -14,7 +14,7 @@ use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
     DEFAULT_COLUMN_FAMILY_NAME, ErrorKind, FlushOptions, MergeOperands, Options, Snapshot,
-    WriteBatch, WriteOptions,
+    WriteBatch,
 };
 use sedge_identity::{AppId, PublicKey, hex};
 use std::path::Path;
@@ -51,8 +51,8 @@ pub(super) struct StoreIdentity {
 impl Database {
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         check_whole(path)?;
-        let durable = Durable::open(path)?;
-        if durable::noted(path).is_some() {
+        let lock = Durable::lock(path)?;
+        if durable::noted(path)?.is_some() {
             // An opening for writing would empty the log, damaged or not.
             drop(Self::open_for_reading(path)?);
         }
@@ -60,17 +60,18 @@ impl Database {
         let rocks = rocks.map_err(|error| unopened(path, error))?;
         Ok(Self {
             rocks,
-            durable: Some(durable),
+            durable: Some(Durable::new(lock, path)?),
         })
     }
 
     /// Opens a database that nobody has open, without changing a byte of it.
     pub(super) fn open_for_reading(path: &Path) -> Result<Self, StoreError> {
         check_whole(path)?;
+        let noted = durable::noted(path)?;
         let rocks = DB::open_cf_descriptors_read_only(&options(), path, families(), false);
         let rocks = rocks.map_err(|error| unopened(path, error))?;
         let found = rocks.latest_sequence_number();
-        match durable::noted(path) {
+        match noted {
             Some(noted) if found < noted => Err(durable::lost(path, found, noted)),
             _ => Ok(Self {
                 rocks,
@@ -258,20 +259,16 @@ impl Batch<'_> {
 
     /// Returns once the batch is on disk.
     pub(super) fn write(self) -> Result<(), StoreError> {
-        let mut synced = WriteOptions::default();
-        synced.set_sync(true);
-        self.write_with(&synced)
+        let database = self.database;
+        self.write_unsynced()?;
+        Ok(database.sync()?)
     }
 
     /// Returns at once; the batch reaches the disk with the next sync, never before an earlier one.
     pub(super) fn write_unsynced(self) -> Result<(), StoreError> {
-        self.write_with(&WriteOptions::default())
-    }
-
-    fn write_with(self, options: &WriteOptions) -> Result<(), StoreError> {
         match self.missing {
             Some(error) => Err(error),
-            None => Ok(self.database.rocks.write_opt(self.batch, options)?),
+            None => Ok(self.database.rocks.write(self.batch)?),
         }
     }
 }

@@ -19,7 +19,7 @@ pub enum StoreError {
     #[error("the store {} is in use by another process; stop it, or choose another state folder", .0.display())]
     InUse(PathBuf),
     /// A file beside the database can't be opened.
-    #[error("{} can't be opened: {error}", .path.display())]
+    #[error("{} can't be opened: {error}; see to the disk and to whom the folder belongs", .path.display())]
     File {
         /// The file.
         path: PathBuf,

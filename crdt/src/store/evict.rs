@@ -114,7 +114,8 @@ fn refusal(
     let delivered = replication.map_or(0, Replication::delivered);
     own.is_some_and(|sequence| sequence > delivered).then(|| {
         "changes of this device in it are not known to be delivered; let this peer synchronise with one that holds all \
-         collections first, and evict while they are connected"
+         collections first, and evict while they are connected. A peer that has refused or lost one of this peer's documents \
+         counts for none that were changed later"
             .to_owned()
     })
 }

@@ -33,11 +33,21 @@ struct State {
     pending: VecDeque<Pending>,
     /// Who sleeps until its commit is published. Each is woken for itself: all at once would queue up for this state.
     waiting: VecDeque<Waiting>,
-    syncing: bool,
+    lead: Lead,
     /// Syncs begun so far.
     syncs: u64,
     /// The last sync that failed, and why.
     failure: Option<(u64, rocksdb::Error)>,
+}
+
+/// Whether somebody syncs for all.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Lead {
+    #[default]
+    Nobody,
+    /// Somebody was woken to do it.
+    Called,
+    Syncing,
 }
 
 struct Waiting {
@@ -103,15 +113,9 @@ impl Group {
         });
     }
 
-    /// Has one of those who were enlisted lead the others, unless somebody does.
-    pub(super) fn leave(&self) {
-        let mut state = self.state.lock();
-        if !state.syncing
-            && let Some(next) = state.waiting.pop_front()
-        {
-            drop(state);
-            next.thread.unpark();
-        }
+    /// To be called by whoever has enlisted others and does not wait itself: one of them is to lead, unless somebody does.
+    pub(super) fn hand_over(&self) {
+        hand_over(self.state.lock());
     }
 
     /// Returns once everything up to the ticket's write is durable and published. After a failed sync what is queued stays so,
@@ -125,9 +129,10 @@ impl Group {
         let mut state = self.state.lock();
         loop {
             if let Some(outcome) = state.outcome(ticket) {
+                hand_over(state); // to those whom this thread has enlisted, if all is done but theirs
                 return outcome;
             }
-            if state.syncing {
+            if state.lead == Lead::Syncing {
                 state.waiting.push_back(Waiting {
                     number: ticket.number,
                     thread: thread::current(),
@@ -138,6 +143,17 @@ impl Group {
                 state = self.state.lock();
             }
         }
+    }
+}
+
+/// Wakes one who waits to lead the others, unless somebody leads.
+fn hand_over(mut state: MutexGuard<'_, State>) {
+    if state.lead == Lead::Nobody
+        && let Some(next) = state.waiting.pop_front()
+    {
+        state.lead = Lead::Called;
+        drop(state);
+        next.thread.unpark();
     }
 }
 
@@ -161,7 +177,7 @@ struct Leader<'a>(MutexGuard<'a, State>);
 
 impl<'a> Leader<'a> {
     fn new(mut state: MutexGuard<'a, State>) -> Self {
-        state.syncing = true;
+        state.lead = Lead::Syncing;
         state.syncs += 1;
         Self(state)
     }
@@ -189,7 +205,6 @@ impl Drop for Leader<'_> {
     /// Wakes one that leads the others, and those who have what they waited for.
     fn drop(&mut self) {
         let state = &mut *self.0;
-        state.syncing = false;
         let failed = matches!(state.failure, Some((sync, _)) if sync == state.syncs);
         let published = state.published;
         let (woken, mut others): (VecDeque<_>, VecDeque<_>) = state
@@ -197,6 +212,10 @@ impl Drop for Leader<'_> {
             .drain(..)
             .partition(|waiting| failed || waiting.number <= published);
         let next = others.pop_front();
+        state.lead = match next {
+            Some(_) => Lead::Called,
+            None => Lead::Nobody,
+        };
         state.waiting = others;
         MutexGuard::unlocked(&mut self.0, || {
             let woken = next.iter().chain(&woken);

@@ -1,7 +1,7 @@
 //! The one writer, and how threads take turns at it.
 //!
 //! A thread with a short write does not wait for its turn: it leaves the write as a job and sleeps until that is durable.
-//! Whoever has the writer carries out the jobs of others before giving it back ("flat combining", Hendler et al., SPAA
+//! Whoever has written carries out the jobs of others before giving the writer back ("flat combining", Hendler et al., SPAA
 //! 2010), so that a write wakes one thread once, and the writer never rests while a thread wakes up to take it.
 
 use super::Inner;
@@ -14,7 +14,7 @@ use super::group::Ticket;
 use super::incarnation::Incarnation;
 use super::log::Log;
 use super::transaction::Transaction;
-use crate::limits::JOBS_MAX;
+use crate::limits::SERVE_MS_MAX;
 use automerge::ActorId;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
@@ -22,7 +22,7 @@ use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::thread::{self, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What only the one writer may look at and advance: the newest commit, which may not be published yet.
 pub(super) struct Writer {
@@ -40,7 +40,7 @@ pub(super) struct Writer {
 pub(super) struct WriterLock {
     writer: Mutex<Writer>,
     /// As many as there are threads that wait for theirs.
-    jobs: Mutex<VecDeque<Arc<Job>>>,
+    jobs: Mutex<VecDeque<Left>>,
 }
 
 /// The writer, for as long as it is kept.
@@ -50,16 +50,21 @@ pub(super) struct WriterGuard<'a> {
 }
 
 /// When it is dropped, the thread of the first job is woken to take the writer.
-struct Jobs<'a>(&'a Mutex<VecDeque<Arc<Job>>>);
+struct Jobs<'a>(&'a Mutex<VecDeque<Left>>);
 
 /// What is done with the writer.
 pub(super) type Work = Box<dyn FnOnce(&mut Transaction<'_>) -> Result<Outcome, StoreError> + Send>;
 
-/// A write that one thread waits for, and any may carry out.
+/// A write that any thread may carry out.
+struct Left {
+    work: Work,
+    job: Arc<Job>,
+}
+
+/// What one thread waits for.
 struct Job {
     thread: Thread,
     deadline: Deadline,
-    work: Mutex<Option<Work>>,
     done: Mutex<Option<Done>>,
 }
 
@@ -98,7 +103,7 @@ impl WriterLock {
     fn withdraw(&self, job: &Arc<Job>) -> bool {
         let jobs = Jobs(&self.jobs); // the wake-up meant for it goes to the next one
         let mut queue = jobs.0.lock();
-        let place = queue.iter().position(|other| Arc::ptr_eq(other, job));
+        let place = queue.iter().position(|left| Arc::ptr_eq(&left.job, job));
         place.and_then(|place| queue.remove(place)).is_some()
     }
 }
@@ -119,7 +124,7 @@ impl DerefMut for WriterGuard<'_> {
 
 impl Drop for Jobs<'_> {
     fn drop(&mut self) {
-        let first = self.0.lock().front().map(|job| job.thread.clone());
+        let first = self.0.lock().front().map(|left| left.job.thread.clone());
         if let Some(thread) = first {
             thread.unpark();
         }
@@ -133,18 +138,21 @@ impl Inner {
         let job = Arc::new(Job {
             thread: thread::current(),
             deadline: deadline.clone(),
-            work: Mutex::new(Some(work)),
             done: Mutex::default(),
         });
-        self.writer.jobs.lock().push_back(Arc::clone(&job));
-        match self.done(&job)? {
-            Ok(Ok((outcome, ticket))) => self.settle(ticket).map(|()| outcome),
-            Ok(Err(error)) => {
-                self.group.leave();
+        let left = Left {
+            work,
+            job: Arc::clone(&job),
+        };
+        self.writer.jobs.lock().push_back(left);
+        match self.done(&job) {
+            Ok(Ok(Ok((outcome, ticket)))) => self.settle(ticket).map(|()| outcome),
+            Ok(Ok(Err(error))) | Err(error) => {
+                self.group.hand_over();
                 Err(error)
             }
-            Err(panic) => {
-                self.group.leave();
+            Ok(Err(panic)) => {
+                self.group.hand_over();
                 resume_unwind(panic)
             }
         }
@@ -170,21 +178,31 @@ impl Inner {
         }
     }
 
-    /// Carries out what threads have left, in their order.
-    fn serve<'a>(&'a self, mut writer: WriterGuard<'a>) {
-        for _ in 0..JOBS_MAX {
-            let Some(job) = writer.jobs.0.lock().pop_front() else {
+    /// Carries out what threads have left, in their order, and gives the writer back. Who calls it waits for a ticket
+    /// afterwards, or hands over.
+    pub(super) fn serve<'a>(&'a self, mut writer: WriterGuard<'a>) {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(SERVE_MS_MAX) {
+            let Some(left) = writer.jobs.0.lock().pop_front() else {
                 return;
             };
-            writer = self.carry_out(&job, writer);
+            writer = self.carry_out(left, writer);
         }
     }
 
-    fn carry_out<'a>(&'a self, job: &Job, writer: WriterGuard<'a>) -> WriterGuard<'a> {
+    /// Lets others write between two pieces of long work.
+    pub(super) fn let_others_write(&self) {
+        self.serve(self.writer.lock());
+        self.group.hand_over();
+    }
+
+    fn carry_out<'a>(
+        &'a self,
+        Left { work, job }: Left,
+        writer: WriterGuard<'a>,
+    ) -> WriterGuard<'a> {
         let mut transaction = self.begin(writer, job.deadline.clone());
-        let work = job.work.lock().take();
         let carried_out = catch_unwind(AssertUnwindSafe(|| {
-            let work = work.ok_or(StoreError::Cancelled)?;
             let outcome = work(&mut transaction)?;
             transaction.deadline.check()?;
             let (transaction_id, ticket) = transaction.finish(Origin::Local)?;
@@ -218,6 +236,7 @@ mod tests {
     use sedge_identity::{AppId, DeviceKey};
     use std::path::Path;
     use std::sync::Barrier;
+    use std::sync::mpsc::sync_channel;
 
     const WRITERS: usize = 12;
     const WRITES: usize = 40;
@@ -289,6 +308,40 @@ mod tests {
         let expected = (WRITERS * WRITES / 2) as u64;
         assert_eq!(transactions, (1..=expected).collect::<Vec<_>>());
         assert_eq!((count(&store), waiting(&store)), (expected as usize, 0));
+    }
+
+    /// Goal: a job is answered though the thread that carried it out had nothing more to wait for itself.
+    #[test]
+    fn who_has_enlisted_others_leaves_them_a_leader() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        let held = store.0.writer.lock();
+        let (answered, answers) = sync_channel(2);
+        let known = store.clone();
+        let leave = |jobs, work: Work| {
+            let (store, answered) = (known.clone(), answered.clone());
+            thread::spawn(move || {
+                let written = store.0.write(&Deadline::after(Duration::MAX), work);
+                answered.send(written.is_ok())
+            });
+            while waiting(&known) != jobs {
+                thread::yield_now();
+            }
+        };
+        leave(1, insert("carrier".to_owned()));
+        let inner = store.clone();
+        leave(
+            2,
+            Box::new(move |transaction| {
+                // Publishes what the carrier waits for, before this job is written.
+                inner.0.settle(inner.0.group.newest())?;
+                insert("carried".to_owned())(transaction)
+            }),
+        );
+        drop(held);
+        for _ in 0..2 {
+            assert_eq!(answers.recv_timeout(Duration::from_secs(20)), Ok(true));
+        }
     }
 
     /// Goal: a job that nobody has come to in time is taken back and never done; those behind it are carried out as soon as

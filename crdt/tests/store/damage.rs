@@ -31,6 +31,11 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     files_of(folder) // before the store is closed
 }
 
+fn newest_log(files: &BTreeMap<String, Vec<u8>>) -> (&String, &Vec<u8>) {
+    let logs = files.iter().filter(|(name, _)| name.ends_with(".log"));
+    logs.last().unwrap() // their names are numbers of six digits
+}
+
 fn files_of(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(folder).unwrap().flatten();
     let entries = entries.filter(|entry| entry.path().is_file());
@@ -127,6 +132,63 @@ fn a_changed_byte_of_the_log_is_told() {
     assert_told(|name| name.ends_with(".log"), changes);
 }
 
+/// Goal: a log that is written over an older one holds all that was acknowledged, and a byte changed in it is told if it
+/// was part of that.
+#[test]
+fn a_log_over_an_older_one_is_read_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("store"), 1);
+    let log_of_rocksdb = folder.path().join("store/LOG");
+    let reuses = || {
+        let told = fs::read_to_string(&log_of_rocksdb).unwrap();
+        told.matches("reusing log").count()
+    };
+    let text = "x".repeat(20_000);
+    let mut rounds = 0;
+    while reuses() < 2 {
+        let document = |n: usize| {
+            let json = format!(r#"{{"_id":"{n}","round":{rounds},"text":"{text}"}}"#);
+            parse_json(&json).unwrap()
+        };
+        let documents: Vec<Value> = (0..50).map(document).collect();
+        store.import("large", &documents).unwrap();
+        rounds += 1;
+        assert!(rounds < 200, "logs are written over");
+    }
+    for n in 0..LATE {
+        insert(&store, &format!(r#"{{"_id":"late{n:02}"}}"#));
+    }
+    let files = files_of(&folder.path().join("store"));
+    let (name, log) = newest_log(&files);
+    let end = log
+        .windows(6)
+        .rposition(|bytes| bytes == b"late19")
+        .unwrap();
+    let read = |change: Option<usize>| {
+        let crashed = tempfile::tempdir().unwrap();
+        for (name, bytes) in &files {
+            fs::write(crashed.path().join(name), bytes).unwrap();
+        }
+        let mut bytes = log.clone();
+        if let Some(place) = change {
+            bytes[place] ^= 0xff;
+        }
+        fs::write(crashed.path().join(name), bytes).unwrap();
+        let store = try_open(crashed.path(), "demo", 1)?;
+        Ok::<_, StoreError>(rows(&store, "SELECT _id FROM cars").len())
+    };
+    assert_eq!(read(None).unwrap(), LATE);
+    assert!(end + 1_000 < log.len(), "the older log was longer");
+    for place in (0..end).step_by(end / 8) {
+        let told = read(Some(place)).unwrap_err();
+        assert!(
+            matches!(told, StoreError::Damaged { .. }),
+            "{place}: {told}"
+        );
+    }
+    assert_eq!(read(Some(log.len() - 100)).unwrap(), LATE);
+}
+
 /// Goal: what a crash has torn off the end of the log, or left there of an older one, is no damage where nothing of it
 /// was acknowledged; acknowledged writes that are cut off are told.
 #[test]
@@ -141,10 +203,7 @@ fn a_torn_end_is_no_damage() {
     };
     store.store_cursor(&[1; 16], &[1; 8], cursor).unwrap(); // nobody has waited for it
     let written = files_of(&folder.path().join("store"));
-    let (name, log) = written
-        .iter()
-        .find(|(name, _)| name.ends_with(".log"))
-        .unwrap();
+    let (name, log) = newest_log(&written);
     let synced = acknowledged[name].len();
     assert!(synced < log.len());
     let opens_with = |log: &[u8]| {

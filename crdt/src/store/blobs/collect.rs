@@ -44,6 +44,7 @@ impl Attachments<'_> {
         let then_ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
         let mut start = Vec::new();
         loop {
+            self.0.let_others_write();
             let _writer = self.0.transaction(); // nobody adds to a count that is being removed
             let mut batch = self.0.database.batch();
             let (mut seen, mut unused) = (0, 0);
@@ -72,6 +73,7 @@ impl Attachments<'_> {
         then: SystemTime,
         collected: &mut Collected,
     ) -> Result<(), StoreError> {
+        self.0.let_others_write();
         let _writer = self.0.transaction(); // no document names it between the look and the removal
         let blobs = &self.0.blobs;
         let Some(_leaving) = blobs.leaving.try_write() else {
@@ -98,6 +100,7 @@ impl Attachments<'_> {
         then: SystemTime,
         collected: &mut Collected,
     ) -> Result<(), StoreError> {
+        self.0.let_others_write();
         let _writer = self.0.transaction();
         let blobs = &self.0.blobs;
         for blob in piece {

@@ -20,10 +20,15 @@ impl Transaction<'_> {
     /// Makes everything durable, then visible. Returns the transaction's id: the newest sequence.
     pub(in crate::store) fn commit(mut self, origin: Origin) -> Result<u64, StoreError> {
         let (sequence, ticket) = self.finish(origin)?;
-        let store = self.store;
-        drop(self);
-        store.settle(ticket)?;
+        self.end(ticket)?;
         Ok(sequence)
+    }
+
+    /// Gives the writer back, once others were served, and waits for what was written.
+    fn end(self, ticket: Ticket) -> Result<(), StoreError> {
+        let store = self.store;
+        store.serve(self.into_writer());
+        store.settle(ticket)
     }
 
     /// Writes everything, and tells the transaction's id with the ticket to wait for until it is durable and visible.
@@ -56,8 +61,7 @@ impl Transaction<'_> {
         if is_shown(&done) {
             self.queue(None);
             let ticket = store.group.newest();
-            drop(self);
-            store.settle(ticket)?;
+            self.end(ticket)?;
         }
         Ok(done)
     }

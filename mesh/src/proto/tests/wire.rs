@@ -286,7 +286,6 @@ fn lists_beyond_their_limit_are_refused() {
     ));
 }
 
-/// A hello of another version is told apart from nonsense, whatever else it holds.
 /// Nobody has more than it has dealt with.
 #[test]
 fn a_cursor_that_is_whole_beyond_its_position_is_refused() {
