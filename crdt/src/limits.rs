@@ -88,6 +88,9 @@ pub const FEED_PAGE_ENTRIES_MAX: usize = 1_000;
 /// See [`FEED_PAGE_ENTRIES_MAX`].
 pub const FEED_PAGE_BYTES_MAX: u64 = 1 << 20;
 
+/// Room that is left on the disk for what RocksDB writes by itself, in bytes: all its write buffers once.
+pub const SPACE_KEPT_BYTES: u64 = 16 << 20;
+
 /// Statements whose parsed form is kept: an app has some dozens.
 pub const STATEMENTS_KEPT_MAX: usize = 128;
 

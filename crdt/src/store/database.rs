@@ -8,14 +8,17 @@ use super::schema::{
     ATTACHMENTS, DOCUMENTS, DocumentKey, FAMILIES, FORMAT, META, META_APP, META_DEVICE, META_FEED,
     META_FORMAT, META_INCARNATION,
 };
+use crate::limits::SPACE_KEPT_BYTES;
 use crate::random::random;
 use crate::value::Value;
+use parking_lot::Mutex;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
     DEFAULT_COLUMN_FAMILY_NAME, ErrorKind, FlushOptions, MergeOperands, Options, Snapshot,
     WriteBatch,
 };
+use rustix::fs::statvfs;
 use sedge_identity::{AppId, PublicKey, hex};
 use std::path::Path;
 
@@ -40,6 +43,8 @@ pub(super) struct Database {
     pub(super) rocks: DB,
     /// `None` where it was opened for reading.
     durable: Option<Durable>,
+    /// Why the last write failed, if it did.
+    failed: Mutex<Option<rocksdb::Error>>,
 }
 
 /// What makes this store different from every other.
@@ -61,6 +66,7 @@ impl Database {
         Ok(Self {
             rocks,
             durable: Some(Durable::new(lock, path)?),
+            failed: Mutex::default(),
         })
     }
 
@@ -76,6 +82,7 @@ impl Database {
             _ => Ok(Self {
                 rocks,
                 durable: None,
+                failed: Mutex::default(),
             }),
         }
     }
@@ -151,12 +158,31 @@ impl Database {
 
     /// Returns once everything written so far is on disk.
     pub(super) fn sync(&self) -> Result<(), rocksdb::Error> {
+        if let Some(error) = &*self.failed.lock() {
+            // To sync the log of a failed write is an error from which RocksDB does not recover.
+            return Err(error.clone());
+        }
         let written = self.rocks.latest_sequence_number();
         self.rocks.flush_wal(true)?;
         if let Some(durable) = &self.durable {
             durable.note(written);
         }
         Ok(())
+    }
+
+    /// Whether a flush of all that is written still finds room: a log that can't be appended to is worse than a write that
+    /// is refused.
+    fn check_space(&self) -> Result<(), StoreError> {
+        match statvfs(self.rocks.path()) {
+            Ok(disk) if disk.f_bavail.saturating_mul(disk.f_frsize) < SPACE_KEPT_BYTES => {
+                Err(StoreError::DiskFull)
+            }
+            Ok(_) => Ok(()),
+            Err(error) => {
+                tracing::debug!(%error, "it is not known how much room the disk has");
+                Ok(())
+            }
+        }
     }
 
     /// Rewrites all files, so that nothing overwritten or deleted takes space.
@@ -266,10 +292,13 @@ impl Batch<'_> {
 
     /// Returns at once; the batch reaches the disk with the next sync, never before an earlier one.
     pub(super) fn write_unsynced(self) -> Result<(), StoreError> {
-        match self.missing {
-            Some(error) => Err(error),
-            None => Ok(self.database.rocks.write(self.batch)?),
+        if let Some(error) = self.missing {
+            return Err(error);
         }
+        self.database.check_space()?;
+        let written = self.database.rocks.write(self.batch);
+        *self.database.failed.lock() = written.as_ref().err().cloned();
+        Ok(written?)
     }
 }
 

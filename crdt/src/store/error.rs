@@ -5,7 +5,8 @@ use crate::document::{DeltaError, DocumentError};
 use crate::id::{DocumentId, IdError};
 use crate::limits::{
     COLLECTIONS_HELD_MAX, COMMITS_UNSYNCED_MAX, INDEXES_MAX, INDEXES_PER_COLLECTION_MAX,
-    OBSERVED_BYTES_MAX, OBSERVED_BYTES_TOTAL_MAX, OBSERVERS_MAX, TRANSACTION_BYTES_MAX,
+    OBSERVED_BYTES_MAX, OBSERVED_BYTES_TOTAL_MAX, OBSERVERS_MAX, SPACE_KEPT_BYTES,
+    TRANSACTION_BYTES_MAX,
 };
 use crate::query::QueryError;
 use crate::random::RandomError;
@@ -47,6 +48,11 @@ pub enum StoreError {
         /// Who opens it.
         expected: String,
     },
+    /// There is too little room for another write.
+    #[error(
+        "{DISK_FULL}: less than {} MiB, which the database needs for itself{ADVICE_FULL}", SPACE_KEPT_BYTES >> 20
+    )]
+    DiskFull,
     /// RocksDB failed.
     #[error("the database failed: {0}{advice}", advice = advice(.0.as_ref()))]
     Database(#[from] rocksdb::Error),
@@ -257,6 +263,9 @@ pub enum StoreError {
 /// What the system says when a disk has no room, in the errors of RocksDB.
 pub(super) const DISK_FULL: &str = "No space left on device";
 
+const ADVICE_FULL: &str = "; nothing acknowledged is lost, and reading goes on. Free some space, a few MiB at least: a \
+     running daemon then takes writes again by itself within seconds";
+
 impl StoreError {
     /// A stored document can't be loaded.
     pub(super) fn damaged_document(id: &DocumentId, error: &DocumentError) -> Self {
@@ -273,8 +282,7 @@ const WRITER_FAILED: &str = "Writer has previous error";
 /// What to do about a failure of RocksDB, where that is known; begins with a separator.
 fn advice(failure: &str) -> &'static str {
     if failure.contains(DISK_FULL) {
-        "; nothing acknowledged is lost, and reading goes on. Free some space, a few MiB at least: a running daemon \
-         then takes writes again by itself within seconds"
+        ADVICE_FULL
     } else if failure.contains(WRITER_FAILED) {
         "; an earlier write failed, most likely on a full disk. Nothing acknowledged is lost, and reading goes on. Free \
          some space: a running daemon then takes writes again by itself within seconds"

@@ -56,6 +56,7 @@ fn status_of(error: &StoreError) -> StatusCode {
             StatusCode::GATEWAY_TIMEOUT
         }
         StoreError::Attachment(error) => status_of_attachment(error),
+        StoreError::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
         StoreError::Query(_)
         | StoreError::NotObservable
         | StoreError::AheadOfFeed { .. }

@@ -2,6 +2,7 @@
 
 use super::access::Access;
 use super::args::FeedArguments;
+use super::watch::ended;
 use super::{CliError, Done, output};
 use sedge::StateFolder;
 use sedge::api::wire::FeedQuery;
@@ -24,5 +25,8 @@ pub(super) async fn run(state: &StateFolder, arguments: FeedArguments) -> Result
     // Line by line, so that whoever reads a live feed has each at once.
     let line = |line: &[u8]| io::stdout().lock().write_all(line);
     access.feed(&query, line).await?;
-    Ok(Done::Wholly)
+    match query.follow {
+        true => Err(ended(state)),
+        false => Ok(Done::Wholly),
+    }
 }

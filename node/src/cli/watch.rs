@@ -65,7 +65,8 @@ fn show(event: ObserveEvent, listing: Option<&mut Listing>) -> Result<(), CliErr
     }
 }
 
-fn ended(state: &StateFolder) -> CliError {
+/// What to say when the answers of a daemon end that were to go on.
+pub(super) fn ended(state: &StateFolder) -> CliError {
     let run = output::run_command(state);
     CliError::Failed(format!("the daemon has ended; start it again with: {run}"))
 }
