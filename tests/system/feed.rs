@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::thread;
 
 /// A reader that takes up the feed again and again, and what it has seen.
 struct Follower {
@@ -181,4 +182,36 @@ fn who_fell_behind_is_told() {
     assert!(ended.refused().contains("sedge run"), "{ended:?}");
     let _daemon = device.start(&[]);
     tell(&device);
+}
+
+/// Goal: a followed feed that ends because its daemon does is no success, and tells how to go on.
+#[test]
+fn a_followed_feed_ends_with_its_daemon() {
+    let world = World::new();
+    let device = world.device("a");
+    let daemon = device.start(&[]);
+    device.insert("cars", &json!({"_id": "a"}));
+    let printed = world.path().join("printed");
+    let ended = thread::scope(|scope| {
+        let feed = scope.spawn(|| {
+            let output = File::create(&printed).expect("a file for the lines");
+            let mut feed = device.sedge();
+            feed.args(["feed", "--follow", "--since", "0"])
+                .stdout(output);
+            let feed = feed.stderr(Stdio::piped()).spawn();
+            let ended = feed.expect("the program starts").wait_with_output();
+            ended.expect("it ends")
+        });
+        wait_until("the feed is followed", || {
+            fs::read_to_string(&printed).is_ok_and(|lines| lines.contains("cars"))
+        });
+        assert_eq!(daemon.end_by("TERM"), Some(0));
+        feed.join().unwrap()
+    });
+    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("the daemon has ended; start it again"),
+        "{told}"
+    );
 }
