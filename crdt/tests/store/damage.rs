@@ -32,16 +32,28 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 fn newest_log(files: &BTreeMap<String, Vec<u8>>) -> (&String, &Vec<u8>) {
-    let logs = files.iter().filter(|(name, _)| name.ends_with(".log"));
-    logs.last().unwrap() // their names are numbers of six digits
+    let mut logs = files.iter().filter(|(name, _)| name.ends_with(".log"));
+    logs.next_back().unwrap() // their names are numbers of six digits
 }
 
+/// The files as a crash at one moment would leave them: read until nothing was flushed or compacted meanwhile.
 fn files_of(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let entries = fs::read_dir(folder).unwrap().flatten();
+    let mut last = None;
+    loop {
+        let files = try_files_of(folder).ok();
+        if let Some(files) = files.clone().filter(|_| files == last) {
+            return files;
+        }
+        last = files;
+    }
+}
+
+fn try_files_of(folder: &Path) -> std::io::Result<BTreeMap<String, Vec<u8>>> {
+    let entries = fs::read_dir(folder)?.flatten();
     let entries = entries.filter(|entry| entry.path().is_file());
     let files = entries.map(|entry| {
         let name = entry.file_name().to_string_lossy().into_owned();
-        (name, fs::read(entry.path()).unwrap())
+        Ok((name, fs::read(entry.path())?))
     });
     files.collect()
 }
