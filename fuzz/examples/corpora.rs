@@ -12,9 +12,9 @@ use sedge_crdt::fuzz::first_delta;
 use sedge_crdt::{ChunkProof, Value, parse_json};
 use sedge_fuzz::delta::{WireBirth, WireDelta};
 use sedge_fuzz::fixtures::{
-    CERTIFICATE_DOMAIN, CERTIFICATE_TYPE, attachment, certified, document_id, documents,
+    CERTIFICATE_DOMAIN, CERTIFICATE_TYPE, NOW_MS, attachment, certified, document_id, documents,
 };
-use sedge_identity::Envelope;
+use sedge_identity::{CertificateKind, CertificateRequest, Envelope, Issuer};
 use sedge_mesh::{
     ChangeHash, Changes, CloseCode, CollectionName, Cursor, DocumentKey, FeedId, FeedPage,
     FeedPosition, Hello, Interest, Message, Offered, Piece, Sequence, Wanted, encode_frame,
@@ -58,7 +58,7 @@ fn named(name: &str, bytes: impl Into<Vec<u8>>) -> (String, Vec<u8>) {
     (name.to_owned(), bytes.into())
 }
 
-/// A certificate, the same with a byte changed, and its payload alone.
+/// A certificate, the same with a byte changed, the payload of an issuer's above another one, and its payload alone.
 fn certificates() -> Outcome<Vec<(String, Vec<u8>)>> {
     let good = certified().certificate.as_bytes().to_vec();
     let mut forged = good.clone();
@@ -70,8 +70,23 @@ fn certificates() -> Outcome<Vec<(String, Vec<u8>)>> {
     Ok(vec![
         named("certificate", good),
         named("forged", forged),
+        named("issuer", issuer_payload()?),
         named("payload", payload),
     ])
+}
+
+/// What a certificate says that makes the fixture's other issuer one.
+fn issuer_payload() -> Outcome<Vec<u8>> {
+    let fixture = certified();
+    let request = CertificateRequest {
+        kind: CertificateKind::Issuer,
+        ..CertificateRequest::development(fixture.issuer, "site")
+    };
+    let issuer = Issuer::new(fixture.trust.app().clone(), fixture.root);
+    let signed = issuer.issue(request, [5; 16], NOW_MS)?;
+    let bytes = signed.as_bytes();
+    let opened = Envelope::open(bytes, CERTIFICATE_DOMAIN, CERTIFICATE_TYPE, bytes.len())?;
+    Ok(opened.payload().to_vec())
 }
 
 /// Documents' first changes, changes that build on each other, a large compressed one, and one without its ancestor.

@@ -1,11 +1,11 @@
-//! Any bytes as a certificate, and as what a trusted issuer signed: only the fixture verifies as it is, and what
-//! verifies once signed says what it must say.
+//! Any bytes as a certificate, as the one above it in a chain, and as what a trusted issuer signed: only the fixture
+//! verifies as it is, and what verifies once signed says what it must say.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use sedge_fuzz::fixtures::{CERTIFICATE_DOMAIN, CERTIFICATE_TYPE, Certified, NOW_MS, certified};
 use sedge_fuzz::{Guarded, guarded};
-use sedge_identity::{CertificateKind, Envelope, SignedCertificate};
+use sedge_identity::{CertificateChain, CertificateKind, Envelope, SignedCertificate};
 use std::sync::OnceLock;
 
 #[global_allocator]
@@ -24,19 +24,22 @@ fuzz_target!(|bytes: &[u8]| {
     guarded(BYTES_MAX + bytes.len() * 64, || {
         as_envelope(fixture, bytes);
         as_payload(fixture, bytes);
+        as_issuer(fixture, bytes);
     });
 });
 
 fn as_envelope(fixture: &Certified, bytes: &[u8]) {
-    if let Ok(verified) = fixture.trust.verify(bytes, fixture.subject, NOW_MS) {
+    let Ok(signed) = SignedCertificate::from_bytes(bytes) else {
+        return;
+    };
+    assert!(signed.as_bytes() == bytes);
+    let chain = CertificateChain::from(signed);
+    if let Ok(verified) = fixture.trust.verify(&chain, fixture.subject, NOW_MS) {
         assert!(
             bytes == fixture.certificate.as_bytes(),
             "a forged certificate verifies"
         );
-        assert!(verified.signed() == &fixture.certificate);
-    }
-    if let Ok(signed) = SignedCertificate::from_bytes(bytes) {
-        assert!(signed.as_bytes() == bytes);
+        assert!(verified.signed() == &chain);
     }
 }
 
@@ -48,9 +51,12 @@ fn as_payload(fixture: &Certified, bytes: &[u8]) {
         CERTIFICATE_TYPE,
         bytes.to_vec(),
     );
+    let Ok(signed) = SignedCertificate::from_bytes(signed.as_bytes()) else {
+        return;
+    };
     let Ok(verified) = fixture
         .trust
-        .verify(signed.as_bytes(), fixture.subject, NOW_MS)
+        .verify(&signed.into(), fixture.subject, NOW_MS)
     else {
         return;
     };
@@ -63,4 +69,28 @@ fn as_payload(fixture: &Certified, bytes: &[u8]) {
         "no critical extension is understood"
     );
     assert!((verified.not_before_ms..=verified.not_after_ms).contains(&NOW_MS));
+}
+
+/// Between the device's certificate, signed by another issuer than the root, and the root.
+fn as_issuer(fixture: &Certified, bytes: &[u8]) {
+    let envelope = Envelope::sign(
+        &fixture.root,
+        CERTIFICATE_DOMAIN,
+        CERTIFICATE_TYPE,
+        bytes.to_vec(),
+    );
+    let below = fixture.below.as_bytes();
+    let Ok(chain) = CertificateChain::from_envelopes(below, &[envelope.as_bytes()]) else {
+        return;
+    };
+    let Ok(verified) = fixture.trust.verify(&chain, fixture.subject, NOW_MS) else {
+        return;
+    };
+    let links: Vec<_> = verified.along_chain().collect();
+    let [device, issuer] = links[..] else {
+        panic!("there are two certificates in the chain");
+    };
+    assert!(issuer.kind == CertificateKind::Issuer && issuer.subject.id() == device.issuer);
+    assert!(issuer.app == device.app && issuer.issuer == fixture.root.public().id());
+    assert!(issuer.permissions.is_everything(), "as the device's are");
 }

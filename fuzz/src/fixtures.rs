@@ -50,6 +50,10 @@ pub struct Certified {
     pub subject: PublicKey,
     /// The one certificate that verifies.
     pub certificate: SignedCertificate,
+    /// The device's certificate by an issuer that the root has not certified yet.
+    pub below: SignedCertificate,
+    /// That issuer.
+    pub issuer: PublicKey,
 }
 
 /// The fixture of the certificate target.
@@ -62,12 +66,16 @@ pub fn certified() -> Certified {
     let subject = DeviceKey::from_seed([2; 32]).public();
     let trust = Trust::new(app.clone(), &[root.public()]).expect("there is one root");
     let request = CertificateRequest::development(subject, "pi");
+    let issuer = Issuer::new(app.clone(), DeviceKey::from_seed([4; 32]));
+    let below = issuer.issue(request.clone(), [3; 16], NOW_MS);
     let certificate = Issuer::new(app, root.clone()).issue(request, [3; 16], NOW_MS);
     Certified {
         root,
         trust,
         subject,
         certificate: certificate.expect("the request is within limits"),
+        below: below.expect("the request is within limits"),
+        issuer: issuer.public(),
     }
 }
 

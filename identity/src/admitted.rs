@@ -117,7 +117,7 @@ mod tests {
         let trust = Trust::new(app, &[issuer.public()]).unwrap();
         (
             subject.peer_id(),
-            Arc::new(trust.verify(signed.as_bytes(), subject, 1).unwrap()),
+            Arc::new(trust.verify(&signed.into(), subject, 1).unwrap()),
         )
     }
 

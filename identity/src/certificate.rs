@@ -7,9 +7,12 @@ mod wire;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-pub(crate) use self::wire::{DOMAIN, PAYLOAD_TYPE, Unacceptable, decode, encode};
+#[cfg(test)]
+pub(crate) use self::wire::decode;
+pub(crate) use self::wire::{DOMAIN, PAYLOAD_TYPE, encode};
 use crate::{
     app::AppId,
+    envelope::Envelope,
     hex::hex,
     key::{KeyId, PublicKey},
     limits::CERTIFICATE_BYTES_MAX,
@@ -110,6 +113,21 @@ impl SignedCertificate {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Reads what the certificate says and the key that signed it, to show it or to go on checking. The signature
+    /// holds; whether its signer is to be trusted is what [`Trust`](crate::Trust) decides.
+    ///
+    /// # Errors
+    /// [`CertificateError`] when the bytes are no certificate, the signature does not hold or is not by the issuer that
+    /// the certificate names, or a critical extension is unknown.
+    pub fn open(&self) -> Result<(Certificate, PublicKey), CertificateError> {
+        let opened = Envelope::open(&self.0, DOMAIN, PAYLOAD_TYPE, CERTIFICATE_BYTES_MAX)?;
+        let certificate = wire::decode(opened.payload())?;
+        if certificate.issuer != opened.signer().id() {
+            return Err(CertificateError::Damaged("issuer"));
+        }
+        Ok((certificate, opened.signer()))
     }
 
     /// The name of the certificate.

@@ -8,6 +8,7 @@
 mod admitted;
 mod app;
 mod certificate;
+mod chain;
 mod envelope;
 mod hex;
 mod issuer;
@@ -26,6 +27,7 @@ pub use app::{AppId, AppIdError};
 pub use certificate::{
     Certificate, CertificateKind, CertificateName, Extension, Serial, SignedCertificate,
 };
+pub use chain::CertificateChain;
 pub use envelope::{Envelope, EnvelopeError};
 pub use hex::{hex, parse_hex};
 pub use issuer::{CertificateRequest, IssueError, Issuer, Validity};

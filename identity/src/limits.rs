@@ -22,8 +22,13 @@ pub const ARGON2_PASSES: u32 = 3;
 /// Argon2id lanes. One, because a guesser has more cores than a device, so lanes would favour the guesser.
 pub const ARGON2_LANES: u32 = 1;
 
-/// Largest envelope of a certificate, in bytes: it is sent on every new connection, also over Bluetooth LE.
+/// Largest certificate together with those of its issuers, in bytes: all are sent on every new connection, also over
+/// Bluetooth LE.
 pub const CERTIFICATE_BYTES_MAX: usize = 8 * 1024;
+
+/// Most certificates of a chain, the root's not counted: a device, and three issuers such as a region's, a site's and a
+/// gateway's. Each costs a verification for whoever is shown it.
+pub const CHAIN_CERTIFICATES_MAX: usize = 4;
 
 /// Longest device name or user id in a certificate, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;

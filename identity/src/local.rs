@@ -4,7 +4,8 @@ use libp2p_identity::PeerId;
 
 use crate::{
     app::AppId,
-    certificate::{Certificate, SignedCertificate},
+    certificate::Certificate,
+    chain::CertificateChain,
     key::DeviceKey,
     refusal::CertificateError,
     trust::{Trust, Verified},
@@ -19,17 +20,17 @@ pub struct LocalIdentity {
 }
 
 impl LocalIdentity {
-    /// Puts the parts together if the certificate holds for this key, this app and the time `now_ms`.
+    /// Puts the parts together if the chain's first certificate holds for this key, this app and the time `now_ms`.
     ///
     /// # Errors
     /// [`CertificateError`] as others would find it.
     pub fn new(
         key: DeviceKey,
-        certificate: &SignedCertificate,
+        chain: &CertificateChain,
         trust: Trust,
         now_ms: u64,
     ) -> Result<Self, CertificateError> {
-        let certificate = trust.verify(certificate.as_bytes(), key.public(), now_ms)?;
+        let certificate = trust.verify(chain, key.public(), now_ms)?;
         Ok(Self {
             key,
             certificate,

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::refusal::CertificateError;
+
 /// The rights of a certificate, apart for reading and writing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Permissions {
@@ -30,6 +32,34 @@ impl Permissions {
         }
     }
 
+    /// Whether nothing is withheld.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.read.is_everything() && self.write.is_everything()
+    }
+
+    /// Refuses permissions that plainly go beyond those of the certificate above: everything, or a collection, that it
+    /// does not have. Queries are not compared: a right is had only where both allow it.
+    ///
+    /// # Errors
+    /// [`CertificateError::BeyondIssuer`].
+    pub fn check_within(&self, above: &Self) -> Result<(), CertificateError> {
+        let directions = [
+            ("read", &self.read, &above.read),
+            ("write", &self.write, &above.write),
+        ];
+        for (direction, rights, above) in directions {
+            let Some(collection) = rights.beyond(above) else {
+                continue;
+            };
+            return Err(CertificateError::BeyondIssuer {
+                direction,
+                collection: collection.map(str::to_owned),
+            });
+        }
+        Ok(())
+    }
+
     /// No right at all.
     #[must_use]
     pub fn nothing() -> Self {
@@ -45,6 +75,18 @@ impl Rights {
     #[must_use]
     pub fn nothing() -> Self {
         Self::Collections(BTreeMap::new())
+    }
+
+    /// What `above` does not have: a collection, or everything (`Some(None)`).
+    fn beyond(&self, above: &Self) -> Option<Option<&str>> {
+        match (self, above) {
+            (_, Self::Everything) => None,
+            (Self::Everything, Self::Collections(_)) => Some(None),
+            (Self::Collections(ours), Self::Collections(theirs)) => ours
+                .keys()
+                .find(|collection| !theirs.contains_key(*collection))
+                .map(|collection| Some(collection.as_str())),
+        }
     }
 
     /// Whether nothing is withheld.

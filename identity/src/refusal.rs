@@ -6,17 +6,54 @@ use crate::{
     app::AppId,
     envelope::EnvelopeError,
     key::{KeyId, PublicKey},
-    limits::CERTIFICATE_BYTES_MAX,
+    limits::{CERTIFICATE_BYTES_MAX, CHAIN_CERTIFICATES_MAX},
 };
 
 /// Why a certificate is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateError {
-    /// More bytes than a certificate may have.
-    #[error("the certificate has {bytes} bytes, at most {CERTIFICATE_BYTES_MAX} are allowed")]
+    /// More bytes than a certificate and those of its issuers may have.
+    #[error(
+        "the certificate, with those of its issuers, has {bytes} bytes, at most {CERTIFICATE_BYTES_MAX} are allowed"
+    )]
     TooLarge {
         /// Size found, in bytes.
         bytes: usize,
+    },
+    /// More issuers than a chain may have.
+    #[error(
+        "the chain has {certificates} certificates, at most {CHAIN_CERTIFICATES_MAX} are allowed"
+    )]
+    TooLong {
+        /// How many were found, or one more than are counted.
+        certificates: usize,
+    },
+    /// A certificate of the chain is not the one of the issuer that signed the certificate before it.
+    #[error(
+        "the chain is broken: certificate {place} after the device's is not of the issuer that signed the one before it"
+    )]
+    BrokenChain {
+        /// Its place after the first one, from 1.
+        place: usize,
+    },
+    /// Something is wrong with the certificate of an issuer.
+    #[error("in certificate {place} of its issuers: {source}")]
+    Issuer {
+        /// Its place after the first one, from 1; the root's comes last.
+        place: usize,
+        /// What is wrong.
+        source: Box<CertificateError>,
+    },
+    /// A certificate claims more than the one above it has.
+    #[error(
+        "the certificate claims to {direction} {}, which its issuer may not give",
+        collection.as_ref().map_or("everything".to_owned(), |name| format!("the collection {name:?}"))
+    )]
+    BeyondIssuer {
+        /// `read` or `write`.
+        direction: &'static str,
+        /// Which collection; none for everything.
+        collection: Option<String>,
     },
     /// The bytes are no certificate.
     #[error("the certificate is truncated or damaged ({0})")]
@@ -56,7 +93,7 @@ pub enum CertificateError {
     },
     /// No trusted issuer signed it.
     #[error(
-        "the certificate is signed by an issuer this device does not trust ({issuer}): another secret?"
+        "the certificate is signed by an issuer this device does not trust ({issuer}): another secret? a root that is missing here?"
     )]
     UnknownRoot {
         /// The signer, by its short name.
@@ -125,9 +162,21 @@ pub enum RefusalCode {
     UnknownCritical = 9,
     /// The other side has as many peers as it takes.
     Full = 10,
+    /// The certificates between ours and the root do not fit together.
+    BrokenChain = 11,
+    /// The certificate claims more than its issuer may give.
+    BeyondIssuer = 12,
 }
 
 impl CertificateError {
+    /// The same about a certificate above the first one.
+    pub(crate) fn of_issuer(self, place: usize) -> Self {
+        Self::Issuer {
+            place,
+            source: Box::new(self),
+        }
+    }
+
     /// What the refused side is told.
     #[must_use]
     pub fn code(&self) -> RefusalCode {
@@ -135,6 +184,9 @@ impl CertificateError {
             Self::TooLarge { .. } | Self::Damaged(_) | Self::PayloadType { .. } => {
                 RefusalCode::Damaged
             }
+            Self::TooLong { .. } | Self::BrokenChain { .. } => RefusalCode::BrokenChain,
+            Self::Issuer { source, .. } => source.code(),
+            Self::BeyondIssuer { .. } => RefusalCode::BeyondIssuer,
             Self::Signature => RefusalCode::Signature,
             Self::UnsupportedVersion { .. } => RefusalCode::UnsupportedVersion,
             Self::UnknownCritical { .. } => RefusalCode::UnknownCritical,
@@ -161,7 +213,7 @@ impl From<EnvelopeError> for CertificateError {
 
 impl RefusalCode {
     /// Every code that this version knows.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Other,
         Self::Damaged,
         Self::UnsupportedVersion,
@@ -173,6 +225,8 @@ impl RefusalCode {
         Self::NotYetValid,
         Self::UnknownCritical,
         Self::Full,
+        Self::BrokenChain,
+        Self::BeyondIssuer,
     ];
 
     /// The number on the wire.
@@ -201,7 +255,7 @@ impl fmt::Display for RefusalCode {
             }
             Self::UnsupportedVersion => "because its version differs: update the older of the two",
             Self::OtherApp => "because it belongs to another app: check the app id of both",
-            Self::UnknownRoot => "because it does not trust our issuer: different app or secret?",
+            Self::UnknownRoot => "because it does not trust our issuer: different app or secret? another root?",
             Self::Signature => "because our certificate's signature does not hold: replace it",
             Self::OtherKey => "because our certificate is not for this device's key: replace it",
             Self::Expired => {
@@ -214,6 +268,12 @@ impl fmt::Display for RefusalCode {
                 "because our certificate demands an extension it does not know: update the peer"
             }
             Self::Full => "because it has as many peers as it takes: try another peer",
+            Self::BrokenChain => {
+                "because the certificates between ours and its root do not fit together: bundle them again"
+            }
+            Self::BeyondIssuer => {
+                "because our certificate claims more than its issuer may give: have another issued"
+            }
         })
     }
 }
@@ -245,7 +305,7 @@ mod tests {
             assert_eq!(code.to_wire() as usize, number);
             assert_eq!(RefusalCode::from_wire(number as u32), code);
         }
-        assert_eq!(RefusalCode::from_wire(11), RefusalCode::Other);
+        assert_eq!(RefusalCode::from_wire(13), RefusalCode::Other);
         assert_eq!(RefusalCode::from_wire(u32::MAX), RefusalCode::Other);
     }
 

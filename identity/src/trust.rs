@@ -4,10 +4,10 @@ use std::{ops::Deref, sync::Arc};
 
 use crate::{
     app::AppId,
-    certificate::{self, Certificate, CertificateKind, SignedCertificate, Unacceptable},
-    envelope::Envelope,
+    certificate::{Certificate, CertificateKind, SignedCertificate},
+    chain::CertificateChain,
     key::PublicKey,
-    limits::{CERTIFICATE_BYTES_MAX, ROOTS_MAX},
+    limits::ROOTS_MAX,
     refusal::CertificateError,
 };
 
@@ -15,14 +15,25 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trust {
     app: AppId,
-    roots: Arc<[PublicKey]>,
+    roots: Arc<[Root]>,
+}
+
+/// An issuer that is trusted for itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Root {
+    key: PublicKey,
+    /// What it says about itself: how long it counts and what it may give. Without one it counts always and may give
+    /// everything, as a development issuer does.
+    certificate: Option<Certificate>,
 }
 
 /// Something that was signed, together with the proof that it was checked: only this crate's checks make one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified<T> {
     value: T,
-    signed: SignedCertificate,
+    /// What its issuers' certificates say, from its own issuer up to the root.
+    above: Arc<[T]>,
+    signed: CertificateChain,
 }
 
 /// Why a list of issuers can't be trusted.
@@ -37,22 +48,56 @@ pub enum TrustError {
         /// How many were given.
         roots: usize,
     },
+    /// A certificate can't be read, or belongs to another app.
+    #[error("a root's certificate is refused: {0}")]
+    Certificate(#[from] CertificateError),
+    /// A certificate is not one that an issuer made for itself.
+    #[error(
+        "the certificate of {name:?} is no root's: a root signs its own, this one is signed by another issuer or is no issuer's"
+    )]
+    NotRoot {
+        /// Whose certificate it is.
+        name: String,
+    },
 }
 
 impl Trust {
-    /// Trusts `roots` to issue certificates for `app`. Several at once, so that a root can be replaced.
+    /// Trusts the holders of the keys `roots` to issue certificates for `app`. Several at once, so that a root can be
+    /// replaced.
     ///
     /// # Errors
     /// [`TrustError`] when there is no root or more than [`ROOTS_MAX`].
     pub fn new(app: AppId, roots: &[PublicKey]) -> Result<Self, TrustError> {
-        match roots.len() {
-            0 => Err(TrustError::NoRoot),
-            1..=ROOTS_MAX => Ok(Self {
-                app,
-                roots: Arc::from(roots),
-            }),
-            roots => Err(TrustError::TooManyRoots { roots }),
-        }
+        check_count(roots.len())?;
+        let bare = |key: &PublicKey| Root {
+            key: *key,
+            certificate: None,
+        };
+        Ok(Self {
+            app,
+            roots: roots.iter().map(bare).collect(),
+        })
+    }
+
+    /// Trusts the issuers that made these certificates for themselves, as long and as far as these say.
+    ///
+    /// # Errors
+    /// [`TrustError`] when there is none or more than [`ROOTS_MAX`], or one of them is no root's or of another app.
+    pub fn certified(app: AppId, roots: &[SignedCertificate]) -> Result<Self, TrustError> {
+        check_count(roots.len())?;
+        let root = |signed: &SignedCertificate| {
+            let (found, signer) = signed.open()?;
+            check_app(&found, &app)?;
+            if found.kind != CertificateKind::Issuer || found.subject != signer {
+                return Err(TrustError::NotRoot { name: found.name });
+            }
+            Ok(Root {
+                key: signer,
+                certificate: Some(found),
+            })
+        };
+        let roots = roots.iter().map(root).collect::<Result<_, _>>()?;
+        Ok(Self { app, roots })
     }
 
     /// The app.
@@ -61,50 +106,92 @@ impl Trust {
         &self.app
     }
 
-    /// Believes the certificate in `envelope` if a trusted issuer signed it for this app and for `subject` (the key that
-    /// the other side has proven to hold) and it is valid at `now_ms`.
+    /// Believes the first certificate of `chain` if it leads to a trusted root, all of it is for this app and valid at
+    /// `now_ms`, no certificate plainly claims more than the one above it has, and the first one is about `subject`: the
+    /// key that the other side has proven to hold.
     ///
     /// # Errors
     /// [`CertificateError`] names the first check that failed. The app is looked at before the issuer, because an
     /// app's development issuer differs with its id and "another app" is the plainer reason.
     pub fn verify(
         &self,
-        envelope: &[u8],
+        chain: &CertificateChain,
         subject: PublicKey,
         now_ms: u64,
     ) -> Result<Verified<Certificate>, CertificateError> {
-        let opened = Envelope::open(
-            envelope,
-            certificate::DOMAIN,
-            certificate::PAYLOAD_TYPE,
-            CERTIFICATE_BYTES_MAX,
-        )?;
-        let value = certificate::decode(opened.payload())?;
-        self.check_issuer(&value, opened.signer())?;
+        let (value, above) = self.walk(chain)?;
         check_holder(&value, subject)?;
         check_time(&value, now_ms)?;
-        let signed = SignedCertificate::from_bytes(envelope)?;
-        Ok(Verified { value, signed })
+        for (index, issuer) in above.iter().enumerate() {
+            check_time(issuer, now_ms).map_err(|error| error.of_issuer(index + 1))?;
+        }
+        let mut below = &value;
+        for issuer in &above {
+            below.permissions.check_within(&issuer.permissions)?;
+            below = issuer;
+        }
+        Ok(Verified {
+            value,
+            above: above.into(),
+            signed: chain.clone(),
+        })
     }
 
-    /// One level: the signer is itself a root. A chain of issuing certificates would be walked here.
-    fn check_issuer(&self, found: &Certificate, signer: PublicKey) -> Result<(), CertificateError> {
-        if found.issuer != signer.id() {
-            return Err(CertificateError::Damaged("issuer"));
+    /// Follows the signatures from the first certificate to a root, and gives what they say, apart and in this order.
+    fn walk(
+        &self,
+        chain: &CertificateChain,
+    ) -> Result<(Certificate, Vec<Certificate>), CertificateError> {
+        let (first, mut signer) = self.read(chain.first())?;
+        let mut above = Vec::with_capacity(chain.issuers().len() + 1);
+        for (index, signed) in chain.issuers().iter().enumerate() {
+            let (issuer, its_signer) = self
+                .read(signed)
+                .map_err(|error| error.of_issuer(index + 1))?;
+            let fits = issuer.kind == CertificateKind::Issuer && issuer.subject == signer;
+            if !fits || self.root(signer).is_some() {
+                return Err(CertificateError::BrokenChain { place: index + 1 });
+            }
+            above.push(issuer);
+            signer = its_signer;
         }
-        if found.app != self.app {
-            return Err(CertificateError::OtherApp {
-                theirs: found.app.clone(),
-                ours: self.app.clone(),
-            });
-        }
-        if !self.roots.contains(&signer) {
-            return Err(CertificateError::UnknownRoot {
-                issuer: signer.id(),
-            });
-        }
-        Ok(())
+        let root = self.root(signer).ok_or(CertificateError::UnknownRoot {
+            issuer: signer.id(),
+        })?;
+        above.extend(root.certificate.clone());
+        Ok((first, above))
     }
+
+    fn read(
+        &self,
+        signed: &SignedCertificate,
+    ) -> Result<(Certificate, PublicKey), CertificateError> {
+        let (found, signer) = signed.open()?;
+        check_app(&found, &self.app)?;
+        Ok((found, signer))
+    }
+
+    fn root(&self, key: PublicKey) -> Option<&Root> {
+        self.roots.iter().find(|root| root.key == key)
+    }
+}
+
+fn check_count(roots: usize) -> Result<(), TrustError> {
+    match roots {
+        0 => Err(TrustError::NoRoot),
+        1..=ROOTS_MAX => Ok(()),
+        roots => Err(TrustError::TooManyRoots { roots }),
+    }
+}
+
+fn check_app(found: &Certificate, ours: &AppId) -> Result<(), CertificateError> {
+    if found.app == *ours {
+        return Ok(());
+    }
+    Err(CertificateError::OtherApp {
+        theirs: found.app.clone(),
+        ours: ours.clone(),
+    })
 }
 
 fn check_holder(found: &Certificate, presented: PublicKey) -> Result<(), CertificateError> {
@@ -137,8 +224,21 @@ fn check_time(found: &Certificate, now_ms: u64) -> Result<(), CertificateError> 
 impl Verified<Certificate> {
     /// The exact bytes that were verified.
     #[must_use]
-    pub fn signed(&self) -> &SignedCertificate {
+    pub fn signed(&self) -> &CertificateChain {
         &self.signed
+    }
+
+    /// What the certificate says, then what each certificate above it says, up to the root's where that has one. A right
+    /// is only had if the permissions of every one of them give it; a rule speaks of the claims that stand beside it.
+    pub fn along_chain(&self) -> impl Iterator<Item = &Certificate> {
+        std::iter::once(&self.value).chain(self.above.iter())
+    }
+
+    /// Whether nothing is withheld from the holder, by any certificate of the chain.
+    #[must_use]
+    pub fn has_every_right(&self) -> bool {
+        self.along_chain()
+            .all(|certificate| certificate.permissions.is_everything())
     }
 }
 
@@ -147,16 +247,6 @@ impl<T> Deref for Verified<T> {
 
     fn deref(&self) -> &T {
         &self.value
-    }
-}
-
-impl From<Unacceptable> for CertificateError {
-    fn from(reason: Unacceptable) -> Self {
-        match reason {
-            Unacceptable::Version(version) => Self::UnsupportedVersion { version },
-            Unacceptable::Critical(name) => Self::UnknownCritical { name },
-            Unacceptable::Field(field) => Self::Damaged(field),
-        }
     }
 }
 

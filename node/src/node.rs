@@ -307,7 +307,7 @@ fn certify(
     let serial = random().map_err(StateError::from)?;
     let certificate = issuer.issue(request, serial, now_ms())?;
     let trust = Trust::new(app.clone(), &[issuer.public()])?;
-    Ok(LocalIdentity::new(key, &certificate, trust, now_ms())?)
+    Ok(LocalIdentity::new(key, &certificate.into(), trust, now_ms())?)
 }
 
 fn addresses(texts: &[String]) -> Result<Vec<Multiaddr>, NodeError> {

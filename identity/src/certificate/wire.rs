@@ -13,6 +13,7 @@ use crate::{
         RIGHTS_COLLECTIONS_MAX, RIGHTS_QUERIES_MAX,
     },
     permissions::{Permissions, Rights},
+    refusal::CertificateError,
     wire,
 };
 
@@ -37,6 +38,16 @@ pub(crate) enum Unacceptable {
     Critical(String),
     /// A field is missing, malformed or beyond its limit.
     Field(&'static str),
+}
+
+impl From<Unacceptable> for CertificateError {
+    fn from(reason: Unacceptable) -> Self {
+        match reason {
+            Unacceptable::Version(version) => Self::UnsupportedVersion { version },
+            Unacceptable::Critical(name) => Self::UnknownCritical { name },
+            Unacceptable::Field(field) => Self::Damaged(field),
+        }
+    }
 }
 
 /// Writes the payload.

@@ -1,13 +1,15 @@
 //! Certificates good and bad, through the one path that believes them.
 
+mod chains;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    CertificateRequest, DeviceKey, Extension, Issuer, LocalIdentity, NO_END_MS, Permissions,
-    RefusalCode, Rights, Serial, Validity, hex,
+    CertificateRequest, DeviceKey, Envelope, Extension, Issuer, LocalIdentity, NO_END_MS,
+    Permissions, RefusalCode, Rights, Serial, Validity, certificate, hex,
     limits::{CERTIFICATE_BYTES_MAX, CLOCK_TOLERANCE_MS},
 };
 
@@ -46,7 +48,8 @@ fn issue(request: CertificateRequest) -> SignedCertificate {
 }
 
 fn verify(bytes: &[u8], now_ms: u64) -> Result<Verified<Certificate>, CertificateError> {
-    trust().verify(bytes, device().public(), now_ms)
+    let chain = CertificateChain::from(SignedCertificate::from_bytes(bytes)?);
+    trust().verify(&chain, device().public(), now_ms)
 }
 
 /// A certificate whose payload was changed by its rightful issuer's key, for formats that we do not write ourselves.
@@ -218,9 +221,7 @@ fn another_key_is_refused() {
     let signed = issue(request());
     let thief = DeviceKey::from_seed([4; 32]).public();
     assert_eq!(
-        trust()
-            .verify(signed.as_bytes(), thief, NOW_MS)
-            .unwrap_err(),
+        trust().verify(&signed.into(), thief, NOW_MS).unwrap_err(),
         CertificateError::OtherKey {
             subject: device().public(),
             presented: thief
@@ -324,11 +325,12 @@ fn roots_are_bounded() {
 #[test]
 fn a_local_identity_verifies_itself() {
     let signed = issue(request());
-    let local = LocalIdentity::new(device(), &signed, trust(), NOW_MS).unwrap();
-    assert_eq!(local.certificate().signed(), &signed);
+    let chain = CertificateChain::from(signed);
+    let local = LocalIdentity::new(device(), &chain, trust(), NOW_MS).unwrap();
+    assert_eq!(local.certificate().signed(), &chain);
     assert_eq!(local.peer_id(), device().peer_id());
     let late_ms = NOW_MS + HOUR_MS + 1;
-    let error = LocalIdentity::new(device(), &signed, trust(), late_ms).unwrap_err();
+    let error = LocalIdentity::new(device(), &chain, trust(), late_ms).unwrap_err();
     assert_eq!(error.code(), RefusalCode::Expired);
 }
 

@@ -12,6 +12,11 @@ pub enum AdmissionError {
     /// This device refuses the peer's certificate.
     #[error("this device refuses the peer: {0}")]
     Certificate(#[from] CertificateError),
+    /// The peer's certificate, or one of its issuers', does not give every right.
+    #[error(
+        "this device refuses the peer: its certificate gives it some rights only, and this version holds nobody to them"
+    )]
+    LimitedRights,
     /// This device has as many peers as it takes.
     #[error("this device refuses the peer: {0}")]
     Full(#[from] Full),

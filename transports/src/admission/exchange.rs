@@ -6,7 +6,10 @@
 
 use std::sync::Arc;
 
-use sedge_identity::{Admitted, Certificate, LocalIdentity, PublicKey, RefusalCode, Verified};
+use sedge_identity::{
+    Admitted, Certificate, CertificateChain, CertificateError, LocalIdentity, PublicKey,
+    RefusalCode, SignedCertificate, Verified,
+};
 
 use super::{error::AdmissionError, wire::Message};
 
@@ -105,8 +108,8 @@ impl Exchange {
         }
         match (state, message) {
             (State::AwaitingOpen, Some(Message::Open(theirs))) => self.opened(theirs),
-            (State::AwaitingCertificate(role), Some(Message::Certificate(envelope))) => {
-                self.judge(role, &envelope, now_ms)
+            (State::AwaitingCertificate(role), Some(Message::Certificate(envelope, issuers))) => {
+                self.judge(role, self.verify(&envelope, &issuers, now_ms))
             }
             (State::AwaitingVerdict(admission), Some(Message::Admitted)) => Step {
                 send: None,
@@ -132,11 +135,32 @@ impl Exchange {
         )
     }
 
-    fn judge(&mut self, role: Role, envelope: &[u8], now_ms: u64) -> Step {
-        let certificate = match self.identity.trust().verify(envelope, self.peer, now_ms) {
+    fn verify(
+        &self,
+        envelope: &[u8],
+        issuers: &[Vec<u8>],
+        now_ms: u64,
+    ) -> Result<Verified<Certificate>, CertificateError> {
+        let chain = CertificateChain::from_envelopes(envelope, issuers)?;
+        self.identity.trust().verify(&chain, self.peer, now_ms)
+    }
+
+    fn judge(
+        &mut self,
+        role: Role,
+        verified: Result<Verified<Certificate>, CertificateError>,
+    ) -> Step {
+        let certificate = match verified {
             Ok(certificate) => Arc::new(certificate),
             Err(error) => return Step::refused(error.code(), error.into()),
         };
+        // Nothing holds an admitted peer to its rights yet, so whoever has not all of them stays outside.
+        if !certificate.has_every_right() {
+            return Step::refused(
+                RefusalCode::UnsupportedVersion,
+                AdmissionError::LimitedRights,
+            );
+        }
         // The place is taken before the peer is told, so that "admitted" is never taken back.
         let admission = match Admission::take(Arc::clone(&self.admitted), certificate) {
             Ok(admission) => admission,
@@ -155,7 +179,10 @@ impl Exchange {
     }
 
     fn own_certificate(&self) -> Message {
-        Message::Certificate(self.identity.certificate().signed().as_bytes().to_vec())
+        let chain = self.identity.certificate().signed();
+        let bytes = |envelope: &SignedCertificate| envelope.as_bytes().to_vec();
+        let issuers = chain.issuers().iter().map(bytes).collect();
+        Message::Certificate(bytes(chain.first()), issuers)
     }
 
     fn proceed(&mut self, message: Message, next: State) -> Step {

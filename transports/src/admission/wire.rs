@@ -18,8 +18,8 @@ pub const MESSAGE_LENGTH_BYTES: usize = 2;
 pub(crate) enum Message {
     /// The dialer begins, in this version of the exchange.
     Open(u32),
-    /// The envelope of the sender's certificate.
-    Certificate(Vec<u8>),
+    /// The envelope of the sender's certificate, and those of its issuers.
+    Certificate(Vec<u8>, Vec<Vec<u8>>),
     /// The sender admits the receiver.
     Admitted,
     /// The sender refuses the receiver.
@@ -44,8 +44,9 @@ impl Message {
         use generated::message::Body;
         let body = match self {
             Self::Open(version) => Body::Open(generated::Open { version: *version }),
-            Self::Certificate(envelope) => Body::Certificate(generated::Certificate {
+            Self::Certificate(envelope, issuers) => Body::Certificate(generated::Certificate {
                 envelope: envelope.clone(),
+                issuers: issuers.clone(),
             }),
             Self::Admitted => Body::Admitted(generated::Admitted {}),
             Self::Refused(code) => Body::Refused(generated::Refused {
@@ -69,7 +70,9 @@ impl Message {
         let message = generated::Message::decode(bytes).ok()?;
         Some(match message.body? {
             Body::Open(open) => Self::Open(open.version),
-            Body::Certificate(certificate) => Self::Certificate(certificate.envelope),
+            Body::Certificate(certificate) => {
+                Self::Certificate(certificate.envelope, certificate.issuers)
+            }
             Body::Admitted(generated::Admitted {}) => Self::Admitted,
             Body::Refused(refused) => Self::Refused(RefusalCode::from_wire(refused.code)),
         })
@@ -89,7 +92,8 @@ mod tests {
     fn any_message() -> impl Strategy<Value = Message> {
         prop_oneof![
             any::<u32>().prop_map(Message::Open),
-            any::<Vec<u8>>().prop_map(Message::Certificate),
+            any::<(Vec<u8>, Vec<Vec<u8>>)>()
+                .prop_map(|(first, issuers)| Message::Certificate(first, issuers)),
             Just(Message::Admitted),
             prop::sample::select(&RefusalCode::ALL[..]).prop_map(Message::Refused),
         ]
@@ -99,7 +103,10 @@ mod tests {
     #[test]
     fn bytes_are_pinned() {
         assert_eq!(hex(&Message::Open(1)), "00040a020801");
-        assert_eq!(hex(&Message::Certificate(vec![7, 8])), "000612040a020708");
+        let alone = Message::Certificate(vec![7, 8], Vec::new());
+        assert_eq!(hex(&alone), "000612040a020708");
+        let chain = Message::Certificate(vec![7, 8], vec![vec![9], vec![10]]);
+        assert_eq!(hex(&chain), "000c120a0a02070812010912010a");
         assert_eq!(hex(&Message::Admitted), "00021a00");
         assert_eq!(
             hex(&Message::Refused(RefusalCode::OtherApp)),
@@ -110,9 +117,12 @@ mod tests {
     /// Goal: the largest certificate fits, and anything larger is refused by its length alone.
     #[test]
     fn lengths_are_bounded() {
-        let largest = Message::Certificate(vec![0; sedge_identity::CERTIFICATE_BYTES_MAX]);
+        let largest = Message::Certificate(
+            vec![0; sedge_identity::CERTIFICATE_BYTES_MAX - 3000],
+            vec![vec![0; 1000]; sedge_identity::CHAIN_CERTIFICATES_MAX - 1],
+        );
         assert!(largest.encode().is_ok());
-        let larger = Message::Certificate(vec![0; ADMISSION_MESSAGE_BYTES_MAX]);
+        let larger = Message::Certificate(vec![0; ADMISSION_MESSAGE_BYTES_MAX], Vec::new());
         assert!(matches!(
             larger.encode(),
             Err(AdmissionError::MessageTooLarge { .. })

@@ -1,12 +1,12 @@
 //! Two sides of the exchange talk to each other, message by message.
 
 use proptest::prelude::*;
-use sedge_identity::{CertificateError, DeviceKey};
+use sedge_identity::{CertificateError, DeviceKey, Permissions};
 
 use super::*;
 use crate::{
     admission::message_bytes,
-    device::{ISSUED_MS as NOW_MS, LIFE_MS, device},
+    device::{ISSUED_MS as NOW_MS, LIFE_MS, device, device_below},
 };
 
 fn registry() -> Arc<Admitted> {
@@ -107,6 +107,30 @@ fn strangers_are_refused_with_a_code() {
     }
 }
 
+/// Goal: a device that an issuer below the root certified is admitted with its whole chain; one that lacks a right is not,
+/// by either side, while nothing would hold it to its rights.
+#[test]
+fn a_chain_is_admitted_with_every_right_only() {
+    let own = device("demo", 1, 2);
+    for (permissions, admitted) in [
+        (Permissions::everything(), true),
+        (Permissions::nothing(), false),
+    ] {
+        let other = device_below("demo", 1, 3, permissions);
+        for (dialer, listener) in [(&own, &other), (&other, &own)] {
+            let ends = talk(
+                &mut side(Role::Dialer, dialer, &registry(), listener),
+                &mut side(Role::Listener, listener, &registry(), dialer),
+                NOW_MS,
+            );
+            let ends = [ends.0.unwrap(), ends.1.unwrap()];
+            assert!(ends.iter().all(|end| end.is_ok() == admitted), "{ends:?}");
+            let limited = |end: &End| matches!(end, Err(AdmissionError::LimitedRights));
+            assert_eq!(ends.iter().any(limited), !admitted);
+        }
+    }
+}
+
 /// Goal: the listener judges too: a dialer that shows a copied certificate is refused after the listener's own was fine.
 #[test]
 fn a_copied_certificate_is_refused() {
@@ -124,7 +148,8 @@ fn a_copied_certificate_is_refused() {
             .end
             .is_none()
     );
-    let copied = Message::Certificate(owner.certificate().signed().as_bytes().to_vec());
+    let certificate = owner.certificate().signed().first();
+    let copied = Message::Certificate(certificate.as_bytes().to_vec(), Vec::new());
     let step = exchange.handle(body(&copied.encode().unwrap()), NOW_MS);
     assert_eq!(
         step.send,
@@ -173,11 +198,7 @@ fn a_full_registry_refuses() {
     let full = registry();
     let place = Arc::new(
         a.trust()
-            .verify(
-                c.certificate().signed().as_bytes(),
-                c.key().public(),
-                NOW_MS,
-            )
+            .verify(c.certificate().signed(), c.key().public(), NOW_MS)
             .unwrap(),
     );
     full.admit(c.peer_id(), place).unwrap();
