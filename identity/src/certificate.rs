@@ -12,6 +12,7 @@ pub(crate) use self::wire::decode;
 pub(crate) use self::wire::{DOMAIN, PAYLOAD_TYPE, encode};
 use crate::{
     app::AppId,
+    armour::{ArmourError, ArmourLabel, armour, unarmour},
     envelope::Envelope,
     hex::hex,
     key::{KeyId, PublicKey},
@@ -107,6 +108,22 @@ impl SignedCertificate {
             return Err(CertificateError::TooLarge { bytes: bytes.len() });
         }
         Ok(Self(Arc::from(bytes)))
+    }
+
+    /// Reads the certificates of an armoured text, in its order. Only their number and sizes are checked.
+    ///
+    /// # Errors
+    /// [`ArmourError`] when there is none, or a block is damaged, of another kind, or too large.
+    pub fn all_from_text(text: &str) -> Result<Vec<Self>, ArmourError> {
+        let blocks = unarmour(ArmourLabel::Certificate, text)?;
+        let certificates = blocks.iter().map(|block| Self::from_bytes(block));
+        Ok(certificates.collect::<Result<_, _>>()?)
+    }
+
+    /// The armoured text of the certificate.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        armour(ArmourLabel::Certificate, &self.0)
     }
 
     /// The exact bytes of the envelope.

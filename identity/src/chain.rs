@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
+    armour::ArmourError,
     certificate::SignedCertificate,
     limits::{CERTIFICATE_BYTES_MAX, CHAIN_CERTIFICATES_MAX},
     refusal::CertificateError,
@@ -60,6 +61,24 @@ impl CertificateChain {
         Self::new(first, &issuers)
     }
 
+    /// Reads an armoured text: the certificate, then those of its issuers upwards.
+    ///
+    /// # Errors
+    /// [`ArmourError`] when the text is damaged, or what is in it is no chain by [`CertificateChain::new`].
+    pub fn from_text(text: &str) -> Result<Self, ArmourError> {
+        let certificates = SignedCertificate::all_from_text(text)?;
+        let (first, issuers) = certificates
+            .split_first()
+            .ok_or(CertificateError::Damaged("the file"))?;
+        Ok(Self::new(first.clone(), issuers)?)
+    }
+
+    /// The armoured text of all certificates, the first one first.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        self.iter().map(SignedCertificate::to_text).collect()
+    }
+
     /// The certificate that the others vouch for.
     #[must_use]
     pub fn first(&self) -> &SignedCertificate {
@@ -110,7 +129,8 @@ mod tests {
                 certificates: CHAIN_CERTIFICATES_MAX + 1
             })
         );
-        assert!(chain(CERTIFICATE_BYTES_MAX - 1, 2).is_ok());
+        let largest = chain(CERTIFICATE_BYTES_MAX - 1, 2).unwrap();
+        assert_eq!(CertificateChain::from_text(&largest.to_text()), Ok(largest));
         assert_eq!(
             chain(CERTIFICATE_BYTES_MAX, 2),
             Err(CertificateError::TooLarge {

@@ -7,11 +7,13 @@
 
 mod admitted;
 mod app;
+mod armour;
 mod certificate;
 mod chain;
 mod envelope;
 mod hex;
 mod issuer;
+mod issuer_key;
 mod key;
 mod limits;
 mod local;
@@ -24,6 +26,7 @@ mod wire;
 
 pub use admitted::{Admitted, Full};
 pub use app::{AppId, AppIdError};
+pub use armour::{ArmourError, ArmourLabel, armour, unarmour};
 pub use certificate::{
     Certificate, CertificateKind, CertificateName, Extension, Serial, SignedCertificate,
 };
@@ -31,6 +34,7 @@ pub use chain::CertificateChain;
 pub use envelope::{Envelope, EnvelopeError};
 pub use hex::{hex, parse_hex};
 pub use issuer::{CertificateRequest, IssueError, Issuer, Validity};
+pub use issuer_key::{EncryptedIssuerKey, IssuerKeyError, Passphrase};
 pub use key::{DeviceKey, KeyError, KeyId, PublicKey};
 pub use limits::*;
 pub use local::LocalIdentity;

@@ -26,6 +26,28 @@ pub const ARGON2_LANES: u32 = 1;
 /// Bluetooth LE.
 pub const CERTIFICATE_BYTES_MAX: usize = 8 * 1024;
 
+/// Most blocks of an armoured file: the largest bundle, or as many roots as may be trusted.
+pub const ARMOUR_BLOCKS_MAX: usize = ROOTS_MAX;
+
+/// Characters of base64 in a line of an armoured file: RFC 7468 asks for exactly 64.
+pub const ARMOUR_LINE_CHARS: usize = 64;
+
+/// Shortest passphrase of an issuer's key, in bytes: what NIST SP 800-63B demands of a memorised secret.
+pub const PASSPHRASE_BYTES_MIN: usize = 8;
+
+/// Longest passphrase of an issuer's key, in bytes: more adds nothing, and a wrong file is caught early.
+pub const PASSPHRASE_BYTES_MAX: usize = 1024;
+
+/// Argon2id memory for a passphrase, in KiB: the 64 MiB of RFC 9106's second recommended option. An issuer's key is used
+/// on a computer, not on a small device. The three figures belong to version 1 of the key's form.
+pub const PASSPHRASE_MEMORY_KIB: u32 = 64 * 1024;
+
+/// Argon2id passes for a passphrase: the three of the same option.
+pub const PASSPHRASE_PASSES: u32 = 3;
+
+/// Argon2id lanes for a passphrase: one, because they are computed one after the other here and a guesser would gain.
+pub const PASSPHRASE_LANES: u32 = 1;
+
 /// Most certificates of a chain, the root's not counted: a device, and three issuers such as a region's, a site's and a
 /// gateway's. Each costs a verification for whoever is shown it.
 pub const CHAIN_CERTIFICATES_MAX: usize = 4;
