@@ -58,7 +58,7 @@ fn named(name: &str, bytes: impl Into<Vec<u8>>) -> (String, Vec<u8>) {
     (name.to_owned(), bytes.into())
 }
 
-/// A certificate, the same with a byte changed, the payload of an issuer's above another one, and its payload alone.
+/// A certificate, the same with a byte changed, the payload of an issuer's above another one, its payload alone, and its text.
 fn certificates() -> Outcome<Vec<(String, Vec<u8>)>> {
     let good = certified().certificate.as_bytes().to_vec();
     let mut forged = good.clone();
@@ -72,6 +72,7 @@ fn certificates() -> Outcome<Vec<(String, Vec<u8>)>> {
         named("forged", forged),
         named("issuer", issuer_payload()?),
         named("payload", payload),
+        named("text", certified().certificate.to_text()),
     ])
 }
 

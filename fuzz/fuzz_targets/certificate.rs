@@ -25,6 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
         as_envelope(fixture, bytes);
         as_payload(fixture, bytes);
         as_issuer(fixture, bytes);
+        as_text(bytes);
     });
 });
 
@@ -93,4 +94,14 @@ fn as_issuer(fixture: &Certified, bytes: &[u8]) {
     assert!(issuer.kind == CertificateKind::Issuer && issuer.subject.id() == device.issuer);
     assert!(issuer.app == device.app && issuer.issuer == fixture.root.public().id());
     assert!(issuer.permissions.is_everything(), "as the device's are");
+}
+
+/// As the text of a file.
+fn as_text(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    if let Ok(chain) = CertificateChain::from_text(text) {
+        assert!(CertificateChain::from_text(&chain.to_text()) == Ok(chain));
+    }
 }
