@@ -3,7 +3,9 @@
 use crate::backup::BackupError;
 use crate::state::StateError;
 use sedge_crdt::{CheckpointError, StoreError};
-use sedge_identity::{AppIdError, CertificateError, IssueError, SecretError, TrustError};
+use sedge_identity::{
+    AppIdError, ArmourError, CertificateError, IssueError, SecretError, TrustError,
+};
 use sedge_mesh::MeshError;
 use sedge_transports::TransportError;
 use std::path::PathBuf;
@@ -48,8 +50,13 @@ pub enum NodeError {
     /// No usable root.
     #[error(transparent)]
     Trust(#[from] TrustError),
+    /// A text is no certificate.
+    #[error("a certificate can't be read: {0}")]
+    Armour(#[from] ArmourError),
     /// The device's own certificate does not hold.
-    #[error("this device's own certificate does not hold: {0}")]
+    #[error(
+        "this device's own certificate does not hold: {0}; have another issued, then: sedge cert install FILE"
+    )]
     Certificate(#[from] CertificateError),
     /// An address is no multiaddress.
     #[error("{address:?} is not an address: {reason}; write it like /ip4/192.168.1.5/tcp/4747")]

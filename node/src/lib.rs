@@ -30,7 +30,7 @@ mod store;
 
 pub use attachments::{AttachmentsHandle, Download};
 pub use error::NodeError;
-pub use node::{Identity, Node, NodeBuilder, check_address};
+pub use node::{Identity, Node, NodeBuilder, check_address, now_ms};
 pub use offline::Offline;
 pub use sedge_crdt::limits::ATTACHMENT_GRACE_SECONDS;
 pub use sedge_crdt::query::{Params, check_collection_name, check_writable_collection_name};
@@ -40,7 +40,9 @@ pub use sedge_crdt::{
     Misfit, Move, Outcome, Since, StoreError, StoreOptions, Transacted, Transaction, Update, Value,
     View, check_metadata, parse_json,
 };
-pub use sedge_identity::{AppId, AppIdError, SecretError, SharedSecret};
+pub use sedge_identity::{
+    AppId, AppIdError, CertificateChain, SecretError, SharedSecret, SignedCertificate,
+};
 pub use sedge_mesh::{Direction, PeerStatus};
 pub use state::{Settings, StateError, StateFolder, check_device_name};
 pub use store::StoreHandle;

@@ -10,7 +10,8 @@ use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use sedge_crdt::{Durability, Store, StoreOptions, random};
 use sedge_identity::{
-    Admitted, AppId, CertificateRequest, DeviceKey, Issuer, LocalIdentity, SharedSecret, Trust,
+    Admitted, AppId, CertificateChain, CertificateRequest, DeviceKey, Issuer, LocalIdentity,
+    SharedSecret, SignedCertificate, Trust,
 };
 use sedge_mesh::{CollectionName, Interest, Mesh, MeshConfig, MeshHandle, PeerStatus};
 use sedge_transports::{Behaviour, transport};
@@ -25,12 +26,28 @@ use tokio::task::{AbortHandle, JoinHandle};
 pub enum Identity {
     /// Every device that knows the secret issues itself a certificate with full rights, offline.
     Development(String),
+    /// An issuer has certified this device, and those whom it meets.
+    Authenticated {
+        /// The device's certificate and those of its issuers, in armoured text.
+        certificate: String,
+        /// The certificates of the trusted roots, in armoured text.
+        roots: String,
+    },
 }
 
 impl Identity {
     /// The development identity of all who know `secret`.
     pub fn development(secret: impl Into<String>) -> Self {
         Self::Development(secret.into())
+    }
+
+    /// The identity of a device with a certificate, among those with certificates under `roots`; both as `sedge cert`
+    /// writes them.
+    pub fn authenticated(certificate: impl Into<String>, roots: impl Into<String>) -> Self {
+        Self::Authenticated {
+            certificate: certificate.into(),
+            roots: roots.into(),
+        }
     }
 }
 
@@ -285,14 +302,45 @@ fn open(
     name: &str,
     options: StoreOptions,
 ) -> Result<(StateLock, Store, LocalIdentity), NodeError> {
-    let Identity::Development(secret) = identity;
-    let secret = SharedSecret::parse(secret)?;
+    let credentials = Credentials::of(app, identity)?;
     let state = StateFolder::new(path);
     state.create()?;
     let lock = state.lock()?;
     let key = state.key()?;
     let store = state.open_store(app, &key.public(), options)?;
-    Ok((lock, store, certify(app, &secret, key, name)?))
+    Ok((lock, store, credentials.local(app, key, name)?))
+}
+
+/// What an identity says, read before anything is opened.
+enum Credentials {
+    Secret(SharedSecret),
+    Certified(CertificateChain, Trust),
+}
+
+impl Credentials {
+    fn of(app: &AppId, identity: &Identity) -> Result<Self, NodeError> {
+        Ok(match identity {
+            Identity::Development(secret) => Self::Secret(SharedSecret::parse(secret)?),
+            Identity::Authenticated { certificate, roots } => {
+                let roots = SignedCertificate::all_from_text(roots)?;
+                let trust = Trust::certified(app.clone(), &roots)?;
+                Self::Certified(CertificateChain::from_text(certificate)?, trust)
+            }
+        })
+    }
+
+    fn local(self, app: &AppId, key: DeviceKey, name: &str) -> Result<LocalIdentity, NodeError> {
+        let local = match self {
+            Self::Secret(secret) => certify(app, &secret, key, name)?,
+            Self::Certified(chain, trust) => LocalIdentity::new(key, &chain, trust, now_ms())?,
+        };
+        if !local.certificate().has_every_right() {
+            tracing::warn!(
+                "this device's certificate gives it some rights only: peers of this version don't admit it"
+            );
+        }
+        Ok(local)
+    }
 }
 
 /// Issues this device its certificate, as every device of a development identity does for itself.
@@ -307,7 +355,12 @@ fn certify(
     let serial = random().map_err(StateError::from)?;
     let certificate = issuer.issue(request, serial, now_ms())?;
     let trust = Trust::new(app.clone(), &[issuer.public()])?;
-    Ok(LocalIdentity::new(key, &certificate.into(), trust, now_ms())?)
+    Ok(LocalIdentity::new(
+        key,
+        &certificate.into(),
+        trust,
+        now_ms(),
+    )?)
 }
 
 fn addresses(texts: &[String]) -> Result<Vec<Multiaddr>, NodeError> {
@@ -352,7 +405,7 @@ fn is_host(part: &Protocol<'_>) -> bool {
 }
 
 /// Milliseconds since 1970 by this machine's clock.
-pub(crate) fn now_ms() -> u64 {
+pub fn now_ms() -> u64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
     since_1970.map_or(0, |time| {
         u64::try_from(time.as_millis()).unwrap_or(u64::MAX)

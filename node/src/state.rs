@@ -7,10 +7,12 @@
 //! | `restored/` | a restored database, before it takes the place of `store/` |
 //! | `store-set-aside-TIME/` | a database in whose place a restored one is |
 //! | `sedge.toml` | settings of the daemon |
-//! | `secret` | the app's shared secret, mode 0600 |
+//! | `secret` | the app's shared secret, mode 0600; or, where an issuer certifies the devices: |
+//! | `roots.crt`, `device.crt` | the certificates of the trusted issuers, and the device's own |
 //! | `lock` | locked while a process uses the folder |
 //! | `run/sedge.sock` | the daemon's API |
 
+mod certified;
 mod settings;
 
 use crate::error::NodeError;
@@ -49,6 +51,17 @@ pub enum StateError {
         path: PathBuf,
         /// Its app.
         app: String,
+    },
+    /// No certificate has been installed yet.
+    #[error(
+        "this device has no certificate yet; where the issuer's key is, run: sedge cert issue --subject {key} --name NAME \
+         --output FILE, and here: sedge cert install FILE --state {}", .path.display()
+    )]
+    NotCertified {
+        /// The folder.
+        path: PathBuf,
+        /// The device's key.
+        key: PublicKey,
     },
     /// Another process uses the folder.
     #[error("{} is in use by another process; stop it, or choose another folder with --state", .0.display())]
@@ -124,6 +137,19 @@ impl StateFolder {
         settings: &Settings,
         secret: Option<&SharedSecret>,
     ) -> Result<SharedSecret, NodeError> {
+        let (secret, _) = self.make_device(settings, || {
+            self.check_no_roots()?;
+            self.settle_secret(secret)
+        })?;
+        Ok(secret)
+    }
+
+    /// Makes a device's parts, among them what `settle` puts into its file. Gives that back, and the device's key.
+    fn make_device<T>(
+        &self,
+        settings: &Settings,
+        settle: impl FnOnce() -> Result<T, StateError>,
+    ) -> Result<(T, PublicKey), NodeError> {
         let app = AppId::new(&settings.app)?;
         check_device_name(&settings.name).map_err(StateError::Name)?;
         self.check_uninitialised()?;
@@ -133,10 +159,10 @@ impl StateFolder {
         self.check_uninitialised()?;
         let device = self.key()?.public();
         drop(self.open_store(&app, &device, settings.store_options())?);
-        let secret = self.settle_secret(secret)?;
+        let settled = settle()?;
         // Last, because a folder with settings counts as initialised.
         write_private(&self.settings_path(), settings.to_toml())?;
-        Ok(secret)
+        Ok((settled, device))
     }
 
     /// A device is never replaced, also not a damaged one.

@@ -6,9 +6,7 @@ use super::{CliError, Done, output};
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 use sedge::api::Server;
-use sedge::{
-    Identity, Node, NodeBuilder, NodeError, Settings, StateError, StateFolder, StoreError,
-};
+use sedge::{Node, NodeBuilder, NodeError, Settings, StateError, StateFolder, StoreError};
 use sedge_mesh::MeshError;
 use serde_json::json;
 use std::io::Read;
@@ -33,7 +31,7 @@ pub(super) async fn run(
     let until_stdin_ends = arguments.until_stdin_ends;
     let settings = effective(state.settings()?, arguments);
     let mut node = Node::builder(&settings.app)
-        .identity(Identity::development(state.secret()?.expose()))
+        .identity(state.identity()?)
         .store(state.path())
         .name(&settings.name)
         .discovery(settings.discovery)

@@ -177,9 +177,9 @@ fn one_line(text: &str) -> String {
     lines.map(str::trim).collect::<Vec<_>>().join(": ")
 }
 
-/// The variables that are settings; `SEDGE_STATE` and `SEDGE_LOG` are flags, and tests have their own.
+/// The variables that are settings; `SEDGE_STATE` and `SEDGE_LOG` are flags, passphrases are for `sedge cert`, and tests have their own.
 fn environment() -> HashMap<String, String> {
-    let not_settings = ["STATE", "LOG", "FULL"];
+    let not_settings = ["STATE", "LOG", "FULL", "PASSPHRASE", "ISSUER_PASSPHRASE"];
     std::env::vars()
         .filter(|(name, _)| match name.strip_prefix(ENVIRONMENT_PREFIX) {
             Some(rest) => !not_settings.contains(&rest) && !rest.starts_with("TEST_"),

@@ -1,0 +1,116 @@
+//! What a device of an authenticated identity has instead of a secret: the roots that it trusts, and its certificate.
+
+use super::{Settings, StateError, StateFolder, read, write_private};
+use crate::error::NodeError;
+use crate::node::{Identity, now_ms};
+use sedge_identity::{AppId, CertificateChain, PublicKey, SignedCertificate, Trust};
+use std::path::PathBuf;
+
+impl StateFolder {
+    /// Makes a device as [`init`](StateFolder::init) does, which trusts `roots` instead of sharing a secret. Gives back the
+    /// key that is to be certified.
+    ///
+    /// # Errors
+    /// There is a device already, the app id or the name can't be one, the roots are none of this app, or the folder
+    /// belongs to others or can't be written.
+    pub fn init_certified(
+        &self,
+        settings: &Settings,
+        roots: &[SignedCertificate],
+    ) -> Result<PublicKey, NodeError> {
+        Trust::certified(AppId::new(&settings.app)?, roots)?;
+        let ((), key) = self.make_device(settings, || self.settle_roots(roots))?;
+        Ok(key)
+    }
+
+    /// Makes a certificate the one by which this device is admitted from the daemon's next start on.
+    ///
+    /// # Errors
+    /// The device shares a secret, or peers that trust the same roots would refuse the certificate.
+    pub fn install_certificate(&self, chain: &CertificateChain) -> Result<(), NodeError> {
+        let app = AppId::new(&self.settings()?.app)?;
+        let path = self.roots_path();
+        if !path.exists() {
+            return Err(StateError::Content {
+                path,
+                reason: "is not there: this device shares a secret with others and needs no certificate; make one that has \
+                         one with: sedge init --root FILE"
+                    .to_owned(),
+            }
+            .into());
+        }
+        let roots = SignedCertificate::all_from_text(&read(&path)?)?;
+        let trust = Trust::certified(app, &roots)?;
+        trust.verify(chain, self.key()?.public(), now_ms())?;
+        write_private(&self.certificate_path(), chain.to_text())?;
+        Ok(())
+    }
+
+    /// How the device proves that it belongs to the app.
+    ///
+    /// # Errors
+    /// A file can't be read, both a secret and roots are there, or no certificate has been installed yet.
+    pub fn identity(&self) -> Result<Identity, StateError> {
+        if !self.roots_path().exists() {
+            return Ok(Identity::development(self.secret()?.expose()));
+        }
+        self.check_no_secret()?;
+        let path = self.certificate_path();
+        if !path.exists() {
+            return Err(StateError::NotCertified {
+                path: self.path().to_owned(),
+                key: self.key()?.public(),
+            });
+        }
+        Ok(Identity::authenticated(
+            read(&path)?,
+            read(&self.roots_path())?,
+        ))
+    }
+
+    /// The roots of an init that was cut short stay only if they are the same.
+    fn settle_roots(&self, roots: &[SignedCertificate]) -> Result<(), StateError> {
+        self.check_no_secret()?;
+        let (path, text) = (self.roots_path(), text_of(roots));
+        if path.exists() && read(&path)? != text {
+            return Err(StateError::Content {
+                path,
+                reason: "holds other roots; remove it, or choose another folder with --state"
+                    .to_owned(),
+            });
+        }
+        write_private(&path, text)
+    }
+
+    pub(super) fn check_no_roots(&self) -> Result<(), StateError> {
+        only_one(self.roots_path())
+    }
+
+    fn check_no_secret(&self) -> Result<(), StateError> {
+        only_one(self.secret_path())
+    }
+
+    fn roots_path(&self) -> PathBuf {
+        self.path().join("roots.crt")
+    }
+
+    fn certificate_path(&self) -> PathBuf {
+        self.path().join("device.crt")
+    }
+}
+
+fn text_of(roots: &[SignedCertificate]) -> String {
+    roots.iter().map(SignedCertificate::to_text).collect()
+}
+
+/// A device has a secret or roots, so that nobody has to guess which of the two counts.
+fn only_one(other: PathBuf) -> Result<(), StateError> {
+    if !other.exists() {
+        return Ok(());
+    }
+    Err(StateError::Content {
+        path: other,
+        reason: "is there: a device shares a secret or trusts roots, not both; choose another folder with --state"
+            .to_owned(),
+    })
+}
