@@ -35,6 +35,14 @@ fn the_http_api_is_as_documented() {
     page.check("");
 }
 
+/// Goal: every example of certificates works as printed.
+#[test]
+fn certificates_are_as_documented() {
+    let page = Page::read("docs/certificates.md");
+    assert!(page.examples.len() > 8, "{}", page.examples.len());
+    page.check("cd \"$(dirname \"$SEDGE_STATE\")\"\n");
+}
+
 /// One command and what it prints.
 struct Example {
     line: usize,

@@ -16,6 +16,8 @@ mod attachments;
 mod backup;
 #[path = "system/bench.rs"]
 mod bench;
+#[path = "system/certificates.rs"]
+mod certificates;
 #[path = "system/crash.rs"]
 mod crash;
 #[path = "system/damage.rs"]
@@ -36,6 +38,8 @@ mod feed;
 mod filled;
 #[path = "system/folder.rs"]
 mod folder;
+#[path = "system/forged.rs"]
+mod forged;
 #[path = "system/harness.rs"]
 mod harness;
 #[path = "system/history.rs"]
@@ -54,6 +58,8 @@ mod processes;
 mod settings;
 #[path = "system/space.rs"]
 mod space;
+#[path = "system/stranger.rs"]
+mod stranger;
 #[path = "system/synced.rs"]
 mod synced;
 #[path = "system/tool.rs"]

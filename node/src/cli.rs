@@ -4,6 +4,7 @@ mod access;
 mod args;
 mod attachment;
 mod backup;
+mod cert;
 mod error;
 mod export;
 mod feed;
@@ -92,6 +93,9 @@ async fn dispatch(arguments: Arguments) -> Result<Done, CliError> {
         Command::Bench(arguments) => {
             tokio::task::block_in_place(|| crate::bench::run(arguments, json))
         }
+        Command::Cert(command) => tokio::task::block_in_place(|| {
+            cert::run(|| state.map_err(CliError::from), command, json)
+        }),
         Command::Init(arguments) => init::run(&state?, arguments, json),
         Command::Run(arguments) => run::run(&state?, arguments, json).await,
         Command::Query(arguments) => query::run(&state?, arguments, json).await,

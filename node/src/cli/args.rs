@@ -1,5 +1,6 @@
 //! The arguments of every command.
 
+use super::cert::CertCommand;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -77,6 +78,15 @@ pub(super) enum Command {
         after_help = "Examples:\n  sedge attachment add photo.jpg --metadata name=photo.jpg\n  sedge attachment list"
     )]
     Attachment(AttachmentCommand),
+    /// Make, show and check certificates: issuer, issue, show, verify, renew, bundle, install
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  sedge cert issuer --app shop --name 'Shop root'\n  \
+                      sedge init --app shop --root issuer.crt\n  \
+                      sedge cert issue --subject KEY --name till-2 --output till-2.crt\n  \
+                      sedge cert install till-2.crt"
+    )]
+    Cert(CertCommand),
     /// Show what the device is and holds, per collection with count and digest
     #[command(after_help = "Example:\n  sedge status --json")]
     Status,
@@ -142,8 +152,10 @@ pub(crate) enum Suite {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  sedge init --app shop\n  sedge init --app shop --secret-file secret.txt --name till-2\n\n\
-                  All devices of an app share its secret; the first one makes it."
+    after_help = "Examples:\n  sedge init --app shop\n  sedge init --app shop --secret-file secret.txt --name till-2\n  \
+                  sedge init --app shop --root issuer.crt\n\n\
+                  All devices of an app share its secret, and the first one makes it; or an issuer certifies each of \
+                  them\n(sedge cert --help)."
 )]
 pub(super) struct InitArguments {
     /// The app; only devices of the same app and secret exchange anything
@@ -152,6 +164,9 @@ pub(super) struct InitArguments {
     /// A file with the app's secret, - for standard input [default: a new secret]
     #[arg(long, value_name = "FILE")]
     pub(super) secret_file: Option<PathBuf>,
+    /// The certificate of an issuer whose devices are to be met, instead of a secret; repeat for more
+    #[arg(long, value_name = "FILE", conflicts_with = "secret_file")]
+    pub(super) root: Vec<PathBuf>,
     /// The device's name, as other peers show it [default: the host's name]
     #[arg(long, value_name = "NAME", value_parser = device_name)]
     pub(super) name: Option<String>,

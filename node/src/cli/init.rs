@@ -1,6 +1,7 @@
 //! `sedge init`: makes a device, and shows the line that makes the next one.
 
 use super::args::InitArguments;
+use super::cert::files;
 use super::limits::SECRET_BYTES_MAX;
 use super::{CliError, Done, output};
 use sedge::{Settings, SharedSecret, StateFolder};
@@ -13,6 +14,9 @@ pub(super) fn run(
     arguments: InitArguments,
     json: bool,
 ) -> Result<Done, CliError> {
+    if !arguments.root.is_empty() {
+        return certified(state, arguments, json);
+    }
     let app = arguments.app;
     let secret = match &arguments.secret_file {
         Some(path) => Some(SharedSecret::parse(read_secret(path)?.trim())?),
@@ -34,6 +38,35 @@ pub(super) fn run(
         "This device is now {name:?}, a peer of the app {app}; its state is in {folder}\n\n\
          Join the mesh with:\n  {run}\n\n\
          The next device joins with this line. It holds the app's secret: whoever has it has full rights.\n  {join}"
+    ))?;
+    Ok(Done::Wholly)
+}
+
+/// Makes a device that an issuer is to certify, and shows the lines that do it.
+fn certified(state: &StateFolder, arguments: InitArguments, json: bool) -> Result<Done, CliError> {
+    let app = arguments.app;
+    let mut roots = Vec::new();
+    for file in &arguments.root {
+        roots.extend(files::certificates(file)?);
+    }
+    let name = arguments.name.unwrap_or_else(host_name);
+    let key = state.init_certified(&Settings::of(app.as_str(), &name), &roots)?;
+    let folder = state.path().display().to_string();
+    if json {
+        output::json(
+            &json!({ "app": app.as_str(), "name": name, "state": folder, "key": key.to_string() }),
+        )?;
+        return Ok(Done::Wholly);
+    }
+    let quoted = output::shell_quoted(&name);
+    output::line(&format!(
+        "This device is now {name:?}, of the app {app}; its state is in {folder}\n\n\
+         Have its key certified where the issuer's is:\n  \
+         sedge cert issue --subject {key} --name {quoted} --output device.crt\n\n\
+         Then bring the certificate here, install it and join the mesh with:\n  \
+         sedge cert install device.crt --state {}\n  {}",
+        output::shell_quoted(&folder),
+        output::run_command(state)
     ))?;
     Ok(Done::Wholly)
 }

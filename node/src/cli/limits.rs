@@ -19,6 +19,13 @@ pub(crate) const BAD_LINES_TOLD_MAX: usize = 20;
 /// Longest secret file, in bytes: a secret is a line.
 pub(crate) const SECRET_BYTES_MAX: u64 = 4 << 10;
 
+/// Longest file of certificates or of an issuer's key, in bytes: as many of the largest certificates as there may be roots,
+/// armoured.
+pub(crate) const CERTIFICATE_FILE_BYTES_MAX: u64 = 256 << 10;
+
+/// Longest passphrase file, in bytes: a passphrase is a line.
+pub(crate) const PASSPHRASE_FILE_BYTES_MAX: u64 = 4 << 10;
+
 /// Pieces of an attachment that wait between its file and the daemon.
 pub(crate) const ATTACHMENT_PIECES_QUEUED_MAX: usize = 8;
 
