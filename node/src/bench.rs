@@ -5,6 +5,7 @@
 
 mod cars;
 mod figure;
+mod identity;
 mod sqlite;
 mod store;
 
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 
 pub(crate) fn run(arguments: BenchArguments, json: bool) -> Result<Done, CliError> {
     let figures = match arguments.suite {
+        Suite::Identity => identity::FIGURES,
         Suite::Store => store::FIGURES,
     };
     let chosen: Vec<&Figure> = figures

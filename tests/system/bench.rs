@@ -36,6 +36,17 @@ fn every_figure_is_told() {
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
 }
 
+/// Goal: the certificate of a device with two rules is measured, and stays within its bound.
+#[test]
+fn a_certificate_stays_small() {
+    let world = World::new();
+    let told = finish(world.sedge().args(["bench", "identity", "--json"]));
+    let figure = told.json();
+    assert_eq!(figure["name"], "identity.certificate_bytes");
+    assert_eq!(figure["within"], true, "{figure}");
+    assert!(figure["value"].as_f64().unwrap() > 200.0, "{figure}");
+}
+
 /// Goal: a figure that doesn't exist is wrong usage, and the error names those that do.
 #[test]
 fn an_unknown_figure_is_an_error() {

@@ -146,6 +146,8 @@ pub(crate) struct BenchArguments {
 #[cfg(feature = "bench")]
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(crate) enum Suite {
+    /// Certificates
+    Identity,
     /// Writing, reading and keeping documents, beside SQLite
     Store,
 }
