@@ -81,11 +81,12 @@ pub enum IssuerKeyError {
 }
 
 impl Passphrase {
-    /// Takes a passphrase, without the line break at its end.
+    /// Takes a passphrase, without the line break at its end. A `String` that is handed over is wiped from memory.
     ///
     /// # Errors
     /// [`IssuerKeyError`] when it is shorter than [`PASSPHRASE_BYTES_MIN`] or longer than [`PASSPHRASE_BYTES_MAX`].
-    pub fn new(text: &str) -> Result<Self, IssuerKeyError> {
+    pub fn new(text: impl Into<String>) -> Result<Self, IssuerKeyError> {
+        let text = Zeroizing::new(text.into());
         let text = text.trim_end_matches(['\r', '\n']);
         let bytes = text.len();
         if bytes < PASSPHRASE_BYTES_MIN {
@@ -279,7 +280,7 @@ mod tests {
         );
         let long = "x".repeat(PASSPHRASE_BYTES_MAX + 1);
         assert!(matches!(
-            Passphrase::new(&long),
+            Passphrase::new(long),
             Err(IssuerKeyError::TooLong { .. })
         ));
         let shown = format!("{:?}", passphrase("eight or more"));

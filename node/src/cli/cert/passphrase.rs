@@ -33,18 +33,18 @@ impl Prompt {
     /// The passphrase of a key that is there.
     pub(super) fn ask(&self, file: Option<&Path>) -> Result<Passphrase, CliError> {
         match self.given(file)? {
-            Some(text) => parse(&text),
-            None => parse(&self.typed(&format!("Passphrase of {}: ", self.key))?),
+            Some(text) => parse(text),
+            None => parse(self.typed(&format!("Passphrase of {}: ", self.key))?),
         }
     }
 
     /// The passphrase of a new key, typed twice when it is typed.
     pub(super) fn choose(&self, file: Option<&Path>) -> Result<Passphrase, CliError> {
         if let Some(text) = self.given(file)? {
-            return parse(&text);
+            return parse(text);
         }
-        let first = parse(&self.typed(&format!("A passphrase for {}: ", self.key))?)?;
-        let again = parse(&self.typed("The same again: ")?)?;
+        let first = parse(self.typed(&format!("A passphrase for {}: ", self.key))?)?;
+        let again = parse(self.typed("The same again: ")?)?;
         if first != again {
             return Err(CliError::Failed(
                 "the two passphrases differ; nothing was written".to_owned(),
@@ -61,7 +61,8 @@ impl Prompt {
                 Err(error) => Err(CliError::Usage(format!("{}: {error}", self.variable))),
             };
         };
-        let mut text = String::new();
+        // As large as it can get, so that no half-read copy stays behind in memory.
+        let mut text = String::with_capacity(PASSPHRASE_FILE_BYTES_MAX as usize + 1);
         let file = File::open(path).map_err(CliError::file(path))?;
         file.take(PASSPHRASE_FILE_BYTES_MAX)
             .read_to_string(&mut text)
@@ -85,6 +86,6 @@ impl Prompt {
     }
 }
 
-fn parse(text: &str) -> Result<Passphrase, CliError> {
+fn parse(text: String) -> Result<Passphrase, CliError> {
     Passphrase::new(text).map_err(|error: IssuerKeyError| CliError::Failed(error.to_string()))
 }
