@@ -104,10 +104,13 @@ fn deltas(criterion: &mut Criterion) {
         scan_max: 10,
     };
     let heads = store.feed_page(0, limits).unwrap().entries[0].heads.clone();
-    for year in 0..10 {
+    let update = |year: usize| {
         let update = format!("UPDATE cars SET year = {year} WHERE _id = 'car-000000'");
         store.execute(&update, &Params::new()).unwrap();
-    }
+    };
+    update(0);
+    let one_update = delta(&heads);
+    (1..10).for_each(update);
     let updates = delta(&heads);
     let ingest =
         |record: &[u8], delta: &Delta| Document::ingest(record, "cars", &id, delta).unwrap();
@@ -124,6 +127,9 @@ fn deltas(criterion: &mut Criterion) {
     });
     group.bench_function("apply_first_change", |it| {
         it.iter(|| ingest(&[], black_box(&applied)))
+    });
+    group.bench_function("apply_one_update", |it| {
+        it.iter(|| ingest(&record, black_box(&one_update)))
     });
     group.bench_function("apply_ten_updates", |it| {
         it.iter(|| ingest(&record, black_box(&updates)))

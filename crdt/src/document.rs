@@ -1,8 +1,9 @@
 //! One document: an Automerge document whose root map holds the fields.
 //!
 //! `_id` is the document's key, not a field, so nothing can change it. Local writes become one change per write
-//! (`write`), remote ones arrive as deltas (`delta`) that are measured (`chunk`) and tried (`ingest`) first, and what both
-//! lead to is the visible value (`visible`). Maps are born deterministically (`birth`).
+//! (`write`), remote ones arrive as deltas (`delta`) that are measured (`chunk`), held against their ancestry (`wellformed`)
+//! and tried (`ingest`) first, and what both lead to is the visible value (`visible`). Maps are born deterministically
+//! (`birth`).
 
 mod at;
 mod birth;
@@ -13,6 +14,7 @@ mod history;
 mod ingest;
 mod scalar;
 mod visible;
+mod wellformed;
 mod write;
 
 use crate::id::DocumentId;
@@ -25,6 +27,7 @@ pub(crate) use delta::DEVICE_ACTOR_BYTES;
 pub use delta::{Delta, DeltaError};
 pub(crate) use history::{History, Moment};
 pub use ingest::Ingested;
+pub use wellformed::IllFormed;
 pub(crate) use write::{Author, Written, create};
 
 /// Root key that a DELETE sets. While it is there the document has no visible value.

@@ -23,7 +23,7 @@ pub use blob::{
     AttachmentError, BLOB_CHUNK_BYTES, BlobId, BlobIdError, BlobRef, ChunkProof, ProofError,
     attachments_of, check_metadata, chunk_bytes, chunk_count, chunk_offset, proof_hashes,
 };
-pub use document::{ChunkError, Delta, DeltaError, Document, DocumentError, Ingested};
+pub use document::{ChunkError, Delta, DeltaError, Document, DocumentError, IllFormed, Ingested};
 pub use id::{DocumentId, IdError};
 pub use random::{RandomError, random};
 #[cfg(feature = "rocksdb")]

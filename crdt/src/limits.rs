@@ -38,6 +38,10 @@ pub const CHUNK_INFLATED_BYTES_MAX: usize = 8 << 20;
 /// Most operations in one change from outside: run-length encoding makes billions of them fit a few bytes.
 pub const CHANGE_OPS_MAX: u64 = 64 << 10;
 
+/// Greatest number of an operation in a document: automerge counts in 32 bits and panics beyond. No device that is honest
+/// comes near it.
+pub const OPERATION_COUNTER_MAX: u64 = 1 << 31;
+
 /// Greatest distance of a change's time from 1970, in ms: automerge keeps the differences of times, which must not overflow
 /// 64 bits, whatever other changes say.
 pub const CHANGE_TIME_MS_MAX: i64 = 1 << 53;

@@ -4,11 +4,14 @@
 #![cfg(feature = "rocksdb")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use automerge::legacy::OpId;
+use automerge::{ActorId, Change, ExpandedChange};
 use sedge_crdt::query::Params;
 use sedge_crdt::{Arrival, Arrived, DEPTH_MAX, DocumentId, Imported, Store, Value, parse_json};
 use sedge_identity::{AppId, DeviceKey};
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::num::NonZeroU64;
 use std::path::Path;
 
 /// How much the process may grow beyond what the inputs themselves take, in bytes.
@@ -61,6 +64,11 @@ fn what_is_out_of_bounds_changes_nothing() {
         refused(&here, id.as_bytes(), delta, what);
         unchanged(&here, &before, what);
     }
+    for (rule, delta) in &ill_formed(&here) {
+        let reason = refused(&here, b"\"a\"", delta, rule);
+        assert!(reason.contains(rule), "{rule}: {reason}");
+        unchanged(&here, &before, rule);
+    }
     for id in &ids {
         refused(&here, id, &delta, &String::from_utf8_lossy(id));
         unchanged(&here, &before, "an id");
@@ -91,12 +99,14 @@ fn unchanged(store: &Store, before: &(Vec<sedge_crdt::CollectionStatus>, u64), w
     assert_eq!(store.transaction_id(), *transaction, "{what}");
 }
 
-fn refused(store: &Store, id: &[u8], delta: &[u8], what: &str) {
+/// Hands a delta to the store, which must refuse it and say why.
+fn refused(store: &Store, id: &[u8], delta: &[u8], what: &str) -> String {
     let arrived = store.ingest(&[arrival(id, delta)], [1].into()).unwrap();
     let [Arrived::Rejected { reason }] = &arrived[..] else {
         panic!("{what}: {arrived:?}");
     };
     assert!(!reason.is_empty(), "{what}");
+    reason.clone()
 }
 
 fn arrival<'a>(id: &'a [u8], delta: &'a [u8]) -> Arrival<'a> {
@@ -195,6 +205,39 @@ fn deltas(good: &[u8]) -> Vec<(String, Vec<u8>)> {
         [0x0a, 3, 0x12, 1, b'a'].repeat(100_000),
     ));
     deltas
+}
+
+/// Changes of document "a" with a right hash that no device makes, each with the rule that it breaks.
+fn ill_formed(store: &Store) -> Vec<(&'static str, Vec<u8>)> {
+    let good = store
+        .delta("cars", b"\"a\"", &[], 1 << 20)
+        .unwrap()
+        .unwrap();
+    let length = good.delta[1] as usize;
+    let chunk = good.delta[2..2 + length].to_vec();
+    let first = Change::from_bytes(chunk).unwrap();
+    let next = ExpandedChange {
+        actor_id: ActorId::from([9; 16]),
+        hash: None,
+        start_op: NonZeroU64::new(first.max_op() + 1).unwrap(),
+        deps: vec![first.hash()],
+        ..first.decode()
+    };
+    let mut replaces = next.clone();
+    replaces.operations[0].pred = vec![OpId::new(77, first.actor_id())].into();
+    let gap = ExpandedChange {
+        seq: 2,
+        ..next.clone()
+    };
+    let start_op = NonZeroU64::MIN;
+    let early = ExpandedChange { start_op, ..next };
+    [
+        ("predecessor", replaces),
+        ("its number is 2", gap),
+        ("its operations begin at 1", early),
+    ]
+    .map(|(rule, change)| (rule, wire(Change::from(change).raw_bytes())))
+    .into()
 }
 
 /// A delta of one change chunk (crdt/proto/document.proto).

@@ -2,6 +2,7 @@
 
 use super::birth::{BIRTH_ACTOR_BYTES, is_birth};
 use super::chunk::{self, ChunkError};
+use super::wellformed::IllFormed;
 use super::{Document, DocumentError, contained};
 use crate::limits::{
     CHANGE_OPS_MAX, CHUNK_BYTES_MAX, DELTA_BIRTH_BYTES_MAX, DELTA_BIRTHS_MAX, DELTA_BYTES_MAX,
@@ -79,6 +80,14 @@ pub enum DeltaError {
     /// A change whose actor is no device.
     #[error("a change names an actor of {0} bytes; devices have {DEVICE_ACTOR_BYTES}")]
     Actor(usize),
+    /// A change that no honest device makes.
+    #[error("the change {change} is not well-formed: {rule}")]
+    IllFormed {
+        /// The change.
+        change: ChangeHash,
+        /// What it breaks.
+        rule: IllFormed,
+    },
     /// The document refused it.
     #[error(transparent)]
     Document(#[from] DocumentError),

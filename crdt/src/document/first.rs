@@ -2,12 +2,12 @@
 //!
 //! When stores first meet nearly all that arrives is first changes, and to load a document of one costs several times
 //! what decoding it does. So a change that puts scalars under distinct keys is read from its operations. Everything else
-//! is left to automerge: also a change whose bytes are not those that its operations are encoded to, as automerge, which
-//! makes the changes anew when it sends them on, would alter it.
+//! is left to automerge, behind the rules of `wellformed`, which hold for all that is read here.
 
 use super::RESERVED_KEY_PREFIX;
 use super::delta::{Place, heads_after};
 use super::scalar::value_of_operand;
+use super::wellformed::is_bounded;
 use crate::id::DocumentId;
 use crate::limits::TAIL_CHUNKS_MAX;
 use crate::value::{ATTACHMENT_LEVELS, DEPTH_MAX, Value};
@@ -75,8 +75,12 @@ impl Maps {
         let (OpType::Put(scalar), Key::Map(key)) = (&operation.action, &operation.key) else {
             return None;
         };
-        let is_unknown = matches!(scalar, ScalarValue::Unknown { .. });
-        if operation.insert || !operation.pred.is_empty() || is_unknown {
+        let is_usual = match scalar {
+            ScalarValue::Unknown { .. } => false,
+            ScalarValue::Counter(counter) => is_bounded(i64::from(counter)),
+            _ => true,
+        };
+        if operation.insert || !operation.pred.is_empty() || !is_usual {
             return None;
         }
         let map = match &operation.obj {

@@ -1,17 +1,20 @@
 //! Taking in what came from outside.
 //!
 //! Automerge applies some changes whose operations name what isn't there, and the document may not load afterwards, or
-//! not give its changes out again. So a delta isn't applied to a loaded document: its changes are put behind the record,
-//! and what *that* loads as is the document. A record that would not load again, or could not be sent on, never comes
-//! to be. The first change of a document is mostly spared all this (`first`).
+//! not give its changes out again. So each change is first held against its ancestry (`wellformed`); one that breaks a rule
+//! has the delta refused. And a delta isn't applied to a loaded document: its changes are put behind the record, and what
+//! *that* loads as is the document. A record that would not load again, or could not be sent on, never comes to be. The
+//! first change of a document is mostly spared all this (`first`).
 
 use super::birth::{Birth, Births};
 use super::delta::{DEVICE_ACTOR_BYTES, Place, heads_after};
+use super::wellformed::{self, Ancestry};
 use super::{Delta, DeltaError, Document, DocumentError, chunk, contained, first};
 use crate::id::DocumentId;
 use crate::limits::DELTA_OPS_MAX;
 use crate::value::Value;
 use automerge::{Change, ChangeHash};
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 /// What became of a delta.
@@ -140,6 +143,7 @@ impl Arrival {
     fn append(self, record: &[u8], id: &DocumentId) -> Result<Ingested, DeltaError> {
         let mut document = self.before.unwrap_or_default();
         if !self.changes.is_empty() {
+            check(&document, &self.changes, self.births)?;
             document = load_with(record, &document, &self.changes)?;
         }
         Ok(Ingested {
@@ -151,6 +155,21 @@ impl Arrival {
             incomplete: self.incomplete,
         })
     }
+}
+
+/// Checks that the changes behind the births are well-formed.
+fn check(before: &Document, changes: &[Change], births: usize) -> Result<(), DeltaError> {
+    let mut ancestry = Ancestry::new(before.automerge.get_changes(&[]));
+    for (number, change) in changes.iter().enumerate() {
+        if number >= births {
+            wellformed::check(change, &mut ancestry).map_err(|rule| DeltaError::IllFormed {
+                change: change.hash(),
+                rule,
+            })?;
+        }
+        ancestry.add(Cow::Borrowed(change));
+    }
+    Ok(())
 }
 
 /// Loads the record with the changes behind it: exactly what a later load will do.
@@ -170,7 +189,7 @@ fn load_with(
         return Err(DocumentError::Load("changes would be lost".to_owned()));
     }
     // What is kept is also sent on, and for that automerge makes the changes anew from their operations.
-    let remade = document.automerge.get_changes(&[]);
+    let remade = document.automerge.get_changes(&before.heads());
     if !remade.iter().all(|change| document.has(&change.hash())) {
         return Err(DocumentError::Load("changes would be altered".to_owned()));
     }

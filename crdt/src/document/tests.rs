@@ -13,6 +13,7 @@ mod history;
 mod merge;
 mod random;
 mod types;
+mod wellformed;
 
 const COLLECTION: &str = "cars";
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::document::delta::Place;
 use crate::document::scalar::scalar_of;
+use crate::document::wellformed::IllFormed;
 use crate::limits::{BIRTHS_MAX, TAIL_CHUNKS_MAX};
 use crate::value::DEPTH_MAX;
 use transaction::by_transaction;
@@ -182,7 +183,7 @@ fn only_a_lone_first_change_is_read() {
     assert!(!is_fast && both.unwrap().changes.len() == 2);
 }
 
-/// Goal: a chunk whose operations automerge would encode otherwise is left to automerge, which refuses it.
+/// Goal: a chunk whose operations automerge would encode otherwise is refused.
 #[test]
 fn other_encodings_of_a_first_change_are_not_read() {
     let mut delta = Device::new(1).put(r#"{"a":7,"b":7}"#).unwrap();
@@ -204,7 +205,10 @@ fn other_encodings_of_a_first_change_are_not_read() {
     assert_eq!(same.decode().operations, usual.decode().operations);
     delta.changes = vec![chunk];
     let refused = Document::ingest(&[], COLLECTION, &id(), &delta);
-    assert!(matches!(refused, Err(DeltaError::Document(_))));
+    let Err(DeltaError::IllFormed { rule, .. }) = refused else {
+        panic!("it was taken in");
+    };
+    assert_eq!(rule, IllFormed::Encoding);
 }
 
 proptest! {
