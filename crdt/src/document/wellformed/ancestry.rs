@@ -33,7 +33,7 @@ struct Node<'a> {
 /// What a walk has found out about a change.
 #[derive(Clone, Copy, PartialEq)]
 enum Seen {
-    /// It is looked at later, unless it turns out to be an ancestor before.
+    /// It is none, unless it turns out to be an ancestor before the walk comes to it.
     Pending,
     Ancestor,
 }
@@ -102,32 +102,46 @@ impl<'a> Ancestry<'a> {
 
     /// The changes that these don't build on. Goes back no further than to where all are ancestors.
     fn walk(&self, deps: &[usize]) -> Vec<usize> {
-        let mut seen: BTreeMap<usize, Seen> = BTreeMap::new();
-        seen.extend(self.heads.iter().map(|head| (*head, Seen::Pending)));
-        seen.extend(deps.iter().map(|dep| (*dep, Seen::Ancestor)));
-        let is_pending = |seen: &&Seen| **seen == Seen::Pending;
-        let mut pending = seen.values().filter(is_pending).count();
+        let mut seen = vec![None; self.nodes.len()];
+        let mut pending = 0;
+        let heads = self.heads.iter().map(|head| (*head, Seen::Pending));
+        for (number, found) in heads.chain(deps.iter().map(|dep| (*dep, Seen::Ancestor))) {
+            see(&mut seen, &mut pending, number, found);
+        }
         let mut outside = Vec::new();
-        while pending > 0
-            && let Some((number, found)) = seen.pop_last()
-        {
+        // A change's number is above those of all that it builds on, so nothing comes to be seen again behind it.
+        for (number, node) in self.nodes.iter().enumerate().rev() {
+            if pending == 0 {
+                break;
+            }
+            let Some(found) = seen.get(number).copied().flatten() else {
+                continue;
+            };
             if found == Seen::Pending {
                 pending -= 1;
                 outside.push(number);
             }
-            let node = self.nodes.get(number);
-            for dep in node.map(|node| node.deps.as_slice()).unwrap_or_default() {
-                match seen.insert(*dep, found) {
-                    None if found == Seen::Pending => pending += 1,
-                    Some(Seen::Pending) if found == Seen::Ancestor => pending -= 1,
-                    Some(Seen::Ancestor) => drop(seen.insert(*dep, Seen::Ancestor)),
-                    _ => {}
-                }
+            for dep in &node.deps {
+                see(&mut seen, &mut pending, *dep, found);
             }
         }
         outside.reverse();
         outside
     }
+}
+
+/// Notes what is found out about a change, and how many are pending with it.
+fn see(seen: &mut [Option<Seen>], pending: &mut usize, number: usize, found: Seen) {
+    let Some(seen) = seen.get_mut(number) else {
+        return;
+    };
+    match (*seen, found) {
+        (None, Seen::Pending) => *pending += 1,
+        (Some(Seen::Pending), Seen::Ancestor) => *pending -= 1,
+        (None, Seen::Ancestor) => {}
+        (Some(_), _) => return,
+    }
+    *seen = Some(found);
 }
 
 /// The ancestors of one change.
@@ -180,5 +194,59 @@ impl Ancestors<'_> {
 
     fn contains(&self, number: usize) -> bool {
         self.outside.binary_search(&number).is_err()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use automerge::ExpandedChange;
+    use proptest::prelude::*;
+    use std::num::NonZeroU64;
+
+    /// A change without operations by one of some devices.
+    fn change(number: usize, deps: Vec<ChangeHash>) -> Change {
+        Change::from(ExpandedChange {
+            operations: Vec::new(),
+            actor_id: ActorId::from([(number % 5) as u8; 16]),
+            hash: None,
+            seq: 1,
+            start_op: NonZeroU64::MIN,
+            time: number as i64,
+            message: None,
+            deps,
+            extra_bytes: Vec::new(),
+            author: None,
+        })
+    }
+
+    proptest! {
+        /// Goal: in any history, exactly those changes are ancestors that dependencies lead to, whichever way they are found.
+        #[test]
+        fn ancestors_are_what_dependencies_lead_to(
+            history in prop::collection::vec(prop::collection::vec(any::<prop::sample::Index>(), 0..3), 1..40),
+            chained in any::<u64>(),
+        ) {
+            let mut ancestry = Ancestry::default();
+            let mut expected: Vec<BTreeSet<usize>> = Vec::new();
+            let mut hashes: Vec<ChangeHash> = Vec::new();
+            for (number, deps) in history.iter().enumerate() {
+                let parent = number.checked_sub(1 + number % 3);
+                let deps: BTreeSet<usize> = match parent {
+                    Some(parent) if chained >> number & 1 == 1 => [parent].into(),
+                    None => BTreeSet::new(),
+                    _ => deps.iter().map(|dep| dep.index(number)).collect(),
+                };
+                let change = change(number, deps.iter().map(|dep| hashes[*dep]).collect());
+                let mut all = deps.clone();
+                deps.iter().for_each(|dep| all.extend(&expected[*dep]));
+                let ancestors = ancestry.of(&change);
+                let found: BTreeSet<usize> = (0..number).filter(|it| ancestors.contains(*it)).collect();
+                prop_assert_eq!(found, all.clone());
+                hashes.push(change.hash());
+                expected.push(all);
+                ancestry.add(Cow::Owned(change));
+            }
+        }
     }
 }
