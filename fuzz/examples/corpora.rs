@@ -30,6 +30,7 @@ const INPUT_BYTES_MAX: usize = 4 << 10;
 
 fn main() -> Outcome<()> {
     write("certificate", certificates()?)?;
+    write("change", programs())?;
     write("delta", deltas()?)?;
     write("frame", frames()?)?;
     write("in_place", in_place()?)?;
@@ -88,6 +89,18 @@ fn issuer_payload() -> Outcome<Vec<u8>> {
     let bytes = signed.as_bytes();
     let opened = Envelope::open(bytes, CERTIFICATE_DOMAIN, CERTIFICATE_TYPE, bytes.len())?;
     Ok(opened.payload().to_vec())
+}
+
+/// What the target `change` does to an honest history: nothing, a little, and much.
+fn programs() -> Vec<(String, Vec<u8>)> {
+    let count = |step: u8| move |n: u8| n.wrapping_mul(step);
+    let bytes = |step: u8, length: u8| (0..length).map(count(step)).collect::<Vec<u8>>();
+    vec![
+        named("nothing", []),
+        named("a_little", bytes(7, 12)),
+        named("more", bytes(29, 40)),
+        named("much", bytes(53, 120)),
+    ]
 }
 
 /// Documents' first changes, changes that build on each other, a large compressed one, and one without its ancestor.
