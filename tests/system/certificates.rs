@@ -1,6 +1,6 @@
 //! Devices that an issuer certifies by files: how they are made, meet, and are renewed.
 
-use crate::harness::{Device, Ended, World, finish, wait_for, wait_until_same};
+use crate::harness::{Device, Ended, World, finish, wait_for, wait_until, wait_until_same};
 use sedge_identity::DeviceKey;
 use serde_json::json;
 use std::fs;
@@ -78,8 +78,10 @@ fn certified_devices_sync() {
     let first = a.start(&[]);
     let second = b.start(&[&first]);
     wait_until_same(&[&a, &b], "cars", 1);
-    let peers = a.finish(["peers", "--json"]).json();
-    assert_eq!(peers[0]["name"], "B", "{peers}");
+    // Of two connections at once one is closed, so that for a moment there may be none.
+    wait_until("the peer is known by name", || {
+        a.finish(["peers", "--json"]).json()[0]["name"] == "B"
+    });
 
     assert_eq!(second.end_by("TERM"), Some(0));
     let renew = [
