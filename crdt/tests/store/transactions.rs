@@ -3,6 +3,8 @@
 use super::*;
 use sedge_crdt::{Origin, Transacted, Transaction};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::broadcast::error::TryRecvError;
 
 const WRITERS: usize = 16;
 
@@ -50,23 +52,34 @@ fn many_writers_share_their_syncs() {
             written.collect::<Vec<u64>>()
         }
     };
+    let written = AtomicBool::new(false);
     let mut ids: Vec<u64> = std::thread::scope(|scope| {
+        // Beside the writers, as there are more commits than wait for a reader.
+        let reader = scope.spawn(|| {
+            let mut heard = 0;
+            loop {
+                let all = written.load(Ordering::Acquire);
+                match commits.try_recv() {
+                    Ok(commit) => {
+                        let told = (commit.sequence, &commit.origin);
+                        assert_eq!(told, (heard + 1, &Origin::Local));
+                        heard += 1;
+                    }
+                    Err(TryRecvError::Empty) if all => return heard as usize,
+                    Err(TryRecvError::Empty) => std::thread::yield_now(),
+                    Err(error) => panic!("after {heard} commits: {error}"),
+                }
+            }
+        });
         let writers: Vec<_> = (0..WRITERS).map(|n| scope.spawn(writer(n))).collect();
         let ids = writers.into_iter().flat_map(|writer| {
             let ids = writer.join().unwrap();
             assert!(ids.is_sorted_by(|earlier, later| earlier < later));
             ids
         });
-        let mut heard = 0;
         let ids = ids.collect();
-        while let Ok(commit) = commits.try_recv() {
-            assert_eq!(
-                (commit.sequence, &commit.origin),
-                (heard + 1, &Origin::Local)
-            );
-            heard += 1;
-        }
-        assert_eq!(heard as usize, WRITERS * rounds);
+        written.store(true, Ordering::Release);
+        assert_eq!(reader.join().unwrap(), WRITERS * rounds);
         ids
     });
     ids.sort_unstable();
