@@ -96,6 +96,12 @@ impl PublicKey {
         }
     }
 
+    /// A key that no check would let pass, to show what a forger could do with it.
+    #[cfg(test)]
+    pub(crate) fn unchecked(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The key inside a peer id.
     ///
     /// # Errors

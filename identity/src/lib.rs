@@ -5,6 +5,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod actor;
 mod admitted;
 mod app;
 mod armour;
@@ -17,13 +18,16 @@ mod issuer_key;
 mod key;
 mod limits;
 mod local;
+mod merkle;
 mod permissions;
 mod refusal;
 mod repeats;
+mod seal;
 mod secret;
 mod trust;
 mod wire;
 
+pub use actor::{ActorName, Incarnation};
 pub use admitted::{Admitted, Full};
 pub use app::{AppId, AppIdError};
 pub use armour::{ArmourError, ArmourLabel, armour, unarmour};
@@ -38,8 +42,10 @@ pub use issuer_key::{EncryptedIssuerKey, IssuerKeyError, Passphrase};
 pub use key::{DeviceKey, KeyError, KeyId, PublicKey};
 pub use limits::*;
 pub use local::LocalIdentity;
+pub use merkle::{MerkleHash, Opened, leaf, open, prove, prove_from_paths, root, root_of};
 pub use permissions::{Permissions, Rights};
 pub use refusal::{CertificateError, RefusalCode};
 pub use repeats::Repeats;
+pub use seal::{Seal, SealError, SealName, SealTerms};
 pub use secret::{SecretError, SharedSecret};
 pub use trust::{Trust, TrustError, Verified};

@@ -70,6 +70,10 @@ pub const CLAIMS_MAX: usize = 64;
 /// Most critical, and most extra, extensions in a certificate.
 pub const EXTENSIONS_MAX: usize = 16;
 
+/// Most changes under one seal. A signature costs 14 µs to make and 37 µs to check, so 64 changes share it for less than
+/// a microsecond each, and the path that proves one of them alone has six hashes at most.
+pub const SEAL_CHANGES_MAX: usize = 64;
+
 /// Most issuers trusted at once: each is a candidate during a rotation of roots, more is a misconfiguration.
 pub const ROOTS_MAX: usize = 16;
 
