@@ -1,4 +1,4 @@
-//! Writes the first inputs of every target into `corpus/`: real deltas, statements, values, frames and certificates.
+//! Writes the first inputs of every target into `corpus/`: real deltas, statements, values, frames, certificates and seals.
 //!
 //! ```sh
 //! cargo run --release --example corpora
@@ -13,8 +13,9 @@ use sedge_crdt::{ChunkProof, Value, parse_json};
 use sedge_fuzz::delta::{WireBirth, WireDelta};
 use sedge_fuzz::fixtures::{
     CERTIFICATE_DOMAIN, CERTIFICATE_TYPE, NOW_MS, attachment, certified, document_id, documents,
+    sealed,
 };
-use sedge_identity::{CertificateKind, CertificateRequest, Envelope, Issuer};
+use sedge_identity::{CertificateKind, CertificateRequest, Envelope, Issuer, MerkleHash, prove};
 use sedge_mesh::{
     ChangeHash, Changes, CloseCode, CollectionName, Cursor, DocumentKey, FeedId, FeedPage,
     FeedPosition, Hello, Interest, Message, Offered, Piece, Sequence, Wanted, encode_frame,
@@ -37,6 +38,7 @@ fn main() -> Outcome<()> {
     write("json", texts())?;
     write("proof", proofs()?)?;
     write("record", records())?;
+    write("seal", seals())?;
     write("statement", statements())?;
     write("value", values())
 }
@@ -262,6 +264,28 @@ fn proofs() -> Outcome<Vec<(String, Vec<u8>)>> {
     .map(|(name, len, index)| input(name, len, index))
     .into_iter()
     .collect()
+}
+
+/// A seal, one with a byte changed, a leaf of three with the proof for it, and an honest proof with and without damage.
+fn seals() -> Vec<(String, Vec<u8>)> {
+    let good = sealed().seal.to_bytes().to_vec();
+    let mut forged = good.clone();
+    if let Some(last) = forged.last_mut() {
+        *last ^= 1;
+    }
+    let leaves = [1, 2, 3].map(|leaf| MerkleHash([leaf; 32]));
+    let proof = prove(&leaves, &[1]).into_iter().flat_map(|hash| hash.0);
+    let known = [&[3, 1, 1][..], &leaves[1].0].concat();
+    let claim: Vec<u8> = known.into_iter().chain(proof).collect();
+    let honest = [&[63][..], &[0x5a; 8]].concat();
+    let damaged = [&honest[..], &[0; 40], &[1]].concat();
+    vec![
+        named("seal", good),
+        named("forged", forged),
+        named("claim", claim),
+        named("honest", honest),
+        named("damaged", damaged),
+    ]
 }
 
 fn statements() -> Vec<(String, Vec<u8>)> {

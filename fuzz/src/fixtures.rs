@@ -2,7 +2,8 @@
 
 use sedge_crdt::{BLOB_CHUNK_BYTES, DocumentId, Value, parse_json};
 use sedge_identity::{
-    AppId, CertificateRequest, DeviceKey, Issuer, PublicKey, SignedCertificate, Trust,
+    AppId, CertificateRequest, DeviceKey, Incarnation, Issuer, PublicKey, Seal, SealTerms,
+    SignedCertificate, Trust, leaf,
 };
 use std::sync::LazyLock;
 
@@ -77,6 +78,38 @@ pub fn certified() -> Certified {
         below: below.expect("the request is within limits"),
         issuer: issuer.public(),
     }
+}
+
+/// The collection of the seal.
+pub const SEALED_COLLECTION: &str = "c";
+
+/// A device and its seal over three changes.
+pub struct Sealed {
+    /// The app in which it counts.
+    pub app: AppId,
+    /// The device.
+    pub key: DeviceKey,
+    /// The one seal that holds.
+    pub seal: Seal,
+}
+
+/// The fixture of the seal target.
+///
+/// # Panics
+/// Never: every part is fixed.
+pub fn sealed() -> Sealed {
+    let app = AppId::new("fuzz").expect("the app's id is short");
+    let key = DeviceKey::from_seed([2; 32]);
+    let terms = SealTerms {
+        app: &app,
+        collection: SEALED_COLLECTION,
+        certificate: certified().certificate.name(),
+        incarnation: Incarnation([6; 8]),
+        time_ms: NOW_MS,
+    };
+    let leaves = [1, 2, 3].map(|change| leaf(b"\"1\"", &[change; 32]));
+    let seal = Seal::sign(&key, terms, &leaves).expect("there are three");
+    Sealed { app, key, seal }
 }
 
 /// An attachment of several chunks, of which no two are equal.
