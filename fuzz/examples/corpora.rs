@@ -18,7 +18,8 @@ use sedge_fuzz::fixtures::{
 use sedge_identity::{CertificateKind, CertificateRequest, Envelope, Issuer, MerkleHash, prove};
 use sedge_mesh::{
     ChangeHash, Changes, CloseCode, CollectionName, Cursor, DocumentKey, FeedId, FeedPage,
-    FeedPosition, Hello, Interest, Message, Offered, Piece, Sequence, Wanted, encode_frame,
+    FeedPosition, Hello, Interest, Message, NamedCertificate, Offered, Piece, Sequence, Wanted,
+    encode_frame,
 };
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -228,6 +229,11 @@ fn frames() -> Outcome<Vec<(String, Vec<u8>)>> {
             "changes",
             Message::Changes(Changes {
                 up_to,
+                certificates: vec![NamedCertificate {
+                    name: [3; 32],
+                    bytes: Bytes::from_static(b"certificate"),
+                }],
+                seals: vec![Bytes::from_static(b"seal")],
                 pieces: vec![piece],
                 answered_below: Some(1),
             }),
@@ -239,10 +245,10 @@ fn frames() -> Outcome<Vec<(String, Vec<u8>)>> {
     .into_iter()
     .map(|(name, message)| named(name, &encode_frame(&message)[4..]))
     .collect();
-    // `repeated Piece deltas = 1` with collection, document and payload.
+    // `repeated Piece deltas = 1` with collection, document and payload, and `repeated bytes seals = 2`.
     inputs.push(named(
         "flood",
-        *b"\x0a\x11\x0a\x01c\x12\x03\"1\"\x1a\x07payload",
+        *b"\x0a\x11\x0a\x01c\x12\x03\"1\"\x1a\x07payload\x12\x04seal",
     ));
     Ok(inputs)
 }

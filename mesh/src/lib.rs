@@ -21,7 +21,8 @@ pub use proto::{
     decode_frame, encode_frame, execute, topic_name,
 };
 pub use replica::{
-    ChangeHash, CollectionName, Commit, Cursor, Delta, DeltaPart, DocumentKey, FeedId, FeedPage,
-    FeedPosition, IngestOutcome, Interest, Missing, NameError, Offered, Origin, PageLimits,
-    PeerKey, Replica, ReplicaError, Sequence, fits_flood,
+    Answered, Bundle, ChangeHash, ChangesLimits, CollectionName, Commit, Cursor, Delta, DeltaPart,
+    DocumentKey, FeedId, FeedPage, FeedPosition, IngestOutcome, Interest, Missing, NameError,
+    NamedCertificate, Offered, Origin, PageLimits, PartLimits, PeerKey, Replica, ReplicaError,
+    Sequence, collect_deltas, evidence_bytes, fits_flood,
 };

@@ -2,7 +2,7 @@
 //! that travels is part of the wire (`docs/protocol.md`): both ends must use the same number.
 
 /// Version of `/sedge/sync/1` that this crate speaks; another version is refused.
-pub const SYNC_VERSION: u32 = 1;
+pub const SYNC_VERSION: u32 = 2;
 
 /// Largest frame on a sync stream, in bytes: large enough to fill a fast link, small enough that 64
 /// peers at their limit do not hurt a small device.
@@ -20,13 +20,40 @@ pub const PAGE_BYTES_MAX: usize = 512 * 1024;
 /// Most feed entries a replica walks for one page, so that a narrow interest does not block the worker.
 pub const PAGE_SCAN_MAX: usize = 16 * 1_024;
 
-/// Payload bytes after which the answer to a `Want` is cut; the follower asks again for the rest. With
-/// [`DELTA_BYTES_MAX`] it bounds what a session buffers per direction.
+/// Bytes of payloads, seals and certificates after which the answer to a `Want` is cut; the follower asks again for the
+/// rest. [`ANSWER_TOTAL_BYTES_MAX`] is what a session buffers per direction.
 pub const ANSWER_BYTES_MAX: usize = 4 << 20;
 
 /// Largest payload of one delta, in bytes: the largest change that the store takes (5 MiB), and what it needs beside
 /// itself. What a peer lacks of a document beyond it follows in further deltas.
 pub const DELTA_BYTES_MAX: usize = 6 << 20;
+
+/// Most bytes of seals and certificates that one delta adds to its answer, as [`crate::evidence_bytes`] counts them: a
+/// thousand authors of one document, of about 700 bytes each. Changes by more follow in further deltas.
+pub const PART_EVIDENCE_BYTES_MAX: usize = 1 << 20;
+
+/// Most bytes of seals and certificates in one answer, as [`crate::evidence_bytes`] counts them: those of the last delta
+/// come on top of a full answer.
+pub const ANSWER_EVIDENCE_BYTES_MAX: usize = ANSWER_BYTES_MAX + PART_EVIDENCE_BYTES_MAX;
+
+/// Most bytes of one answer in all: a full one, and the last delta with its seals and certificates.
+pub const ANSWER_TOTAL_BYTES_MAX: usize =
+    ANSWER_BYTES_MAX + DELTA_BYTES_MAX + PART_EVIDENCE_BYTES_MAX;
+
+/// What a seal or certificate counts beside its own bytes: its name and lengths on the wire, its place in memory. So
+/// ever so many small ones are bounded too.
+pub const EVIDENCE_ENTRY_BYTES: usize = 64;
+
+/// Largest seal, in bytes: its fixed part of 147, and at most 32 hashes of 32 bytes, which is what the tree over 64
+/// changes takes when every other one is known.
+pub const SEAL_BYTES_MAX: usize = 2 * 1024;
+
+/// Largest certificate with those of its issuers, in bytes, as at admission.
+pub const CERTIFICATE_BYTES_MAX: usize = 8 * 1024;
+
+/// Certificates that a session remembers to have sent, 32 bytes each. When there are more it forgets them all, and
+/// they are sent again.
+pub const CERTIFICATES_SENT_MAX: usize = 4_096;
 
 /// Longest document id, in bytes: the store's bound.
 pub const DOCUMENT_ID_BYTES_MAX: usize = 512;
@@ -43,6 +70,9 @@ pub const COLLECTIONS_MAX: usize = 256;
 
 /// Most documents of a commit that is flooded; a larger one is left to the offers.
 pub const FLOOD_DOCUMENTS_MAX: usize = 16;
+
+/// Most seals of a commit that is flooded: four authors for each document.
+pub const FLOOD_SEALS_MAX: usize = 4 * FLOOD_DOCUMENTS_MAX;
 
 /// Largest flooded message, in bytes.
 pub const FLOOD_BYTES_MAX: usize = 48 * 1024;
@@ -88,8 +118,7 @@ pub const MESSAGES_QUEUED_MAX: usize = 512;
 
 /// Bytes that wait to be written to one peer: the largest answer and the small messages beside it. Whoever asks for
 /// more before it has read that is disconnected.
-pub const MESSAGES_QUEUED_BYTES_MAX: usize =
-    ANSWER_BYTES_MAX + DELTA_BYTES_MAX + 8 * FRAME_BYTES_MAX;
+pub const MESSAGES_QUEUED_BYTES_MAX: usize = ANSWER_TOTAL_BYTES_MAX + 8 * FRAME_BYTES_MAX;
 
 /// Requests of one peer's session that wait for the store: one per direction.
 pub const REQUESTS_PER_SESSION_MAX: usize = 2;

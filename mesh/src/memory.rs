@@ -1,5 +1,9 @@
 //! The reference replica: documents are grow-only sets of opaque changes in memory. It shows what the
-//! mesh expects of a store, and tests and simulations run on it.
+//! mesh expects of a store, and tests and simulations run on it. It demands stand-ins for seals and certificates, so
+//! that these see whether both arrive.
+
+mod document;
+mod proof;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,17 +11,27 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
+use self::{
+    document::{Change, Document, decode_changes},
+    proof::{CertificateName, SEAL_BYTES},
+};
 use crate::replica::{
-    ChangeHash, CollectionName, Commit, Cursor, Delta, DeltaPart, DocumentKey, FeedId, FeedPage,
-    FeedPosition, IngestOutcome, Interest, Missing, Offered, Origin, PageLimits, Replica,
-    ReplicaError, Sequence,
+    Answered, Bundle, ChangeHash, ChangesLimits, CollectionName, Commit, Cursor, Delta, DeltaPart,
+    DocumentKey, FeedId, FeedPage, FeedPosition, IngestOutcome, Interest, Missing,
+    NamedCertificate, Offered, Origin, PageLimits, PartLimits, Replica, ReplicaError, Sequence,
+    collect_deltas, evidence_bytes,
 };
 
 type Observer = Box<dyn Fn(Commit) + Send + Sync>;
 
 /// A replica in memory.
+///
+/// Each change names its author, who is known by the feed that it was written to. A delta is applied only when its
+/// bundle has, of each author of its changes, a seal over exactly the deltas of this bundle, and the author's
+/// certificate is here or in the bundle. Seals and certificates are stand-ins: a hash that anybody can make, and the
+/// name of the feed.
 pub struct MemoryReplica {
     state: Mutex<State>,
 }
@@ -29,37 +43,25 @@ struct State {
     /// Each document once, at its latest commit.
     feed: BTreeMap<u64, DocumentKey>,
     cursors: BTreeMap<(FeedId, Interest), Cursor>,
+    /// The stand-in certificates that have come, and the own one, by name.
+    certificates: BTreeMap<CertificateName, Bytes>,
+    author: CertificateName,
     delta_changes_max: usize,
     observer: Option<Observer>,
-}
-
-#[derive(Default)]
-struct Document {
-    /// All changes, ancestors first.
-    changes: Vec<Change>,
-    /// Where each change stands.
-    positions: BTreeMap<ChangeHash, usize>,
-    heads: BTreeSet<ChangeHash>,
-    /// Where it stands in the feed.
-    sequence: u64,
-}
-
-/// A change: what it builds on, and content that nobody looks at. Its hash is BLAKE3 of its bytes.
-struct Change {
-    hash: ChangeHash,
-    deps: Vec<ChangeHash>,
-    bytes: Bytes,
 }
 
 impl MemoryReplica {
     /// An empty replica whose feed has this id.
     pub fn new(feed: FeedId) -> Self {
+        let own = proof::certificate(feed);
         let state = State {
             id: feed,
             last: 0,
             documents: BTreeMap::new(),
             feed: BTreeMap::new(),
             cursors: BTreeMap::new(),
+            author: own.name,
+            certificates: BTreeMap::from([(own.name, own.bytes)]),
             delta_changes_max: usize::MAX,
             observer: None,
         };
@@ -91,7 +93,7 @@ impl MemoryReplica {
                 .iter()
                 .copied()
                 .collect();
-            let change = Change::new(heads, &content);
+            let change = Change::new(heads, state.author, &content);
             let payload = change.bytes.clone();
             state
                 .documents
@@ -115,6 +117,13 @@ impl MemoryReplica {
     /// Loses all cursors, as a store that keeps them lazily may at a crash.
     pub fn forget_cursors(&self) {
         self.state().cursors.clear();
+    }
+
+    /// Loses the certificates of others.
+    pub fn forget_certificates(&self) {
+        let mut state = self.state();
+        let author = state.author;
+        state.certificates.retain(|name, _| *name == author);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -205,75 +214,30 @@ impl Replica for MemoryReplica {
         Ok(missing.collect())
     }
 
-    fn delta(
+    fn changes(
         &self,
-        key: &DocumentKey,
-        have_heads: &[ChangeHash],
-        bytes_max: usize,
-    ) -> Result<Option<DeltaPart>, ReplicaError> {
+        wants: &[(DocumentKey, Vec<ChangeHash>)],
+        limits: ChangesLimits,
+    ) -> Result<Answered, ReplicaError> {
         let state = self.state();
-        let Some(document) = state.documents.get(key) else {
-            return Ok(None);
-        };
-        let mut payload = BytesMut::new();
-        let mut heads: BTreeSet<ChangeHash> = have_heads.iter().copied().collect();
-        let mut missing = document.changes_beyond(have_heads).peekable();
-        let mut changes = 0;
-        while let Some(change) = missing.next_if(|change| {
-            let fits = payload.len() + change.bytes.len() <= bytes_max;
-            fits && changes < state.delta_changes_max
-        }) {
-            payload.put_slice(&change.bytes);
-            for dep in &change.deps {
-                heads.remove(dep);
-            }
-            heads.insert(change.hash);
-            changes += 1;
-        }
-        let more_after = missing.peek().map(|_| heads.into_iter().collect());
-        Ok((changes > 0).then(|| DeltaPart {
-            delta: Delta {
-                document: key.clone(),
-                payload: payload.freeze(),
-            },
-            more_after,
-        }))
+        let mut authors = BTreeSet::new();
+        let mut answer = collect_deltas(wants, limits, |document, have_heads, limits| {
+            Ok(state.part(document, have_heads, limits, &mut authors))
+        })?;
+        answer.bundle.seals = proof::seals(&answer.bundle.deltas);
+        answer.bundle.certificates = state.certificates_of(&authors);
+        Ok(answer)
     }
 
     fn ingest(
         &self,
-        deltas: Vec<Delta>,
+        bundles: Vec<Bundle>,
         origin: &Origin,
     ) -> Result<Vec<IngestOutcome>, ReplicaError> {
         let mut state = self.state();
-        let (mut outcomes, mut applied) = (Vec::with_capacity(deltas.len()), Vec::new());
-        for delta in deltas {
-            let outcome = match decode_changes(delta.payload) {
-                None => IngestOutcome::Rejected {
-                    reason: "the changes are malformed".to_owned(),
-                },
-                Some(changes) => {
-                    let key = delta.document;
-                    let document = state.documents.entry(key.clone()).or_default();
-                    match document.ingest(changes) {
-                        None => {
-                            if document.changes.is_empty() {
-                                state.documents.remove(&key);
-                            }
-                            IngestOutcome::MissingDependencies
-                        }
-                        Some(payload) if payload.is_empty() => IngestOutcome::Known,
-                        Some(payload) => {
-                            applied.push(Delta {
-                                document: key,
-                                payload,
-                            });
-                            IngestOutcome::Applied
-                        }
-                    }
-                }
-            };
-            outcomes.push(outcome);
+        let (mut outcomes, mut applied) = (Vec::new(), Vec::new());
+        for bundle in bundles {
+            state.ingest(bundle, &mut outcomes, &mut applied);
         }
         if !applied.is_empty() {
             state.commit(applied, origin.clone());
@@ -304,6 +268,134 @@ impl Replica for MemoryReplica {
 }
 
 impl State {
+    /// What is to be sent of a document, or the first part of it. Adds to the authors of the answer.
+    fn part(
+        &self,
+        key: &DocumentKey,
+        have_heads: &[ChangeHash],
+        limits: PartLimits,
+        authors: &mut BTreeSet<CertificateName>,
+    ) -> Option<DeltaPart> {
+        let document = self.documents.get(key)?;
+        let (mut payload, mut evidence, mut changes) = (BytesMut::new(), 0, 0);
+        let mut heads: BTreeSet<ChangeHash> = have_heads.iter().copied().collect();
+        let mut missing = document.changes_beyond(have_heads).peekable();
+        while let Some(change) = missing.peek() {
+            let more_evidence = match authors.contains(&change.author) {
+                true => 0,
+                false => self.evidence_bytes(&change.author),
+            };
+            if payload.len() + change.bytes.len() > limits.delta_bytes_max
+                || evidence + more_evidence > limits.evidence_bytes_max
+                || changes == self.delta_changes_max
+            {
+                break;
+            }
+            payload.put_slice(&change.bytes);
+            for dep in &change.deps {
+                heads.remove(dep);
+            }
+            heads.insert(change.hash);
+            authors.insert(change.author);
+            evidence += more_evidence;
+            changes += 1;
+            missing.next();
+        }
+        let more_after = missing.peek().map(|_| heads.into_iter().collect());
+        (changes > 0).then(|| DeltaPart {
+            delta: Delta {
+                document: key.clone(),
+                payload: payload.freeze(),
+            },
+            evidence_bytes: evidence,
+            more_after,
+        })
+    }
+
+    /// What an author's seal and certificate count in an answer.
+    fn evidence_bytes(&self, author: &CertificateName) -> usize {
+        let certificate = self.certificates.get(author).map_or(0, Bytes::len);
+        evidence_bytes(SEAL_BYTES) + evidence_bytes(certificate)
+    }
+
+    fn certificates_of(&self, authors: &BTreeSet<CertificateName>) -> Vec<NamedCertificate> {
+        let known = self.certificates.iter();
+        let named = known.filter(|(name, _)| authors.contains(*name));
+        named
+            .map(|(name, bytes)| NamedCertificate {
+                name: *name,
+                bytes: bytes.clone(),
+            })
+            .collect()
+    }
+
+    /// Takes in a bundle: adds an outcome for each delta, and to what is applied.
+    fn ingest(
+        &mut self,
+        bundle: Bundle,
+        outcomes: &mut Vec<IngestOutcome>,
+        applied: &mut Vec<Delta>,
+    ) {
+        let certificates = bundle.certificates.into_iter();
+        let (acceptable, refused): (Vec<_>, Vec<_>) = certificates.partition(proof::is_acceptable);
+        let acceptable = acceptable.into_iter().map(|it| (it.name, it.bytes));
+        self.certificates.extend(acceptable);
+        let refused: BTreeSet<_> = refused.into_iter().map(|it| it.name).collect();
+        let judge = |author| {
+            if !self.certificates.contains_key(&author) {
+                return Err(match refused.contains(&author) {
+                    true => rejected("a certificate is not acceptable"),
+                    false => IngestOutcome::UnknownCertificate,
+                });
+            }
+            match bundle.seals.contains(&proof::seal(&author, &bundle.deltas)) {
+                true => Ok(()),
+                false => Err(rejected("the seal of these changes is not there")),
+            }
+        };
+        let authors = proof::authors(&bundle.deltas).into_iter();
+        let verdicts: BTreeMap<_, _> = authors.map(|author| (author, judge(author))).collect();
+        for delta in bundle.deltas {
+            let outcome = match decode_changes(delta.payload) {
+                None => rejected("the changes are malformed"),
+                Some(changes) => {
+                    let mut of_authors = changes.iter().map(|it| verdicts.get(&it.author));
+                    match of_authors.find_map(|verdict| verdict?.clone().err()) {
+                        Some(unproven) => unproven,
+                        None => self.apply(delta.document, changes, applied),
+                    }
+                }
+            };
+            outcomes.push(outcome);
+        }
+    }
+
+    /// Applies proven changes.
+    fn apply(
+        &mut self,
+        key: DocumentKey,
+        changes: Vec<Change>,
+        applied: &mut Vec<Delta>,
+    ) -> IngestOutcome {
+        let document = self.documents.entry(key.clone()).or_default();
+        match document.ingest(changes) {
+            None => {
+                if document.changes.is_empty() {
+                    self.documents.remove(&key);
+                }
+                IngestOutcome::MissingDependencies
+            }
+            Some(payload) if payload.is_empty() => IngestOutcome::Known,
+            Some(payload) => {
+                applied.push(Delta {
+                    document: key,
+                    payload,
+                });
+                IngestOutcome::Applied
+            }
+        }
+    }
+
     /// Moves the changed documents to the end of the feed and tells the observer.
     fn commit(&mut self, deltas: Vec<Delta>, origin: Origin) {
         let changed: BTreeSet<_> = deltas.iter().map(|delta| delta.document.clone()).collect();
@@ -320,7 +412,7 @@ impl State {
             last_sequence: Sequence(self.last),
             documents: changed.len(),
             collections: changed.iter().map(|key| key.collection.clone()).collect(),
-            deltas,
+            floods: floods(deltas),
         };
         commit.trim();
         if let Some(observer) = &self.observer {
@@ -329,104 +421,24 @@ impl State {
     }
 }
 
-impl Document {
-    /// Adds changes that are not here yet and returns their bytes; `None`, and adds nothing, when one of
-    /// them builds on a change that is neither here nor before it.
-    fn ingest(&mut self, changes: Vec<Change>) -> Option<Bytes> {
-        let mut staged = BTreeSet::new();
-        for change in &changes {
-            if !change
-                .deps
-                .iter()
-                .all(|dep| self.positions.contains_key(dep) || staged.contains(dep))
-            {
-                return None;
-            }
-            staged.insert(change.hash);
-        }
-        let mut new = BytesMut::new();
-        for change in changes {
-            if !self.positions.contains_key(&change.hash) {
-                new.put_slice(&change.bytes);
-                self.add(change);
-            }
-        }
-        Some(new.freeze())
+/// Sealed bundles of these deltas, one of each collection.
+fn floods(deltas: Vec<Delta>) -> BTreeMap<CollectionName, Bundle> {
+    let mut floods = BTreeMap::<_, Bundle>::new();
+    for delta in deltas {
+        let bundle = floods.entry(delta.document.collection.clone());
+        bundle.or_default().deltas.push(delta);
     }
-
-    fn add(&mut self, change: Change) {
-        for dep in &change.deps {
-            self.heads.remove(dep);
-        }
-        self.heads.insert(change.hash);
-        self.positions.insert(change.hash, self.changes.len());
-        self.changes.push(change);
+    for bundle in floods.values_mut() {
+        bundle.seals = proof::seals(&bundle.deltas);
     }
+    floods
+}
 
-    /// The changes that are not in the ancestry of `have`, ancestors first.
-    fn changes_beyond<'a>(&'a self, have: &[ChangeHash]) -> impl Iterator<Item = &'a Change> {
-        let mut covered = BTreeSet::new();
-        let mut open: Vec<ChangeHash> = have.to_vec();
-        while let Some(hash) = open.pop() {
-            let change = self
-                .positions
-                .get(&hash)
-                .and_then(|position| self.changes.get(*position));
-            if let Some(change) = change
-                && covered.insert(hash)
-            {
-                open.extend(&change.deps);
-            }
-        }
-        self.changes
-            .iter()
-            .filter(move |change| !covered.contains(&change.hash))
+fn rejected(reason: &str) -> IngestOutcome {
+    IngestOutcome::Rejected {
+        reason: reason.to_owned(),
     }
 }
 
-impl Change {
-    fn new(deps: Vec<ChangeHash>, content: &[u8]) -> Self {
-        let mut bytes = BytesMut::new();
-        bytes.put_u32(u32::try_from(deps.len()).unwrap_or(u32::MAX));
-        deps.iter().for_each(|dep| bytes.put_slice(&dep.0));
-        bytes.put_u32(u32::try_from(content.len()).unwrap_or(u32::MAX));
-        bytes.put_slice(content);
-        let bytes = bytes.freeze();
-        Self {
-            hash: ChangeHash(*blake3::hash(&bytes).as_bytes()),
-            deps,
-            bytes,
-        }
-    }
-
-    /// Takes one change off the front.
-    fn take(bytes: &mut Bytes) -> Option<Self> {
-        let whole = bytes.clone();
-        let count = bytes.try_get_u32().ok()?;
-        let mut deps = Vec::new();
-        for _ in 0..count {
-            let mut hash = [0; 32];
-            bytes.try_copy_to_slice(&mut hash).ok()?;
-            deps.push(ChangeHash(hash));
-        }
-        let content_bytes = usize::try_from(bytes.try_get_u32().ok()?).ok()?;
-        if bytes.len() < content_bytes {
-            return None;
-        }
-        bytes.advance(content_bytes);
-        let own = whole.slice(..whole.len() - bytes.len());
-        Some(Self {
-            hash: ChangeHash(*blake3::hash(&own).as_bytes()),
-            deps,
-            bytes: own,
-        })
-    }
-}
-
-fn decode_changes(mut payload: Bytes) -> Option<Vec<Change>> {
-    let mut changes = Vec::new();
-    while !payload.is_empty() {
-        changes.push(Change::take(&mut payload)?);
-    }
-    (!changes.is_empty()).then_some(changes)
-}
+#[cfg(test)]
+mod tests;

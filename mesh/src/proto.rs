@@ -15,6 +15,7 @@ mod frame;
 mod inbox;
 mod message;
 mod offer;
+mod parts;
 mod request;
 mod session;
 mod topic;

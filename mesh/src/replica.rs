@@ -2,14 +2,22 @@
 //! payloads: it never looks inside a change. The calls are synchronous; the driver makes them one
 //! after the other on a blocking worker, so none of them ever holds up the network.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+mod bundle;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use sedge_identity::hex;
 
-use crate::limits::{
-    COLLECTION_NAME_BYTES_MAX, DOCUMENT_ID_BYTES_MAX, FLOOD_BYTES_MAX, FLOOD_DOCUMENTS_MAX,
+pub use self::bundle::{
+    Answered, Bundle, ChangesLimits, Delta, DeltaPart, NamedCertificate, PartLimits,
+    collect_deltas, evidence_bytes, fits_flood,
 };
+use crate::limits::{COLLECTION_NAME_BYTES_MAX, DOCUMENT_ID_BYTES_MAX};
 
 /// A peer, by the bytes of its public name (a libp2p `PeerId` in the driver).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -243,25 +251,6 @@ pub struct PageLimits {
     pub scan_max: usize,
 }
 
-/// Changes of one document, encoded by the store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delta {
-    /// The document.
-    pub document: DocumentKey,
-    /// The changes, opaque to the mesh.
-    pub payload: Bytes,
-}
-
-/// What a peer lacks of a document, or the first part of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeltaPart {
-    /// The changes; what they build on is at the peer or among them.
-    pub delta: Delta,
-    /// `None` when nothing is left; else the heads that the peer has once it has taken this in, with which the rest is
-    /// to be asked for.
-    pub more_after: Option<Vec<ChangeHash>>,
-}
-
 /// Where a commit came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -282,6 +271,9 @@ pub enum IngestOutcome {
     Known,
     /// Some change builds on one that is not here. What the store keeps of the delta is its own affair.
     MissingDependencies,
+    /// Some seal names a certificate that is neither here nor in the bundle. (One that came and is not acceptable is a
+    /// reason to reject.)
+    UnknownCertificate,
     /// The delta is malformed or not acceptable, and always will be.
     Rejected {
         /// Why, for the log.
@@ -307,24 +299,24 @@ pub struct Commit {
     pub documents: usize,
     /// The collections it touched.
     pub collections: BTreeSet<CollectionName>,
-    /// The changes it added, for flooding: all of them, or none unless they [fit](fits_flood).
-    pub deltas: Vec<Delta>,
-}
-
-/// Whether changes with payloads of these sizes, in bytes, are few and small enough to be flooded, one for each document.
-/// What is more is left to the offers.
-pub fn fits_flood(payload_bytes: impl IntoIterator<Item = usize>) -> bool {
-    let mut payloads = payload_bytes.into_iter();
-    let bytes: usize = payloads.by_ref().take(FLOOD_DOCUMENTS_MAX).sum();
-    bytes <= FLOOD_BYTES_MAX && payloads.next().is_none()
+    /// The changes it added and their seals, for flooding, one bundle of each collection: all of them, or none unless
+    /// they [fit](fits_flood). Certificates are not flooded.
+    pub floods: BTreeMap<CollectionName, Bundle>,
 }
 
 impl Commit {
     /// Takes off the changes unless they [fit](fits_flood).
     pub(crate) fn trim(&mut self) {
-        if !fits_flood(self.deltas.iter().map(|delta| delta.payload.len())) {
-            self.deltas.clear();
+        if !self.fits_flood() {
+            self.floods.clear();
         }
+    }
+
+    /// Whether its changes [fit](fits_flood).
+    pub(crate) fn fits_flood(&self) -> bool {
+        let deltas = self.floods.values().flat_map(|bundle| &bundle.deltas);
+        let seals = self.floods.values().flat_map(|bundle| &bundle.seals);
+        fits_flood(deltas.map(|it| it.payload.len()), seals.map(Bytes::len))
     }
 }
 
@@ -374,27 +366,26 @@ pub trait Replica: Send + Sync + 'static {
     /// When the store fails.
     fn missing(&self, entries: &[Offered]) -> Result<Vec<Missing>, ReplicaError>;
 
-    /// The changes of a document that are not in the ancestry of `have_heads` (of which some may be
-    /// unknown here), or `None` when there are none or the document is not here, or damaged. When all would
-    /// take more than `bytes_max`, or more than the store takes in at once, the first of them; `None` too when not
-    /// even one change fits, since no peer would take it.
+    /// The answer to wants: for each, in order, the changes of the document that are not in the ancestry of the heads
+    /// beside it (of which some may be unknown here), as many as the limits allow, and the seals and certificates
+    /// that prove them. A want is passed over when there is nothing to send, the document is not here or damaged, or not
+    /// even one of its changes fits, since no peer would take it. [`collect_deltas`] is the way to gather them.
     ///
     /// # Errors
     /// When the store fails.
-    fn delta(
+    fn changes(
         &self,
-        document: &DocumentKey,
-        have_heads: &[ChangeHash],
-        bytes_max: usize,
-    ) -> Result<Option<DeltaPart>, ReplicaError>;
+        wants: &[(DocumentKey, Vec<ChangeHash>)],
+        limits: ChangesLimits,
+    ) -> Result<Answered, ReplicaError>;
 
-    /// Takes in deltas; one outcome each, in order. On return everything applied is durable.
+    /// Takes in bundles; one outcome for each delta, over all bundles in order. On return everything applied is durable.
     ///
     /// # Errors
     /// When the store fails; then nothing, or a part, may have been applied.
     fn ingest(
         &self,
-        deltas: Vec<Delta>,
+        bundles: Vec<Bundle>,
         origin: &Origin,
     ) -> Result<Vec<IngestOutcome>, ReplicaError>;
 

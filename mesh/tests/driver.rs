@@ -26,9 +26,9 @@ use libp2p::{
 };
 use sedge_identity::Admitted;
 use sedge_mesh::{
-    ChangeHash, CollectionName, Cursor, Delta, DeltaPart, Direction, DocumentKey, FeedId, FeedPage,
-    FeedPosition, IngestOutcome, Interest, MemoryReplica, Mesh, MeshConfig, MeshError, MeshHandle,
-    Missing, Offered, Origin, PageLimits, Replica, ReplicaError, Sequence,
+    Answered, Bundle, ChangeHash, ChangesLimits, CollectionName, Cursor, Direction, DocumentKey,
+    FeedId, FeedPage, FeedPosition, IngestOutcome, Interest, MemoryReplica, Mesh, MeshConfig,
+    MeshError, MeshHandle, Missing, Offered, Origin, PageLimits, Replica, ReplicaError, Sequence,
 };
 use tokio::time::{Instant, sleep};
 
@@ -351,18 +351,17 @@ impl Replica for Panicking {
         self.replica.missing(entries)
     }
 
-    fn delta(
+    fn changes(
         &self,
-        document: &DocumentKey,
-        have_heads: &[ChangeHash],
-        bytes_max: usize,
-    ) -> Result<Option<DeltaPart>, ReplicaError> {
-        self.replica.delta(document, have_heads, bytes_max)
+        wants: &[(DocumentKey, Vec<ChangeHash>)],
+        limits: ChangesLimits,
+    ) -> Result<Answered, ReplicaError> {
+        self.replica.changes(wants, limits)
     }
 
     fn ingest(
         &self,
-        deltas: Vec<Delta>,
+        bundles: Vec<Bundle>,
         origin: &Origin,
     ) -> Result<Vec<IngestOutcome>, ReplicaError> {
         let left = |left: usize| left.checked_sub(1);
@@ -370,7 +369,7 @@ impl Replica for Panicking {
             .panics_left
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, left);
         assert!(spent.is_err(), "the test's panic");
-        self.replica.ingest(deltas, origin)
+        self.replica.ingest(bundles, origin)
     }
 
     fn cursor(&self, feed: FeedId, interest: &Interest) -> Result<Cursor, ReplicaError> {

@@ -7,12 +7,12 @@ use sedge_crdt::{
     FeedEntry, FeedLimits, Origin as StoreOrigin, Replication, Store, StoreError,
 };
 use sedge_mesh::{
-    ChangeHash, CollectionName, Commit, Cursor, Delta, DeltaPart, DocumentKey, FeedId, FeedPage,
-    FeedPosition, IngestOutcome, Interest, MeshHandle, Missing, NameError, Offered, Origin,
-    PageLimits, PeerKey, PeerStatus, Replica, ReplicaError, Sequence, fits_flood,
-    limits::FLOOD_DOCUMENTS_MAX,
+    Answered, Bundle, ChangeHash, ChangesLimits, CollectionName, Commit, Cursor, Delta, DeltaPart,
+    DocumentKey, FeedId, FeedPage, FeedPosition, IngestOutcome, Interest, MeshHandle, Missing,
+    NameError, Offered, Origin, PageLimits, PeerKey, PeerStatus, Replica, ReplicaError, Sequence,
+    collect_deltas, fits_flood, limits::FLOOD_DOCUMENTS_MAX,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
@@ -115,6 +115,42 @@ impl StoreReplica {
             }
         }
     }
+
+    /// The changes of a document that who has these heads lacks, or the first of them.
+    fn delta(
+        &self,
+        document: &DocumentKey,
+        have_heads: &[ChangeHash],
+        bytes_max: usize,
+    ) -> Result<Option<DeltaPart>, ReplicaError> {
+        let have: Vec<[u8; 32]> = have_heads.iter().map(|head| head.0).collect();
+        let collection = document.collection.as_str();
+        let part = self
+            .store
+            .delta(collection, document.id(), &have, bytes_max);
+        let part = self
+            .unless_damaged(document, part)
+            .map_err(failed("read a document's changes"))?;
+        let carried = |part: &StoreDeltaPart| {
+            let bytes = part.delta.len();
+            if bytes > bytes_max {
+                let reason = format!("a change of {bytes} bytes is too large to be carried");
+                self.tell_damage(document, &reason);
+            }
+            bytes <= bytes_max
+        };
+        // Changes are not sealed yet.
+        Ok(part.filter(carried).map(|part| DeltaPart {
+            delta: Delta {
+                document: document.clone(),
+                payload: part.delta.into(),
+            },
+            evidence_bytes: 0,
+            more_after: part
+                .more_after
+                .map(|heads| heads.into_iter().map(ChangeHash).collect()),
+        }))
+    }
 }
 
 impl Replica for StoreReplica {
@@ -187,44 +223,22 @@ impl Replica for StoreReplica {
         entries.iter().map(lacking).collect()
     }
 
-    fn delta(
+    fn changes(
         &self,
-        document: &DocumentKey,
-        have_heads: &[ChangeHash],
-        bytes_max: usize,
-    ) -> Result<Option<DeltaPart>, ReplicaError> {
-        let have: Vec<[u8; 32]> = have_heads.iter().map(|head| head.0).collect();
-        let collection = document.collection.as_str();
-        let part = self
-            .store
-            .delta(collection, document.id(), &have, bytes_max);
-        let part = self
-            .unless_damaged(document, part)
-            .map_err(failed("read a document's changes"))?;
-        let carried = |part: &StoreDeltaPart| {
-            let bytes = part.delta.len();
-            if bytes > bytes_max {
-                let reason = format!("a change of {bytes} bytes is too large to be carried");
-                self.tell_damage(document, &reason);
-            }
-            bytes <= bytes_max
-        };
-        Ok(part.filter(carried).map(|part| DeltaPart {
-            delta: Delta {
-                document: document.clone(),
-                payload: part.delta.into(),
-            },
-            more_after: part
-                .more_after
-                .map(|heads| heads.into_iter().map(ChangeHash).collect()),
-        }))
+        wants: &[(DocumentKey, Vec<ChangeHash>)],
+        limits: ChangesLimits,
+    ) -> Result<Answered, ReplicaError> {
+        collect_deltas(wants, limits, |document, have_heads, limits| {
+            self.delta(document, have_heads, limits.delta_bytes_max)
+        })
     }
 
     fn ingest(
         &self,
-        deltas: Vec<Delta>,
+        bundles: Vec<Bundle>,
         origin: &Origin,
     ) -> Result<Vec<IngestOutcome>, ReplicaError> {
+        let deltas: Vec<Delta> = bundles.into_iter().flat_map(|it| it.deltas).collect();
         let arrivals: Vec<Arrival<'_>> = deltas
             .iter()
             .map(|delta| Arrival {
@@ -293,7 +307,7 @@ fn missed(store: &Store) -> Commit {
         last_sequence: Sequence(store.transaction_id()),
         documents: FLOOD_DOCUMENTS_MAX + 1,
         collections: names.filter_map(Result::ok).collect(),
-        deltas: Vec::new(),
+        floods: BTreeMap::new(),
     }
 }
 
@@ -315,7 +329,7 @@ fn told(commit: &StoreCommit) -> Commit {
         .map(|document| CollectionName::new(&document.collection));
     // As far as can be told before they are encoded.
     let deltas: Result<Vec<Delta>, NameError> =
-        match fits_flood(documents.iter().map(|it| it.delta.bytes())) {
+        match fits_flood(documents.iter().map(|it| it.delta.bytes()), []) {
             true => documents.iter().copied().map(delta).collect(),
             false => Ok(Vec::new()),
         };
@@ -327,11 +341,21 @@ fn told(commit: &StoreCommit) -> Commit {
         last_sequence: Sequence(commit.sequence),
         documents: documents.len(),
         collections: names.filter_map(Result::ok).collect(),
-        deltas: deltas.unwrap_or_else(|error| {
+        floods: deltas.map(floods).unwrap_or_else(|error| {
             tracing::error!(%error, "a commit can't be flooded; it is only offered");
-            Vec::new()
+            BTreeMap::new()
         }),
     }
+}
+
+/// The deltas of a commit, those of each collection together.
+fn floods(deltas: Vec<Delta>) -> BTreeMap<CollectionName, Bundle> {
+    let mut floods = BTreeMap::<_, Bundle>::new();
+    for delta in deltas {
+        let bundle = floods.entry(delta.document.collection.clone());
+        bundle.or_default().deltas.push(delta);
+    }
+    floods
 }
 
 fn delta(document: &Committed) -> Result<Delta, NameError> {

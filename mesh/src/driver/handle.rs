@@ -169,7 +169,7 @@ impl Shared {
             last_sequence: backlog.last_sequence,
             documents: backlog.documents,
             collections: backlog.collections,
-            deltas: Vec::new(),
+            floods: Default::default(),
         })
     }
 }

@@ -228,6 +228,8 @@ mod tests {
                 payload: vec![7; FRAME_BYTES_MAX / 2].into(),
                 more: false,
             }],
+            certificates: Vec::new(),
+            seals: Vec::new(),
             answered_below: None,
         });
         let frame_bytes = encode_frame(&message).len();

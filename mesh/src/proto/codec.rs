@@ -12,12 +12,12 @@ use super::{
 };
 use crate::{
     limits::{
-        COLLECTIONS_MAX, FLOOD_BYTES_MAX, FLOOD_DOCUMENTS_MAX, HEADS_MAX, PAGE_ENTRIES_MAX,
-        SYNC_VERSION,
+        CERTIFICATE_BYTES_MAX, COLLECTIONS_MAX, FLOOD_BYTES_MAX, FLOOD_DOCUMENTS_MAX,
+        FLOOD_SEALS_MAX, HEADS_MAX, PAGE_ENTRIES_MAX, SEAL_BYTES_MAX, SYNC_VERSION,
     },
     replica::{
-        ChangeHash, CollectionName, Cursor, Delta, DocumentKey, FeedId, FeedPage, FeedPosition,
-        Interest, Offered, Sequence,
+        Bundle, ChangeHash, CollectionName, Cursor, Delta, DocumentKey, FeedId, FeedPage,
+        FeedPosition, Interest, NamedCertificate, Offered, Sequence,
     },
 };
 
@@ -55,6 +55,12 @@ pub(super) fn to_wire(message: &Message) -> pb::Frame {
             deltas: changes.pieces.iter().map(piece_to_wire).collect(),
             last: changes.answered_below.is_some(),
             answered_below: changes.answered_below.unwrap_or_default(),
+            seals: changes.seals.clone(),
+            certificates: changes
+                .certificates
+                .iter()
+                .map(certificate_to_wire)
+                .collect(),
         }),
         Message::Ack(cursor) => Wire::Ack(pb::Ack {
             up_to: cursor.up_to.0,
@@ -120,6 +126,13 @@ fn piece_to_wire(piece: &Piece) -> pb::Piece {
     }
 }
 
+fn certificate_to_wire(certificate: &NamedCertificate) -> pb::NamedCertificate {
+    pb::NamedCertificate {
+        name: Bytes::copy_from_slice(&certificate.name),
+        certificate: certificate.bytes.clone(),
+    }
+}
+
 /// The message of a wire form.
 pub(super) fn from_wire(frame: pb::Frame) -> Result<Message, DecodeError> {
     let wire = frame
@@ -156,6 +169,18 @@ pub(super) fn from_wire(frame: pb::Frame) -> Result<Message, DecodeError> {
         },
         Wire::Changes(changes) => Message::Changes(Changes {
             up_to: Sequence(changes.up_to),
+            certificates: list(
+                changes.certificates,
+                PAGE_ENTRIES_MAX,
+                "certificates of a frame",
+                certificate_from_wire,
+            )?,
+            seals: list(
+                changes.seals,
+                PAGE_ENTRIES_MAX,
+                "seals of a frame",
+                seal_from_wire,
+            )?,
             pieces: list(
                 changes.deltas,
                 PAGE_ENTRIES_MAX,
@@ -261,6 +286,31 @@ fn piece_from_wire(piece: pb::Piece) -> Result<Piece, DecodeError> {
     })
 }
 
+fn certificate_from_wire(
+    certificate: pb::NamedCertificate,
+) -> Result<NamedCertificate, DecodeError> {
+    let name = <[u8; 32]>::try_from(&*certificate.name)
+        .map_err(|_| DecodeError::Malformed("a certificate's name that has not 32 bytes"))?;
+    let bytes = evidence_from_wire(
+        certificate.certificate,
+        CERTIFICATE_BYTES_MAX,
+        "bytes of a certificate",
+    )?;
+    Ok(NamedCertificate { name, bytes })
+}
+
+fn seal_from_wire(seal: Bytes) -> Result<Bytes, DecodeError> {
+    evidence_from_wire(seal, SEAL_BYTES_MAX, "bytes of a seal")
+}
+
+fn evidence_from_wire(bytes: Bytes, most: usize, what: &'static str) -> Result<Bytes, DecodeError> {
+    match bytes.len() {
+        0 => Err(DecodeError::Malformed("an empty seal or certificate")),
+        length if length > most => Err(DecodeError::TooLarge { what, most }),
+        _ => Ok(bytes),
+    }
+}
+
 fn list<W, T>(
     entries: Vec<W>,
     most: usize,
@@ -273,9 +323,9 @@ fn list<W, T>(
     entries.into_iter().map(convert).collect()
 }
 
-/// Deltas as the payload of a flooded message.
-pub(super) fn encode_flood(deltas: &[&Delta]) -> Bytes {
-    let pieces = deltas.iter().map(|delta| pb::Piece {
+/// Deltas and their seals as the payload of a flooded message.
+pub(super) fn encode_flood(bundle: &Bundle) -> Bytes {
+    let pieces = bundle.deltas.iter().map(|delta| pb::Piece {
         collection: delta.document.collection.as_str().to_owned(),
         document: delta.document.id().clone(),
         payload: delta.payload.clone(),
@@ -283,16 +333,14 @@ pub(super) fn encode_flood(deltas: &[&Delta]) -> Bytes {
     });
     pb::Flood {
         deltas: pieces.collect(),
+        seals: bundle.seals.clone(),
     }
     .encode_to_vec()
     .into()
 }
 
-/// The deltas of a flooded message: at least one, all of the topic's collection.
-pub(super) fn decode_flood(
-    payload: Bytes,
-    topic: &CollectionName,
-) -> Result<Vec<Delta>, DecodeError> {
+/// The bundle of a flooded message: at least one delta, all of the topic's collection.
+pub(super) fn decode_flood(payload: Bytes, topic: &CollectionName) -> Result<Bundle, DecodeError> {
     if payload.len() > FLOOD_BYTES_MAX {
         return Err(DecodeError::TooLarge {
             what: "bytes of a flooded message",
@@ -305,21 +353,34 @@ pub(super) fn decode_flood(
     if flood.deltas.is_empty() {
         return Err(DecodeError::Malformed("a flooded message without deltas"));
     }
-    list(
+    let deltas = list(
         flood.deltas,
         FLOOD_DOCUMENTS_MAX,
         "deltas of a flooded message",
-        |piece| {
-            let piece = piece_from_wire(piece)?;
-            if piece.more || piece.document.collection != *topic {
-                return Err(DecodeError::Malformed(
-                    "a flooded delta that is cut or belongs to another topic",
-                ));
-            }
-            Ok(Delta {
-                document: piece.document,
-                payload: piece.payload,
-            })
-        },
-    )
+        |piece| flooded_from_wire(piece, topic),
+    )?;
+    let seals = list(
+        flood.seals,
+        FLOOD_SEALS_MAX,
+        "seals of a flooded message",
+        seal_from_wire,
+    )?;
+    Ok(Bundle {
+        certificates: Vec::new(),
+        seals,
+        deltas,
+    })
+}
+
+fn flooded_from_wire(piece: pb::Piece, topic: &CollectionName) -> Result<Delta, DecodeError> {
+    let piece = piece_from_wire(piece)?;
+    if piece.more || piece.document.collection != *topic {
+        return Err(DecodeError::Malformed(
+            "a flooded delta that is cut or belongs to another topic",
+        ));
+    }
+    Ok(Delta {
+        document: piece.document,
+        payload: piece.payload,
+    })
 }

@@ -1,7 +1,7 @@
 //! Flooding: which commits go out on gossip and in which messages, and what becomes of those that come in.
 //! Incoming messages wait while the store works, and are then taken in together.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 
@@ -13,27 +13,18 @@ use super::{
 };
 use crate::{
     limits::{FLOOD_BYTES_MAX, FLOODS_WAITING_MAX},
-    replica::{
-        CollectionName, Commit, Delta, DocumentKey, IngestOutcome, Origin, PeerKey, fits_flood,
-    },
+    replica::{Bundle, CollectionName, Commit, DocumentKey, IngestOutcome, Origin, PeerKey},
 };
 
-/// The messages that flood a commit, one per collection; none when it has too many documents or too many
-/// bytes, or does not carry its changes.
+/// The messages that flood a commit, one per collection; none when it has too many documents, seals or bytes, or does
+/// not carry its changes.
 pub(super) fn messages(commit: &Commit) -> Vec<(CollectionName, Bytes)> {
-    if !fits_flood(commit.deltas.iter().map(|delta| delta.payload.len())) {
+    if !commit.fits_flood() {
         return Vec::new();
     }
-    let mut by_collection: BTreeMap<&CollectionName, Vec<&Delta>> = BTreeMap::new();
-    for delta in &commit.deltas {
-        by_collection
-            .entry(&delta.document.collection)
-            .or_default()
-            .push(delta);
-    }
-    let messages: Vec<_> = by_collection
-        .into_iter()
-        .map(|(name, deltas)| (name.clone(), encode_flood(&deltas)))
+    let floods = commit.floods.iter();
+    let messages: Vec<_> = floods
+        .map(|(name, bundle)| (name.clone(), encode_flood(bundle)))
         .collect();
     // All or nothing: a commit that is flooded in part would have its offer delayed for nothing.
     if messages
@@ -58,10 +49,10 @@ pub(super) struct Floods {
 struct Incoming {
     source: PeerKey,
     id: FloodId,
-    deltas: Vec<Delta>,
+    bundle: Bundle,
 }
 
-/// An incoming message whose deltas the store has.
+/// An incoming message whose bundle the store has.
 #[derive(Debug)]
 struct Taken {
     source: PeerKey,
@@ -79,14 +70,14 @@ impl Floods {
         payload: Bytes,
         out: &mut Outbox,
     ) {
-        let deltas = match decode_flood(payload, topic) {
-            Ok(deltas) => deltas,
+        let bundle = match decode_flood(payload, topic) {
+            Ok(bundle) => bundle,
             Err(_) => return judge(source, id, Verdict::Reject, out),
         };
         if self.waiting.len() >= FLOODS_WAITING_MAX {
             return judge(source, id, Verdict::Ignore, out);
         }
-        self.waiting.push_back(Incoming { source, id, deltas });
+        self.waiting.push_back(Incoming { source, id, bundle });
         self.pump(out);
     }
 
@@ -108,9 +99,12 @@ impl Floods {
             for document in documents {
                 match outcomes.next() {
                     Some(IngestOutcome::Applied | IngestOutcome::Known) => {}
-                    Some(IngestOutcome::MissingDependencies | IngestOutcome::Damaged) | None => {
-                        verdict = at_least(verdict, Verdict::Ignore)
-                    }
+                    Some(
+                        IngestOutcome::MissingDependencies
+                        | IngestOutcome::UnknownCertificate
+                        | IngestOutcome::Damaged,
+                    )
+                    | None => verdict = at_least(verdict, Verdict::Ignore),
                     Some(IngestOutcome::Rejected { reason }) => {
                         verdict = Verdict::Reject;
                         out.note(Note::Rejected {
@@ -131,22 +125,18 @@ impl Floods {
         if !self.ingesting.is_empty() || self.waiting.is_empty() {
             return;
         }
-        let mut deltas = Vec::new();
-        for Incoming {
-            source,
-            id,
-            deltas: more,
-        } in self.waiting.drain(..)
-        {
-            let documents = more.iter().map(|delta| delta.document.clone()).collect();
+        let mut bundles = Vec::with_capacity(self.waiting.len());
+        for Incoming { source, id, bundle } in self.waiting.drain(..) {
+            let deltas = bundle.deltas.iter();
+            let documents = deltas.map(|delta| delta.document.clone()).collect();
             self.ingesting.push(Taken {
                 source,
                 id,
                 documents,
             });
-            deltas.extend(more);
+            bundles.push(bundle);
         }
-        out.ask(Purpose::Floods, Request::Ingest(deltas, Origin::Flood));
+        out.ask(Purpose::Floods, Request::Ingest(bundles, Origin::Flood));
     }
 }
 

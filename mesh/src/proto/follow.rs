@@ -147,12 +147,11 @@ impl Follow {
         let State::Fetching { page, inbox, since } = &mut self.state else {
             return Err(CloseCode::Unexpected);
         };
-        if changes.up_to != page.up_to
-            || (changes.pieces.is_empty() && changes.answered_below.is_none())
-        {
+        if changes.up_to != page.up_to || (changes.is_empty() && changes.answered_below.is_none()) {
             return Err(CloseCode::Unexpected);
         }
         *since = link.now;
+        inbox.add_evidence(changes.certificates, changes.seals)?;
         for piece in changes.pieces {
             inbox.add(piece, |document| page.take_open(document))?;
         }
@@ -165,13 +164,15 @@ impl Follow {
         else {
             return Err(CloseCode::Unexpected);
         };
-        let deltas = inbox.finish()?;
+        let bundle = inbox.finish()?;
         let in_part = page.answered(answered_below)?;
-        if deltas.is_empty() {
+        if bundle.deltas.is_empty() {
             self.go_on(page, link);
         } else {
-            let documents = deltas.iter().map(|delta| delta.document.clone()).collect();
-            link.ask_to_follow(Request::Ingest(deltas, Origin::Sync(link.peer.clone())));
+            let deltas = bundle.deltas.iter();
+            let documents = deltas.map(|delta| delta.document.clone()).collect();
+            let origin = Origin::Sync(link.peer.clone());
+            link.ask_to_follow(Request::Ingest(vec![bundle], origin));
             self.state = State::Ingesting {
                 page,
                 documents,
@@ -213,7 +214,13 @@ impl Follow {
             ) => {
                 page.left_out |= outcomes.iter().any(is_left_out);
                 note_rejections(&documents, &outcomes, link);
-                if outcomes.contains(&IngestOutcome::MissingDependencies) {
+                // In a session that begins anew the neighbour sends what it takes to be here already.
+                if outcomes.iter().any(|outcome| {
+                    matches!(
+                        outcome,
+                        IngestOutcome::MissingDependencies | IngestOutcome::UnknownCertificate
+                    )
+                }) {
                     return Err(CloseCode::Incomplete);
                 }
                 // The rest builds on a part that was rejected.

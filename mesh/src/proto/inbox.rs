@@ -1,23 +1,53 @@
 //! Puts the pieces of an answer together, within the limits of what was asked for.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::message::{CloseCode, Piece};
 use crate::{
-    limits::{ANSWER_BYTES_MAX, DELTA_BYTES_MAX},
-    replica::{Delta, DocumentKey},
+    limits::{
+        ANSWER_BYTES_MAX, ANSWER_EVIDENCE_BYTES_MAX, ANSWER_TOTAL_BYTES_MAX, DELTA_BYTES_MAX,
+    },
+    replica::{Bundle, Delta, DocumentKey, NamedCertificate, evidence_bytes},
 };
 
-/// The deltas of one answer so far.
+/// The bundle of one answer so far. What it keeps is copied, since a slice of a frame would keep the whole frame alive.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
-    deltas: Vec<Delta>,
-    bytes: usize,
+    bundle: Bundle,
+    payload_bytes: usize,
+    evidence_bytes: usize,
     /// A payload whose next piece is still to come.
     open: Option<(DocumentKey, BytesMut)>,
 }
 
 impl Inbox {
+    /// Adds seals and certificates.
+    pub fn add_evidence(
+        &mut self,
+        certificates: Vec<NamedCertificate>,
+        seals: Vec<Bytes>,
+    ) -> Result<(), CloseCode> {
+        for NamedCertificate { name, bytes } in certificates {
+            let bytes = self.evidence(&bytes)?;
+            let certificate = NamedCertificate { name, bytes };
+            self.bundle.certificates.push(certificate);
+        }
+        for seal in seals {
+            let seal = self.evidence(&seal)?;
+            self.bundle.seals.push(seal);
+        }
+        Ok(())
+    }
+
+    /// Counts and copies a seal or certificate.
+    fn evidence(&mut self, bytes: &[u8]) -> Result<Bytes, CloseCode> {
+        self.evidence_bytes += evidence_bytes(bytes.len());
+        if self.evidence_bytes > ANSWER_EVIDENCE_BYTES_MAX || self.is_too_large() {
+            return Err(CloseCode::TooLarge);
+        }
+        Ok(Bytes::copy_from_slice(bytes))
+    }
+
     /// Adds a piece. `is_wanted` says whether a delta of this document may come now; it is asked once per
     /// delta.
     pub fn add(
@@ -25,53 +55,45 @@ impl Inbox {
         piece: Piece,
         is_wanted: impl FnOnce(&DocumentKey) -> bool,
     ) -> Result<(), CloseCode> {
-        if self.bytes >= ANSWER_BYTES_MAX && self.open.is_none() {
+        if self.payload_bytes >= ANSWER_BYTES_MAX && self.open.is_none() {
             return Err(CloseCode::TooLarge);
         }
-        self.bytes += piece.payload.len();
-        match self.open.take() {
-            Some((document, mut payload)) => {
-                if document != piece.document {
-                    return Err(CloseCode::Unexpected);
-                }
+        self.payload_bytes += piece.payload.len();
+        if self.is_too_large() {
+            return Err(CloseCode::TooLarge);
+        }
+        let document = piece.document;
+        let payload = match self.open.take() {
+            Some((begun, _)) if begun != document => return Err(CloseCode::Unexpected),
+            Some((_, mut payload)) => {
                 payload.extend_from_slice(&piece.payload);
-                if payload.len() > DELTA_BYTES_MAX {
-                    return Err(CloseCode::TooLarge);
-                }
-                if piece.more {
-                    self.open = Some((document, payload));
-                } else {
-                    self.deltas.push(Delta {
-                        document,
-                        payload: payload.freeze(),
-                    });
-                }
+                payload
             }
-            None => {
-                if !is_wanted(&piece.document) {
-                    return Err(CloseCode::Unexpected);
-                }
-                if piece.more {
-                    self.open = Some((piece.document, BytesMut::from(&*piece.payload)));
-                } else {
-                    // Copied, since a slice of the frame would keep the whole frame alive.
-                    let payload = bytes::Bytes::copy_from_slice(&piece.payload);
-                    self.deltas.push(Delta {
-                        document: piece.document,
-                        payload,
-                    });
-                }
-            }
+            None if is_wanted(&document) => BytesMut::from(&*piece.payload),
+            None => return Err(CloseCode::Unexpected),
+        };
+        if payload.len() > DELTA_BYTES_MAX {
+            return Err(CloseCode::TooLarge);
+        }
+        if piece.more {
+            self.open = Some((document, payload));
+        } else {
+            let payload = payload.freeze();
+            self.bundle.deltas.push(Delta { document, payload });
         }
         Ok(())
     }
 
-    /// The deltas, all of them complete.
-    pub fn finish(self) -> Result<Vec<Delta>, CloseCode> {
+    fn is_too_large(&self) -> bool {
+        self.payload_bytes + self.evidence_bytes > ANSWER_TOTAL_BYTES_MAX
+    }
+
+    /// The bundle, its deltas all complete.
+    pub fn finish(self) -> Result<Bundle, CloseCode> {
         if self.open.is_some() {
             Err(CloseCode::Unexpected)
         } else {
-            Ok(self.deltas)
+            Ok(self.bundle)
         }
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::replica::{
     ChangeHash, CollectionName, Cursor, DocumentKey, FeedId, FeedPage, FeedPosition, Interest,
-    Sequence,
+    NamedCertificate, Sequence,
 };
 
 /// A message on a sync stream.
@@ -67,10 +67,32 @@ pub struct Wanted {
 pub struct Changes {
     /// Names the page.
     pub up_to: Sequence,
+    /// Certificates that seals of the answer name.
+    pub certificates: Vec<NamedCertificate>,
+    /// Seals of the answer.
+    pub seals: Vec<Bytes>,
     /// Deltas or pieces of them, in the order of the wants.
     pub pieces: Vec<Piece>,
     /// In the last part: all wants with an index below this are answered.
     pub answered_below: Option<u32>,
+}
+
+impl Changes {
+    /// A part that carries nothing yet.
+    pub(super) fn empty(up_to: Sequence) -> Self {
+        Self {
+            up_to,
+            certificates: Vec::new(),
+            seals: Vec::new(),
+            pieces: Vec::new(),
+            answered_below: None,
+        }
+    }
+
+    /// Whether it carries nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.certificates.is_empty() && self.seals.is_empty() && self.pieces.is_empty()
+    }
 }
 
 /// A delta, or a piece of one that is too large for a frame.
@@ -99,7 +121,7 @@ pub enum CloseCode {
     Unexpected,
     /// A position that is not in the feed, or a feed that is not the receiver's.
     BadCursor,
-    /// Changes that build on others which were not sent.
+    /// Changes that build on others which were not sent, or seals without their certificates.
     Incomplete,
     /// Both sides have the same feed id: one store is a copy of the other.
     SameFeed,
@@ -180,7 +202,7 @@ impl fmt::Display for CloseCode {
             Self::TooLarge => "it sent more than the protocol allows",
             Self::Unexpected => "it sent a message out of turn",
             Self::BadCursor => "it named a position outside the feed",
-            Self::Incomplete => "it sent changes without those they build on",
+            Self::Incomplete => "it sent changes without those they build on, or without the certificates that prove them",
             Self::SameFeed => "its store is a copy of this one; give one of them a new store",
             Self::Timeout => "it did not answer in time",
             Self::Busy => "too many sessions",

@@ -1,20 +1,16 @@
 //! Offering our feed to a neighbour: page by page, one at a time, and for each the changes it asks for.
 
-use bytes::Bytes;
-
 use super::{
     event::{Effect, Millis, Timer},
-    message::{Changes, CloseCode, Message, Piece, Wanted},
+    message::{CloseCode, Message, Wanted},
+    parts::{SentCertificates, is_carried, split},
     request::{Answer, Request},
     session::{Link, is_overdue},
 };
 use crate::{
-    limits::{FRAME_BYTES_MAX, FRAME_OVERHEAD_BYTES, HEADS_MAX, OFFER_DELAY_MS, PAGE_ENTRIES_MAX},
-    replica::{ChangeHash, Cursor, Delta, DocumentKey, FeedPage, Interest, Sequence},
+    limits::{HEADS_MAX, OFFER_DELAY_MS, PAGE_ENTRIES_MAX},
+    replica::{Answered, ChangeHash, Cursor, DocumentKey, FeedPage, Interest, Sequence},
 };
-
-/// Bytes that a piece takes beside its names and payload: tags, lengths and the mark for more.
-const PIECE_BYTES: usize = 24;
 
 /// The direction of a session in which the neighbour takes in our feed.
 #[derive(Debug)]
@@ -26,6 +22,7 @@ pub(super) struct Offering {
     due: Sequence,
     /// Whether a timer will raise `due`.
     delayed: bool,
+    sent: SentCertificates,
     state: State,
 }
 
@@ -64,6 +61,7 @@ impl Offering {
             offered: after.up_to,
             due,
             delayed: false,
+            sent: SentCertificates::default(),
             state: State::Idle,
         };
         offering.pump(link);
@@ -167,20 +165,22 @@ impl Offering {
             (State::Reading, Answer::Page(page)) => self.offer(page, link),
             (
                 State::Answering { mut page, asked },
-                Answer::Changes {
-                    deltas,
+                Answer::Changes(Answered {
+                    mut bundle,
                     answered,
                     more_after,
-                },
+                }),
             ) => {
                 let last = answered
                     .checked_sub(1)
                     .and_then(|last| asked.get(last))
+                    .filter(|_| is_carried(&bundle))
                     .ok_or(CloseCode::Internal)?;
                 page.answered_below = last + u32::from(more_after.is_none());
                 page.sent_heads = more_after.unwrap_or_default();
                 page.since = link.now;
-                for changes in split(page.up_to, deltas, page.answered_below) {
+                self.sent.leave_out_of(&mut bundle);
+                for changes in split(page.up_to, bundle, page.answered_below) {
                     link.send(Message::Changes(changes));
                 }
                 self.state = State::Offered(page);
@@ -232,45 +232,4 @@ impl Offering {
         link.send(Message::Offer(page));
         Ok(())
     }
-}
-
-/// Spreads an answer over frames, cutting payloads where a frame is full.
-fn split(up_to: Sequence, deltas: Vec<Delta>, answered_below: u32) -> Vec<Changes> {
-    const ROOM: usize = FRAME_BYTES_MAX - FRAME_OVERHEAD_BYTES;
-    let (mut frames, mut pieces, mut room) = (Vec::new(), Vec::new(), ROOM);
-    for Delta {
-        document,
-        mut payload,
-    } in deltas
-    {
-        let names = PIECE_BYTES + document.collection.as_str().len() + document.id().len();
-        loop {
-            // A piece without payload is worth a frame only when the payload is empty.
-            if room < names + payload.len().min(1) {
-                frames.push(Changes {
-                    up_to,
-                    pieces: std::mem::take(&mut pieces),
-                    answered_below: None,
-                });
-                room = ROOM;
-            }
-            let piece: Bytes = payload.split_to(payload.len().min(room - names));
-            room -= names + piece.len();
-            let more = !payload.is_empty();
-            pieces.push(Piece {
-                document: document.clone(),
-                payload: piece,
-                more,
-            });
-            if !more {
-                break;
-            }
-        }
-    }
-    frames.push(Changes {
-        up_to,
-        pieces,
-        answered_below: Some(answered_below),
-    });
-    frames
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::indexing_slicing, clippy::wildcard_enum_match_arm)]
 
 mod converge;
+mod evidence;
 mod fixtures;
 mod hostile;
 mod net;

@@ -4,7 +4,6 @@ use super::*;
 use sedge_crdt::{Value, query::Params};
 use sedge_identity::{AppId, DeviceKey};
 use sedge_mesh::SyncStatus;
-use std::collections::BTreeMap;
 
 fn store(folder: &tempfile::TempDir) -> Store {
     let key = DeviceKey::from_seed([1; 32]).public();
@@ -46,13 +45,13 @@ fn only_small_commits_carry_their_changes() {
     let mut noise = vec![0; sedge_mesh::limits::FLOOD_BYTES_MAX];
     blake3::Hasher::new().finalize_xof().fill(&mut noise);
     let noise = sedge_identity::hex(&noise).to_string();
-    for (text, deltas) in [("small".to_owned(), 1), (noise, 0)] {
+    for (text, floods) in [("small".to_owned(), 1), (noise, 0)] {
         let car = Value::Map([("text".to_owned(), Value::String(text))].into());
         let params: Params = [("car".to_owned(), car)].into();
         let insert = "INSERT INTO cars DOCUMENTS (:car)";
         store.execute(insert, &params).unwrap();
         let told = told(&commits.try_recv().unwrap());
-        assert_eq!((told.documents, told.deltas.len()), (1, deltas));
+        assert_eq!((told.documents, told.floods.len()), (1, floods));
     }
     let missed = missed(&store);
     let cars = CollectionName::new("cars").unwrap();
@@ -132,7 +131,11 @@ fn follow(from: &StoreReplica, to: &StoreReplica, bytes_max: usize) -> Vec<usize
             && let Some(part) = from.delta(&entry.document, &heads, bytes_max).unwrap()
         {
             assert!(part.delta.payload.len() <= bytes_max);
-            let outcomes = to.ingest(vec![part.delta], &Origin::Flood).unwrap();
+            let bundle = Bundle {
+                deltas: vec![part.delta],
+                ..Bundle::default()
+            };
+            let outcomes = to.ingest(vec![bundle], &Origin::Flood).unwrap();
             assert_eq!(outcomes, [IngestOutcome::Applied]);
             (parts, have) = (parts + 1, part.more_after);
         }

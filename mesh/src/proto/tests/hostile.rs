@@ -17,10 +17,13 @@ use crate::{
     },
     memory::MemoryReplica,
     proto::{
-        Answer, CloseCode, Core, CoreConfig, Effect, Event, FloodId, Message, Millis, Request,
-        RequestId, Timer, Verdict,
+        Answer, Changes, CloseCode, Core, CoreConfig, Effect, Event, FloodId, Message, Millis,
+        Request, RequestId, Timer, Verdict,
     },
-    replica::{Cursor, Delta, IngestOutcome, Interest, Missing, PeerKey, Replica, Sequence},
+    replica::{
+        Bundle, Cursor, IngestOutcome, Interest, Missing, NamedCertificate, Origin, PeerKey,
+        Replica, Sequence,
+    },
 };
 
 /// In which state, which message, and the code it must end with.
@@ -30,6 +33,8 @@ type Case = (fn() -> Victim, Message, CloseCode);
 fn each_message_out_of_turn_or_out_of_range_ends_the_session_with_its_code() {
     use CloseCode::{BadCursor, Incomplete, SameFeed, Unexpected};
     let car = || document("cars", 77);
+    let orphan = |document| two_changes(document)[1].clone();
+    let first = |document| two_changes(document)[0].clone();
     let cases: [Case; _] = [
         (Victim::new, follow(OWN_FEED, 0), Unexpected),
         (Victim::new, ack(1), Unexpected),
@@ -90,9 +95,17 @@ fn each_message_out_of_turn_or_out_of_range_ends_the_session_with_its_code() {
             changes(10, vec![piece(document("cars", 78), 1, false)], Some(0)),
             Unexpected,
         ),
+        (Victim::fetching, proven(10, orphan(car()), 2), Incomplete),
         (
             Victim::fetching,
-            changes(10, vec![orphan(car())], Some(2)),
+            proven(
+                10,
+                Bundle {
+                    certificates: vec![],
+                    ..first(car())
+                },
+                2,
+            ),
             Incomplete,
         ),
         (Victim::offering, follow(OWN_FEED, 0), Unexpected),
@@ -189,8 +202,9 @@ fn what_is_left_out_is_told() {
 
     let mut victim = Victim::fetching();
     victim.answers = Some(|request| match request {
-        Request::Ingest(deltas, _) => {
-            let outcomes = vec![IngestOutcome::Damaged; deltas.len()];
+        Request::Ingest(bundles, _) => {
+            let deltas: usize = bundles.iter().map(|bundle| bundle.deltas.len()).sum();
+            let outcomes = vec![IngestOutcome::Damaged; deltas];
             Some(Answer::Ingested(outcomes))
         }
         _ => None,
@@ -294,13 +308,24 @@ fn floods_are_judged_and_bounded() {
         Some(Verdict::Reject)
     );
     assert_eq!(flood(&mut victim, Bytes::new()), Some(Verdict::Reject));
-    let early = orphan(document("cars", 5));
-    let early = Delta {
-        document: early.document,
-        payload: early.payload,
-    };
-    let early = crate::proto::codec::encode_flood(&[&early]);
+    let [first, second] = two_changes(document("cars", 5));
+    let [first, early] = [&first, &second].map(crate::proto::codec::encode_flood);
+    let ignored = [IngestOutcome::UnknownCertificate];
+    assert_eq!(flood(&mut victim, first.clone()), Some(Verdict::Ignore));
+    assert_eq!(victim.outcomes.take().as_deref(), Some(&ignored[..]));
+    let [elsewhere, _] = two_changes(document("cars", 6));
+    victim
+        .replica
+        .ingest(vec![elsewhere], &Origin::Flood)
+        .unwrap();
+    let ignored = [IngestOutcome::MissingDependencies];
     assert_eq!(flood(&mut victim, early.clone()), Some(Verdict::Ignore));
+    assert_eq!(victim.outcomes.take().as_deref(), Some(&ignored[..]));
+    assert_eq!(flood(&mut victim, first), Some(Verdict::Accept));
+    let [mut forged, _] = two_changes(document("cars", 7));
+    forged.seals.clear();
+    let forged = crate::proto::codec::encode_flood(&forged);
+    assert_eq!(flood(&mut victim, forged), Some(Verdict::Reject));
 
     // Without answers from the store.
     let mut core = victim.core;
@@ -339,13 +364,25 @@ fn any_event() -> impl Strategy<Value = Event> {
         (
             number(),
             vec((0_u64..4, 0_usize..9, any::<bool>()), 0..4),
+            vec(any::<[u8; 4]>(), 0..3),
             any::<Option<u32>>()
         )
-            .prop_map(|(up_to, pieces, below)| {
+            .prop_map(|(up_to, pieces, evidence, below)| {
                 let pieces = pieces
                     .into_iter()
                     .map(|(id, bytes, more)| piece(document("cars", id), bytes, more));
-                changes(up_to, pieces.collect(), below)
+                let seals = evidence.iter().map(|seal| Bytes::copy_from_slice(seal));
+                let certificates = evidence.iter().map(|bytes| NamedCertificate {
+                    name: [bytes[0]; 32],
+                    bytes: Bytes::copy_from_slice(bytes),
+                });
+                Message::Changes(Changes {
+                    certificates: certificates.collect(),
+                    seals: seals.collect(),
+                    pieces: pieces.collect(),
+                    answered_below: below,
+                    ..Changes::empty(Sequence(up_to))
+                })
             }),
         number().prop_map(ack),
         any::<u32>().prop_map(|code| Message::Close(CloseCode::from_number(code))),

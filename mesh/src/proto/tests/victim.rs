@@ -12,8 +12,8 @@ use crate::{
         Request, Verdict, Wanted, execute,
     },
     replica::{
-        ChangeHash, Cursor, DocumentKey, FeedId, FeedPage, FeedPosition, Interest, Offered,
-        Replica, Sequence,
+        Bundle, ChangeHash, ChangesLimits, Cursor, DocumentKey, FeedId, FeedPage, FeedPosition,
+        IngestOutcome, Interest, Offered, PartLimits, Replica, Sequence,
     },
 };
 
@@ -28,6 +28,8 @@ pub struct Victim {
     pub said: Vec<Message>,
     pub closed: Option<CloseCode>,
     pub judged: Vec<Verdict>,
+    /// What the store said of what it took in last.
+    pub outcomes: Option<Vec<IngestOutcome>>,
     /// What the test answers in the store's place.
     pub answers: Option<fn(&Request) -> Option<Answer>>,
 }
@@ -53,6 +55,7 @@ impl Victim {
             said,
             closed: None,
             judged,
+            outcomes: None,
             answers: None,
         };
         victim.feed(Event::Connected(peer(9)));
@@ -95,6 +98,9 @@ impl Victim {
                 Effect::Ask(id, request) => {
                     let answer = self.answers.and_then(|answers| answers(&request));
                     let answer = answer.unwrap_or_else(|| execute(&*self.replica, request));
+                    if let Answer::Ingested(outcomes) = &answer {
+                        self.outcomes = Some(outcomes.clone());
+                    }
                     self.feed(Event::Answered(id, answer));
                 }
                 _ => {}
@@ -142,9 +148,25 @@ pub fn want(up_to: u64, indexes: &[u32]) -> Message {
 
 pub fn changes(up_to: u64, pieces: Vec<Piece>, answered_below: Option<u32>) -> Message {
     Message::Changes(Changes {
-        up_to: Sequence(up_to),
         pieces,
         answered_below,
+        ..Changes::empty(Sequence(up_to))
+    })
+}
+
+/// The answer that brings this bundle.
+pub fn proven(up_to: u64, bundle: Bundle, answered_below: u32) -> Message {
+    let pieces = bundle.deltas.into_iter().map(|delta| Piece {
+        document: delta.document,
+        payload: delta.payload,
+        more: false,
+    });
+    Message::Changes(Changes {
+        up_to: Sequence(up_to),
+        certificates: bundle.certificates,
+        seals: bundle.seals,
+        pieces: pieces.collect(),
+        answered_below: Some(answered_below),
     })
 }
 
@@ -175,14 +197,22 @@ pub fn follow(feed: FeedId, after: u64) -> Message {
     }
 }
 
-/// A well-formed change that builds on one that was not sent.
-pub fn orphan(document: DocumentKey) -> Piece {
-    let mut payload = 1_u32.to_be_bytes().to_vec();
-    payload.extend([5; 32]);
-    payload.extend(0_u32.to_be_bytes());
-    Piece {
-        document,
-        payload: payload.into(),
-        more: false,
-    }
+/// Another peer's changes of a document, proven: its first, and its second, which builds on that.
+pub fn two_changes(document: DocumentKey) -> [Bundle; 2] {
+    let other = MemoryReplica::new(THEIR_FEED);
+    let limits = ChangesLimits {
+        answer_bytes_max: 1 << 20,
+        part: PartLimits {
+            delta_bytes_max: 1 << 20,
+            evidence_bytes_max: 1 << 20,
+        },
+    };
+    let mut heads = Vec::new();
+    [&b"first"[..], b"second"].map(|content| {
+        other.write(vec![(document.clone(), Bytes::from_static(content))]);
+        let wants = [(document.clone(), heads.clone())];
+        let answer = other.changes(&wants, limits).unwrap();
+        heads.extend(other.contents().remove(&document).unwrap());
+        answer.bundle
+    })
 }

@@ -9,15 +9,18 @@ use sedge_identity::hex;
 
 use super::fixtures::{collection, document};
 use crate::{
-    limits::{COLLECTIONS_MAX, FRAME_BYTES_MAX, HEADS_MAX, PAGE_ENTRIES_MAX},
+    limits::{
+        CERTIFICATE_BYTES_MAX, COLLECTIONS_MAX, FLOOD_DOCUMENTS_MAX, FLOOD_SEALS_MAX,
+        FRAME_BYTES_MAX, HEADS_MAX, PAGE_ENTRIES_MAX, SEAL_BYTES_MAX,
+    },
     proto::{
         Changes, CloseCode, DecodeError, Hello, Message, Piece, Wanted,
         codec::{decode_flood, encode_flood},
         decode_frame, encode_frame, topic_name,
     },
     replica::{
-        ChangeHash, CollectionName, Cursor, Delta, DocumentKey, FeedId, FeedPage, FeedPosition,
-        Interest, Offered, Sequence,
+        Bundle, ChangeHash, CollectionName, Cursor, Delta, DocumentKey, FeedId, FeedPage,
+        FeedPosition, Interest, NamedCertificate, Offered, Sequence,
     },
 };
 
@@ -39,7 +42,7 @@ fn pinned() -> Vec<(Message, &'static str)> {
                 collections: cars(),
                 interest: Interest::Everything,
             }),
-            "000000210a1f08011210aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa18ac022204636172732801",
+            "000000210a1f08021210aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa18ac022204636172732801",
         ),
         (
             Message::Hello(Hello {
@@ -50,7 +53,7 @@ fn pinned() -> Vec<(Message, &'static str)> {
                 collections: BTreeSet::new(),
                 interest: Interest::Collections(cars()),
             }),
-            "0000001c0a1a08011210aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa320463617273",
+            "0000001c0a1a08021210aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa320463617273",
         ),
         (
             Message::Follow {
@@ -82,6 +85,11 @@ fn pinned() -> Vec<(Message, &'static str)> {
         (
             Message::Changes(Changes {
                 up_to: Sequence(9),
+                certificates: vec![NamedCertificate {
+                    name: [3; 32],
+                    bytes: Bytes::from_static(b"ghi"),
+                }],
+                seals: vec![Bytes::from_static(b"def")],
                 pieces: vec![Piece {
                     document,
                     payload: Bytes::from_static(b"abc"),
@@ -89,7 +97,7 @@ fn pinned() -> Vec<(Message, &'static str)> {
                 }],
                 answered_below: Some(1),
             }),
-            "0000001a2a18080912100a04636172731201371a03616263200118012001",
+            "000000482a46080912100a04636172731201371a036162632001180120012a0364656632270a2003030303030303030303030303030303030303030303030303030303030303031203676869",
         ),
         (
             Message::Ack(Cursor {
@@ -116,13 +124,17 @@ fn the_bytes_of_every_message_are_pinned() {
 
 #[test]
 fn the_bytes_of_a_flood_and_a_topic_are_pinned() {
-    let delta = Delta {
-        document: document("cars", 7),
-        payload: Bytes::from_static(b"abc"),
+    let bundle = Bundle {
+        certificates: Vec::new(),
+        seals: vec![Bytes::from_static(b"def")],
+        deltas: vec![Delta {
+            document: document("cars", 7),
+            payload: Bytes::from_static(b"abc"),
+        }],
     };
     assert_eq!(
-        hex(&encode_flood(&[&delta])).to_string(),
-        "0a0e0a04636172731201371a03616263"
+        hex(&encode_flood(&bundle)).to_string(),
+        "0a0e0a04636172731201371a036162631203646566"
     );
     assert_eq!(
         topic_name("demo", &collection("cars")),
@@ -145,6 +157,14 @@ fn any_names() -> impl Strategy<Value = BTreeSet<CollectionName>> {
 
 fn any_bytes() -> impl Strategy<Value = Bytes> {
     vec(any::<u8>(), 0..100).prop_map(Bytes::from)
+}
+
+fn any_seal() -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), 1..100).prop_map(Bytes::from)
+}
+
+fn any_certificate() -> impl Strategy<Value = NamedCertificate> {
+    (any::<[u8; 32]>(), any_seal()).prop_map(|(name, bytes)| NamedCertificate { name, bytes })
 }
 
 fn any_message() -> impl Strategy<Value = Message> {
@@ -184,15 +204,22 @@ fn any_message() -> impl Strategy<Value = Message> {
         (vec(offered, 0..6), sequence())
             .prop_map(|(entries, up_to)| Message::Offer(FeedPage { entries, up_to })),
         (sequence(), vec(wanted, 0..6)).prop_map(|(up_to, wants)| Message::Want { up_to, wants }),
-        (sequence(), vec(piece, 0..6), any::<Option<u32>>()).prop_map(
-            |(up_to, pieces, answered_below)| {
+        (
+            sequence(),
+            vec(any_certificate(), 0..4),
+            vec(any_seal(), 0..4),
+            vec(piece, 0..6),
+            any::<Option<u32>>()
+        )
+            .prop_map(|(up_to, certificates, seals, pieces, answered_below)| {
                 Message::Changes(Changes {
                     up_to,
+                    certificates,
+                    seals,
                     pieces,
                     answered_below,
                 })
-            }
-        ),
+            }),
         cursor().prop_map(Message::Ack),
         any_names().prop_map(Message::Collections),
         any::<u32>().prop_map(|code| Message::Close(CloseCode::from_number(code))),
@@ -224,13 +251,18 @@ proptest! {
     }
 
     #[test]
-    fn a_flood_survives_the_way_through_bytes(id in 0..99_u64, payloads in vec(any_bytes(), 1..16)) {
-        let deltas: Vec<_> = payloads
+    fn a_flood_survives_the_way_through_bytes(
+        id in 0..99_u64,
+        payloads in vec(any_bytes(), 1..16),
+        seals in vec(any_seal(), 0..9),
+    ) {
+        let deltas = payloads
             .into_iter()
             .map(|payload| Delta { document: document("cars", id), payload })
             .collect();
-        let payload = encode_flood(&deltas.iter().collect::<Vec<_>>());
-        prop_assert_eq!(decode_flood(payload.clone(), &collection("cars")).unwrap(), deltas);
+        let bundle = Bundle { certificates: Vec::new(), seals, deltas };
+        let payload = encode_flood(&bundle);
+        prop_assert_eq!(decode_flood(payload.clone(), &collection("cars")).unwrap(), bundle);
         prop_assert!(decode_flood(payload, &collection("boats")).is_err());
     }
 }
@@ -301,6 +333,95 @@ fn a_cursor_that_is_whole_beyond_its_position_is_refused() {
 
 #[test]
 fn another_version_is_named() {
-    let body = Bytes::from_static(&[0x0a, 0x04, 0x08, 0x02, 0x38, 0x01]);
-    assert_eq!(decode_frame(body), Err(DecodeError::Version(2)));
+    let body = Bytes::from_static(&[0x0a, 0x04, 0x08, 0x01, 0x38, 0x01]);
+    assert_eq!(decode_frame(body), Err(DecodeError::Version(1)));
+}
+
+fn evidence(seals: Vec<Bytes>, certificates: Vec<NamedCertificate>) -> Message {
+    Message::Changes(Changes {
+        seals,
+        certificates,
+        ..Changes::empty(Sequence(1))
+    })
+}
+
+fn bytes(length: usize) -> Bytes {
+    Bytes::from(vec![1; length])
+}
+
+/// Goal: each bound of seals and certificates, their number in a frame and in a flood and the bytes of each, is kept to
+/// the last entry and byte.
+#[test]
+fn seals_and_certificates_beyond_their_limits_are_refused() {
+    let decoded = |message: &Message| decode_frame(encode_frame(message).slice(4..));
+    let certificate = |length| NamedCertificate {
+        name: [1; 32],
+        bytes: bytes(length),
+    };
+    let within = [
+        evidence(vec![bytes(SEAL_BYTES_MAX)], vec![]),
+        evidence(vec![bytes(1); PAGE_ENTRIES_MAX], vec![]),
+        evidence(vec![], vec![certificate(CERTIFICATE_BYTES_MAX)]),
+        evidence(vec![], vec![certificate(1); PAGE_ENTRIES_MAX]),
+    ];
+    for message in &within {
+        assert_eq!(decoded(message).as_ref(), Ok(message));
+    }
+    let half = PAGE_ENTRIES_MAX / 2;
+    for message in [
+        evidence(vec![bytes(SEAL_BYTES_MAX + 1)], vec![]),
+        evidence(vec![bytes(1); PAGE_ENTRIES_MAX + 1], vec![]),
+        evidence(vec![], vec![certificate(CERTIFICATE_BYTES_MAX + 1)]),
+        evidence(vec![], vec![certificate(1); PAGE_ENTRIES_MAX + 1]),
+        // All lists of a message together are counted before any is decoded.
+        evidence(vec![bytes(1); half + 9], vec![certificate(1); half]),
+    ] {
+        assert!(matches!(
+            decoded(&message),
+            Err(DecodeError::TooLarge { .. })
+        ));
+    }
+    for message in [
+        evidence(vec![Bytes::new()], vec![]),
+        evidence(vec![], vec![certificate(0)]),
+    ] {
+        assert!(matches!(decoded(&message), Err(DecodeError::Malformed(_))));
+    }
+
+    let flood = |deltas, seals, length| {
+        let delta = Delta {
+            document: document("c", 1),
+            payload: bytes(1),
+        };
+        let bundle = Bundle {
+            certificates: vec![],
+            seals: vec![bytes(length); seals],
+            deltas: vec![delta; deltas],
+        };
+        decode_flood(encode_flood(&bundle), &collection("c")).map(|_| ())
+    };
+    assert_eq!(flood(FLOOD_DOCUMENTS_MAX, FLOOD_SEALS_MAX, 1), Ok(()));
+    assert_eq!(flood(1, 1, SEAL_BYTES_MAX), Ok(()));
+    for refused in [
+        flood(1, FLOOD_SEALS_MAX + 1, 1),
+        flood(FLOOD_DOCUMENTS_MAX + 1, 1, 1),
+        flood(1, 1, SEAL_BYTES_MAX + 1),
+    ] {
+        assert!(matches!(refused, Err(DecodeError::TooLarge { .. })));
+    }
+}
+
+/// Goal: the name of a certificate is a hash, and nothing shorter or longer.
+#[test]
+fn a_name_of_a_certificate_has_32_bytes() {
+    for length in [31, 33] {
+        let name = vec![3; length];
+        let certificate = [&[0x0a, length as u8][..], &name, &[0x12, 1, 9]].concat();
+        let changes = [&[0x32, certificate.len() as u8][..], &certificate].concat();
+        let frame = [&[0x2a, changes.len() as u8][..], &changes].concat();
+        assert!(matches!(
+            decode_frame(frame.into()),
+            Err(DecodeError::Malformed(_))
+        ));
+    }
 }

@@ -1,0 +1,336 @@
+//! Goal: whatever is proven arrives with what proves it, in the one bundle that it was made for; a certificate travels
+//! once in a session; and what a session holds of it stays within its limits.
+
+use bytes::Bytes;
+use proptest::{collection::vec, prelude::*};
+
+use super::{
+    fixtures::{collection, document, peer},
+    net::Net,
+    victim::*,
+};
+use crate::{
+    limits::{
+        ANSWER_EVIDENCE_BYTES_MAX, ANSWER_TOTAL_BYTES_MAX, CERTIFICATE_BYTES_MAX,
+        CERTIFICATES_SENT_MAX, DELTA_BYTES_MAX, FLOOD_SEALS_MAX, FRAME_BYTES_MAX,
+        FRAME_OVERHEAD_BYTES, PAGE_ENTRIES_MAX, PART_EVIDENCE_BYTES_MAX, SEAL_BYTES_MAX,
+    },
+    proto::{
+        Answer, Changes, CloseCode, Effect, Event, Message, Millis, Request, decode_frame,
+        encode_frame,
+        inbox::Inbox,
+        parts::{SentCertificates, split},
+    },
+    replica::{
+        Answered, Bundle, ChangesLimits, Commit, Delta, DeltaPart, NamedCertificate, Origin,
+        PartLimits, Sequence, collect_deltas, evidence_bytes, fits_flood,
+    },
+};
+
+fn certificate(number: u64, length: usize) -> NamedCertificate {
+    let mut name = [0; 32];
+    name[..8].copy_from_slice(&number.to_be_bytes());
+    NamedCertificate {
+        name,
+        bytes: Bytes::from(vec![number as u8; length]),
+    }
+}
+
+fn bundle(certificates: &[usize], seals: &[usize], payloads: &[usize]) -> Bundle {
+    let numbered =
+        |lengths: &[usize]| -> Vec<(u64, usize)> { (0..).zip(lengths.iter().copied()).collect() };
+    Bundle {
+        certificates: numbered(certificates)
+            .into_iter()
+            .map(|(number, length)| certificate(number, length))
+            .collect(),
+        seals: numbered(seals)
+            .into_iter()
+            .map(|(number, length)| Bytes::from(vec![number as u8; length]))
+            .collect(),
+        deltas: numbered(payloads)
+            .into_iter()
+            .map(|(number, length)| Delta {
+                document: document("cars", number),
+                payload: Bytes::from(vec![number as u8; length]),
+            })
+            .collect(),
+    }
+}
+
+/// The frames of a bundle, each as it comes out at the other end.
+fn carried(bundle: &Bundle) -> Vec<Changes> {
+    let frames = split(Sequence(9), bundle.clone(), 1).into_iter();
+    let decoded = frames.map(|changes| {
+        let frame = encode_frame(&Message::Changes(changes));
+        assert!(frame.len() <= FRAME_BYTES_MAX, "{}", frame.len());
+        match decode_frame(frame.slice(4..)) {
+            Ok(Message::Changes(changes)) => changes,
+            other => panic!("{other:?}"),
+        }
+    });
+    decoded.collect()
+}
+
+fn put_together(frames: Vec<Changes>) -> Result<Bundle, CloseCode> {
+    let mut inbox = Inbox::default();
+    for changes in frames {
+        inbox.add_evidence(changes.certificates, changes.seals)?;
+        for piece in changes.pieces {
+            inbox.add(piece, |_| true)?;
+        }
+    }
+    inbox.finish()
+}
+
+/// Goal: entries that just fill a frame, in bytes or in number, and bundles far beyond one frame come out as they went in.
+#[test]
+fn a_bundle_survives_the_way_over_frames() {
+    let full = (FRAME_BYTES_MAX - FRAME_OVERHEAD_BYTES) / evidence_bytes(CERTIFICATE_BYTES_MAX);
+    for (bundle, frames) in [
+        (bundle(&[1], &[1], &[0]), 1),
+        (bundle(&[], &[1; PAGE_ENTRIES_MAX], &[]), 1),
+        (bundle(&[], &[1; PAGE_ENTRIES_MAX], &[1]), 2),
+        (bundle(&[1; 600], &[1; 600], &[1; 600]), 2),
+        (bundle(&vec![CERTIFICATE_BYTES_MAX; full], &[], &[]), 1),
+        (bundle(&vec![CERTIFICATE_BYTES_MAX; full + 1], &[], &[]), 2),
+        (bundle(&[], &vec![SEAL_BYTES_MAX; 2_400], &[3 << 20]), 8),
+    ] {
+        let carried = carried(&bundle);
+        assert_eq!(carried.len(), frames);
+        assert_eq!(put_together(carried), Ok(bundle));
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bundle_survives_the_way_over_frames(
+        certificates in vec(1..=CERTIFICATE_BYTES_MAX, 0..200),
+        seals in vec(1..=SEAL_BYTES_MAX, 0..1_200),
+        payloads in vec(0..300_000_usize, 0..9),
+    ) {
+        let bundle = bundle(&certificates, &seals, &payloads);
+        prop_assert_eq!(put_together(carried(&bundle)), Ok(bundle));
+    }
+}
+
+/// Goal: each certificate is left out after its first time, and none for ever, however many there are.
+#[test]
+fn what_was_sent_is_left_out_until_too_much_was_sent() {
+    let mut sent = SentCertificates::default();
+    let mut left_of = |numbers: std::ops::Range<u64>| {
+        let mut bundle = Bundle {
+            certificates: numbers.map(|number| certificate(number, 1)).collect(),
+            ..Bundle::default()
+        };
+        sent.leave_out_of(&mut bundle);
+        bundle.certificates.len()
+    };
+    assert_eq!(left_of(0..3), 3);
+    assert_eq!(left_of(0..4), 1);
+    let most = CERTIFICATES_SENT_MAX as u64;
+    assert_eq!(left_of(0..most), CERTIFICATES_SENT_MAX - 4);
+    assert_eq!(left_of(0..most), 0);
+    assert_eq!(left_of(0..most + 1), 1, "all are forgotten with it");
+    assert_eq!(left_of(0..10), 10);
+}
+
+/// Certificates in the answers that a peer sent another.
+fn certificates_sent(net: &Net, from: usize, to: usize) -> usize {
+    let sent = net.sent.iter();
+    sent.map(|(a, b, message)| match message {
+        Message::Changes(changes) if (*a, *b) == (from, to) => changes.certificates.len(),
+        _ => 0,
+    })
+    .sum()
+}
+
+/// Goal: many pages by two authors bring two certificates, once; the next session brings again those that it needs.
+#[test]
+fn a_certificate_travels_once_in_a_session() {
+    let mut net = Net::everything(1, 3);
+    net.keep_sent = true;
+    net.line();
+    let write = |net: &mut Net, at, node, from: u64| {
+        let ids = from..from + 2_500;
+        let writes = ids.map(|id| (document("cars", id), Bytes::from_static(b"w")));
+        net.write(at, node, writes.collect());
+    };
+    write(&mut net, 10, 0, 0);
+    write(&mut net, 10, 1, 10_000);
+    net.run_until(5_000);
+    assert!(net.converged());
+    assert_eq!(certificates_sent(&net, 1, 2), 2);
+    assert_eq!(certificates_sent(&net, 0, 1), 1);
+
+    net.cut(5_000, 1, 2);
+    write(&mut net, 5_100, 1, 20_000);
+    net.queue_join(5_200, 1, 2);
+    net.run_until(10_000);
+    assert!(net.converged());
+    assert_eq!(certificates_sent(&net, 1, 2), 3, "of one author alone");
+    assert_eq!(net.closes, []);
+    assert_eq!(net.notes, []);
+}
+
+/// Goal: a peer that has lost a certificate gets it again, without blame for anyone, and takes in what it lacked.
+#[test]
+fn a_lost_certificate_is_sent_again() {
+    let mut net = Net::everything(2, 2);
+    net.line();
+    let write = |net: &mut Net, at, ids: std::ops::Range<u64>| {
+        let writes = ids.map(|id| (document("cars", id), Bytes::from_static(b"w")));
+        net.write(at, 0, writes.collect());
+    };
+    write(&mut net, 10, 0..100);
+    net.run_until(2_000);
+    assert!(net.converged());
+    net.nodes[1].replica.forget_certificates();
+    write(&mut net, 2_000, 100..200);
+    net.run_until(5_000);
+    assert!(net.converged());
+    assert!(net.closes.iter().all(|code| !code.is_violation()));
+    assert_eq!(net.notes, []);
+}
+
+/// Goal: seals and certificates are bounded in the number of bytes of an answer, however they are spread over frames and
+/// however small they are, and beside them the payloads.
+#[test]
+fn evidence_beyond_the_limits_ends_the_session() {
+    let sent_until_closed = |length: usize| {
+        let mut victim = Victim::fetching();
+        let seals = vec![Bytes::from(vec![1; length]); 400];
+        let message = Message::Changes(Changes {
+            seals,
+            ..Changes::empty(Sequence(10))
+        });
+        let sent = (1..).find(|_| victim.hear(message.clone()).closed.is_some());
+        assert_eq!(victim.closed, Some(CloseCode::TooLarge));
+        400 * sent.unwrap()
+    };
+    for length in [1, 100, SEAL_BYTES_MAX] {
+        let most = ANSWER_EVIDENCE_BYTES_MAX / evidence_bytes(length);
+        let sent = sent_until_closed(length);
+        assert!((most..most + 400).contains(&sent), "{sent} of {most}");
+    }
+
+    // A full answer of deltas leaves room for what a last one needs, not for more.
+    let mut victim = Victim::fetching();
+    let half = DELTA_BYTES_MAX / 2;
+    for id in [77, 78] {
+        let more = id == 78;
+        victim.hear(changes(
+            10,
+            vec![piece(document("cars", id), half, more)],
+            None,
+        ));
+    }
+    victim.hear(changes(
+        10,
+        vec![piece(document("cars", 78), half, true)],
+        None,
+    ));
+    assert_eq!(victim.closed, None);
+    let left = ANSWER_TOTAL_BYTES_MAX - 3 * half;
+    let certificates = vec![certificate(1, CERTIFICATE_BYTES_MAX); 100];
+    let message = Message::Changes(Changes {
+        certificates,
+        ..Changes::empty(Sequence(10))
+    });
+    let taken = (0..).find(|_| victim.hear(message.clone()).closed.is_some());
+    assert_eq!(victim.closed, Some(CloseCode::TooLarge));
+    assert_eq!(
+        taken.unwrap(),
+        left / (100 * evidence_bytes(CERTIFICATE_BYTES_MAX))
+    );
+}
+
+/// Goal: a store that gives out more evidence than a neighbour takes fails at home, and isn't taken for an attacker there.
+#[test]
+fn evidence_that_no_neighbour_takes_is_not_sent() {
+    let answers: [fn() -> Bundle; 4] = [
+        || bundle(&[], &[SEAL_BYTES_MAX + 1], &[1]),
+        || bundle(&[CERTIFICATE_BYTES_MAX + 1], &[], &[1]),
+        || bundle(&[], &[0], &[1]),
+        || bundle(&[CERTIFICATE_BYTES_MAX; 700], &[], &[1]),
+    ];
+    for answer in answers {
+        let mut victim = Victim::offering();
+        let effects = victim
+            .core
+            .handle(Event::Received(peer(9), want(3, &[0])), Millis(0));
+        let [Effect::Ask(id, Request::Changes(_))] = &effects[..] else {
+            panic!("{effects:?}");
+        };
+        let answered = Answered {
+            bundle: answer(),
+            answered: 1,
+            more_after: None,
+        };
+        victim.feed(Event::Answered(*id, Answer::Changes(answered)));
+        assert_eq!(victim.closed, Some(CloseCode::Internal));
+    }
+}
+
+/// Goal: an answer is cut by all its bytes, evidence included, and a part that no neighbour takes is passed over.
+#[test]
+fn evidence_counts_towards_an_answer() {
+    let limits = ChangesLimits {
+        answer_bytes_max: 1_000,
+        part: PartLimits {
+            delta_bytes_max: 400,
+            evidence_bytes_max: 300,
+        },
+    };
+    let collected = |payload: usize, evidence_bytes: usize| {
+        let wants: Vec<_> = (0..20).map(|id| (document("cars", id), vec![])).collect();
+        let answer = collect_deltas(&wants, limits, |document, _, _| {
+            Ok(Some(DeltaPart {
+                delta: Delta {
+                    document: document.clone(),
+                    payload: Bytes::from(vec![0; payload]),
+                },
+                evidence_bytes,
+                more_after: None,
+            }))
+        });
+        let answer = answer.unwrap();
+        (answer.answered, answer.bundle.deltas.len())
+    };
+    assert_eq!(collected(100, 0), (10, 10));
+    assert_eq!(collected(100, 100), (5, 5));
+    assert_eq!(collected(400, 300), (2, 2));
+    assert_eq!(collected(401, 0), (20, 0));
+    assert_eq!(collected(100, 301), (20, 0));
+    const { assert!(ANSWER_EVIDENCE_BYTES_MAX >= 4 * PART_EVIDENCE_BYTES_MAX) };
+}
+
+/// Goal: a commit with too many seals, or seals too large, is left to the offers.
+#[test]
+fn seals_count_towards_a_flood() {
+    let one = || std::iter::once(1);
+    assert!(fits_flood(one(), vec![1; FLOOD_SEALS_MAX]));
+    assert!(!fits_flood(one(), vec![1; FLOOD_SEALS_MAX + 1]));
+    assert!(!fits_flood(one(), vec![2_000; 25]));
+    let published = |seals: usize| {
+        let mut victim = Victim::greeted();
+        let commit = Commit {
+            origin: Origin::Local,
+            last_sequence: Sequence(4),
+            documents: 1,
+            collections: [collection("cars")].into(),
+            floods: [(collection("cars"), bundle(&[5], &vec![700; seals], &[9]))].into(),
+        };
+        let effects = victim.core.handle(Event::Committed(commit), Millis(0));
+        let publishes = effects.iter().filter_map(|effect| match effect {
+            Effect::Publish(_, payload) => Some(payload.len()),
+            _ => None,
+        });
+        publishes.collect::<Vec<_>>()
+    };
+    let [bytes] = published(60)[..] else {
+        panic!("a commit that fits is flooded");
+    };
+    assert!(bytes < 60 * 703 + 30, "no certificates in {bytes} bytes");
+    assert!(published(FLOOD_SEALS_MAX + 1).is_empty());
+}
