@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::{
     app::AppId,
+    certificate::Serial,
     envelope::EnvelopeError,
     key::{KeyId, PublicKey},
     limits::{CERTIFICATE_BYTES_MAX, CHAIN_CERTIFICATES_MAX},
@@ -112,6 +113,29 @@ pub enum CertificateError {
         /// The key that the other side proved to hold.
         presented: PublicKey,
     },
+    /// The certificate, or every certificate of its key, was taken back.
+    #[error("the {what} is revoked (certificate {serial}, key {subject})")]
+    Revoked {
+        /// `key` or `certificate`: what the policy names.
+        what: &'static str,
+        /// The certificate's number.
+        serial: Serial,
+        /// The key that it is about.
+        subject: PublicKey,
+    },
+    /// The certificate was not valid when something was sealed.
+    #[error(
+        "the certificate was not valid when this was sealed: {}",
+        Distance { from_ms: *not_before_ms, to_ms: *not_after_ms, time_ms: *time_ms }
+    )]
+    NotValidThen {
+        /// Begin of validity, in ms since the Unix epoch.
+        not_before_ms: u64,
+        /// End of validity, in ms since the Unix epoch.
+        not_after_ms: u64,
+        /// The seal's time, in ms since the Unix epoch.
+        time_ms: u64,
+    },
     /// The certificate is not valid any more.
     #[error(
         "the certificate expired {} ago by this device's clock: renew it, or correct the clock",
@@ -166,6 +190,8 @@ pub enum RefusalCode {
     BrokenChain = 11,
     /// The certificate claims more than its issuer may give.
     BeyondIssuer = 12,
+    /// The certificate, or its key, was taken back.
+    Revoked = 13,
 }
 
 impl CertificateError {
@@ -195,6 +221,13 @@ impl CertificateError {
             Self::IssuerKind | Self::OtherKey { .. } => RefusalCode::OtherKey,
             Self::Expired { .. } => RefusalCode::Expired,
             Self::NotYetValid { .. } => RefusalCode::NotYetValid,
+            Self::Revoked { .. } => RefusalCode::Revoked,
+            Self::NotValidThen {
+                not_after_ms,
+                time_ms,
+                ..
+            } if time_ms > not_after_ms => RefusalCode::Expired,
+            Self::NotValidThen { .. } => RefusalCode::NotYetValid,
         }
     }
 }
@@ -213,7 +246,7 @@ impl From<EnvelopeError> for CertificateError {
 
 impl RefusalCode {
     /// Every code that this version knows.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Other,
         Self::Damaged,
         Self::UnsupportedVersion,
@@ -227,6 +260,7 @@ impl RefusalCode {
         Self::Full,
         Self::BrokenChain,
         Self::BeyondIssuer,
+        Self::Revoked,
     ];
 
     /// The number on the wire.
@@ -274,6 +308,9 @@ impl fmt::Display for RefusalCode {
             Self::BeyondIssuer => {
                 "because our certificate claims more than its issuer may give: have another issued"
             }
+            Self::Revoked => {
+                "because our certificate is revoked: ask whoever issues certificates for the app"
+            }
         })
     }
 }
@@ -294,6 +331,25 @@ impl fmt::Display for Span {
     }
 }
 
+/// How far a moment lies outside a validity.
+struct Distance {
+    from_ms: u64,
+    to_ms: u64,
+    time_ms: u64,
+}
+
+impl fmt::Display for Distance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.time_ms > self.to_ms {
+            let late = Span(self.time_ms - self.to_ms);
+            write!(f, "it had expired {late} before")
+        } else {
+            let early = Span(self.from_ms.saturating_sub(self.time_ms));
+            write!(f, "it became valid {early} later")
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -305,7 +361,7 @@ mod tests {
             assert_eq!(code.to_wire() as usize, number);
             assert_eq!(RefusalCode::from_wire(number as u32), code);
         }
-        assert_eq!(RefusalCode::from_wire(13), RefusalCode::Other);
+        assert_eq!(RefusalCode::from_wire(14), RefusalCode::Other);
         assert_eq!(RefusalCode::from_wire(u32::MAX), RefusalCode::Other);
     }
 

@@ -4,18 +4,21 @@ use std::{ops::Deref, sync::Arc};
 
 use crate::{
     app::AppId,
+    author::{Author, Links},
     certificate::{Certificate, CertificateKind, SignedCertificate},
     chain::CertificateChain,
     key::PublicKey,
     limits::ROOTS_MAX,
+    policy::Policy,
     refusal::CertificateError,
 };
 
-/// The app of a device and the issuers whose certificates count in it.
+/// The app of a device, the issuers whose certificates count in it, and what of these was taken back. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trust {
     app: AppId,
     roots: Arc<[Root]>,
+    policy: Arc<Policy>,
 }
 
 /// An issuer that is trusted for itself.
@@ -30,9 +33,7 @@ struct Root {
 /// Something that was signed, together with the proof that it was checked: only this crate's checks make one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified<T> {
-    value: T,
-    /// What its issuers' certificates say, from its own issuer up to the root.
-    above: Arc<[T]>,
+    links: Arc<Links<T>>,
     signed: CertificateChain,
 }
 
@@ -76,6 +77,7 @@ impl Trust {
         Ok(Self {
             app,
             roots: roots.iter().map(bare).collect(),
+            policy: Arc::default(),
         })
     }
 
@@ -97,7 +99,26 @@ impl Trust {
             })
         };
         let roots = roots.iter().map(root).collect::<Result<_, _>>()?;
-        Ok(Self { app, roots })
+        Ok(Self {
+            app,
+            roots,
+            policy: Arc::default(),
+        })
+    }
+
+    /// The same, with what was revoked in the place of what was revoked before.
+    #[must_use]
+    pub fn with_policy(self, policy: Policy) -> Self {
+        Self {
+            policy: Arc::new(policy),
+            ..self
+        }
+    }
+
+    /// What was revoked.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// The app.
@@ -106,42 +127,56 @@ impl Trust {
         &self.app
     }
 
-    /// Believes the first certificate of `chain` if it leads to a trusted root, all of it is for this app and valid at
-    /// `now_ms`, no certificate plainly claims more than the one above it has, and the first one is about `subject`: the
-    /// key that the other side has proven to hold.
+    /// Admits the holder of the first certificate of `chain`: it is an [author](Trust::verify_author)'s, it is about
+    /// `subject`, the key that the other side has proven to hold, nothing of the chain is revoked, and all of it is valid at
+    /// `now_ms`.
     ///
     /// # Errors
-    /// [`CertificateError`] names the first check that failed. The app is looked at before the issuer, because an
-    /// app's development issuer differs with its id and "another app" is the plainer reason.
+    /// [`CertificateError`] names the first check that failed.
     pub fn verify(
         &self,
         chain: &CertificateChain,
         subject: PublicKey,
         now_ms: u64,
     ) -> Result<Verified<Certificate>, CertificateError> {
-        let (value, above) = self.walk(chain)?;
-        check_holder(&value, subject)?;
-        check_time(&value, now_ms)?;
-        for (index, issuer) in above.iter().enumerate() {
-            check_time(issuer, now_ms).map_err(|error| error.of_issuer(index + 1))?;
+        let links = self.links(chain)?;
+        if links.first.subject != subject {
+            return Err(CertificateError::OtherKey {
+                subject: links.first.subject,
+                presented: subject,
+            });
         }
-        let mut below = &value;
-        for issuer in &above {
-            below.permissions.check_within(&issuer.permissions)?;
-            below = issuer;
-        }
+        links.check_now(&self.policy, now_ms)?;
         Ok(Verified {
-            value,
-            above: above.into(),
+            links: Arc::new(links),
             signed: chain.clone(),
         })
     }
 
-    /// Follows the signatures from the first certificate to a root, and gives what they say, apart and in this order.
-    fn walk(
-        &self,
-        chain: &CertificateChain,
-    ) -> Result<(Certificate, Vec<Certificate>), CertificateError> {
+    /// Believes the first certificate of `chain`, whoever shows it: it leads to a trusted root, all of it is for this app, it
+    /// is a device's or service's, and no certificate plainly claims more than the one above it has. The app is looked at
+    /// before the issuer, because an app's development issuer differs with its id and "another app" is the plainer reason.
+    ///
+    /// Neither the time nor what is revoked counts here: a seal was made at its own time ([`Author::was_valid_at`]), and what
+    /// was written before a revocation remains, unless [a cut](Policy::excludes) takes it.
+    ///
+    /// # Errors
+    /// [`CertificateError`] names the first check that failed.
+    pub fn verify_author(&self, chain: &CertificateChain) -> Result<Author, CertificateError> {
+        Ok(Author::new(Arc::new(self.links(chain)?)))
+    }
+
+    fn links(&self, chain: &CertificateChain) -> Result<Links<Certificate>, CertificateError> {
+        let links = self.walk(chain)?;
+        if links.first.kind == CertificateKind::Issuer {
+            return Err(CertificateError::IssuerKind);
+        }
+        links.check_rights()?;
+        Ok(links)
+    }
+
+    /// Follows the signatures from the first certificate to a root.
+    fn walk(&self, chain: &CertificateChain) -> Result<Links<Certificate>, CertificateError> {
         let (first, mut signer) = self.read(chain.first())?;
         let mut above = Vec::with_capacity(chain.issuers().len() + 1);
         for (index, signed) in chain.issuers().iter().enumerate() {
@@ -159,7 +194,12 @@ impl Trust {
             issuer: signer.id(),
         })?;
         above.extend(root.certificate.clone());
-        Ok((first, above))
+        Ok(Links {
+            first,
+            above,
+            name: chain.first().name(),
+            root: root.key.id(),
+        })
     }
 
     fn read(
@@ -194,33 +234,6 @@ fn check_app(found: &Certificate, ours: &AppId) -> Result<(), CertificateError> 
     })
 }
 
-fn check_holder(found: &Certificate, presented: PublicKey) -> Result<(), CertificateError> {
-    match found.kind {
-        CertificateKind::Issuer => Err(CertificateError::IssuerKind),
-        CertificateKind::Device | CertificateKind::Service if found.subject == presented => Ok(()),
-        CertificateKind::Device | CertificateKind::Service => Err(CertificateError::OtherKey {
-            subject: found.subject,
-            presented,
-        }),
-    }
-}
-
-fn check_time(found: &Certificate, now_ms: u64) -> Result<(), CertificateError> {
-    if now_ms > found.not_after_ms {
-        return Err(CertificateError::Expired {
-            not_after_ms: found.not_after_ms,
-            now_ms,
-        });
-    }
-    if now_ms < found.not_before_ms {
-        return Err(CertificateError::NotYetValid {
-            not_before_ms: found.not_before_ms,
-            now_ms,
-        });
-    }
-    Ok(())
-}
-
 impl Verified<Certificate> {
     /// The exact bytes that were verified.
     #[must_use]
@@ -231,7 +244,13 @@ impl Verified<Certificate> {
     /// What the certificate says, then what each certificate above it says, up to the root's where that has one. A right
     /// is only had if the permissions of every one of them give it; a rule speaks of the claims that stand beside it.
     pub fn along_chain(&self) -> impl Iterator<Item = &Certificate> {
-        std::iter::once(&self.value).chain(self.above.iter())
+        self.links.iter()
+    }
+
+    /// The holder as the author of its changes.
+    #[must_use]
+    pub fn author(&self) -> Author {
+        Author::new(Arc::clone(&self.links))
     }
 
     /// Whether nothing is withheld from the holder, by any certificate of the chain.
@@ -246,7 +265,7 @@ impl<T> Deref for Verified<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.value
+        &self.links.first
     }
 }
 

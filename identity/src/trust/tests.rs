@@ -1,6 +1,8 @@
 //! Certificates good and bad, through the one path that believes them.
 
+mod authors;
 mod chains;
+mod revoked;
 
 use std::collections::BTreeMap;
 

@@ -31,7 +31,7 @@ fn reading(collections: &[&str]) -> Permissions {
 }
 
 /// The device's certificate by the site, the site's by the region, the region's by the root.
-fn links() -> [SignedCertificate; 3] {
+pub(super) fn links() -> [SignedCertificate; 3] {
     [
         signed(&issuer(SITE), request()),
         signed(&issuer(REGION), issuing(SITE)),
@@ -39,14 +39,16 @@ fn links() -> [SignedCertificate; 3] {
     ]
 }
 
-fn verify_links(links: &[SignedCertificate]) -> Result<Verified<Certificate>, CertificateError> {
+pub(super) fn verify_links(
+    links: &[SignedCertificate],
+) -> Result<Verified<Certificate>, CertificateError> {
     let (first, issuers) = links.split_first().unwrap();
     let chain = CertificateChain::new(first.clone(), issuers)?;
     trust().verify(&chain, device().public(), NOW_MS)
 }
 
 /// The certificate that the root made for itself.
-fn root_certificate(change: impl FnOnce(&mut CertificateRequest)) -> SignedCertificate {
+pub(super) fn root_certificate(change: impl FnOnce(&mut CertificateRequest)) -> SignedCertificate {
     let mut request = CertificateRequest {
         subject: root().public(),
         ..issuing(REGION)
