@@ -19,8 +19,11 @@ pub struct Author(Arc<Links<Certificate>>);
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Links<T> {
     pub(crate) first: T,
-    /// What those of its issuers say, from its own issuer up to the root, where that has said something.
+    /// What those of its issuers below the root say, from its own one upwards.
     pub(crate) above: Vec<T>,
+    /// What the root says about itself: nothing when it is trusted without, more than once when it was renewed; these differ
+    /// in their time alone.
+    pub(crate) of_root: Arc<[T]>,
     /// The name of the first one.
     pub(crate) name: CertificateName,
     /// The key of the root.
@@ -28,34 +31,45 @@ pub(crate) struct Links<T> {
 }
 
 impl<T> Links<T> {
+    /// From the first one upwards, with one of the root's.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        std::iter::once(&self.first).chain(&self.above)
+        let first = std::iter::once(&self.first);
+        first.chain(&self.above).chain(self.of_root.first())
     }
 
-    /// The first thing that is wrong with one of them.
+    /// The first thing that is wrong with one of them. Of the root's certificates one must do.
     fn check(
         &self,
         check: impl Fn(&T) -> Result<(), CertificateError>,
     ) -> Result<(), CertificateError> {
         check(&self.first)?;
-        for (index, issuer) in self.above.iter().enumerate() {
-            check(issuer).map_err(|error| error.of_issuer(index + 1))?;
+        for (issuer, place) in self.above.iter().zip(1..) {
+            check(issuer).map_err(|error| error.of_issuer(place))?;
         }
-        Ok(())
+        let mut outcome = Ok(());
+        for certificate in &*self.of_root {
+            outcome = check(certificate);
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        outcome.map_err(|error| error.of_issuer(self.above.len() + 1))
     }
 }
 
 impl Links<Certificate> {
     /// Whether a device that shows them may be admitted at `now_ms`.
     pub(crate) fn check_now(&self, policy: &Policy, now_ms: u64) -> Result<(), CertificateError> {
-        self.check(|certificate| check_revoked(certificate, policy))?;
-        self.check(|certificate| check_time(certificate, now_ms))
+        self.check(|certificate| {
+            check_revoked(certificate, policy)?;
+            check_time(certificate, now_ms)
+        })
     }
 
     /// Whether none of them plainly claims more than the one above it has.
     pub(crate) fn check_rights(&self) -> Result<(), CertificateError> {
         self.iter()
-            .zip(&self.above)
+            .zip(self.iter().skip(1))
             .try_for_each(|(below, above)| below.permissions.check_within(&above.permissions))
     }
 }
@@ -101,7 +115,7 @@ impl Author {
         self.0.iter()
     }
 
-    /// Whether all of the chain, the root's certificate too, was valid when something was sealed: at `time_ms` since the
+    /// Whether all of the chain, with a certificate of the root's, was valid when something was sealed: at `time_ms` since the
     /// Unix epoch, by the seal.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Whom a device trusts, and the one path by which a certificate becomes believed.
 
-use std::{ops::Deref, sync::Arc};
+use std::{collections::BTreeMap, ops::Deref, sync::Arc};
 
 use crate::{
     app::AppId,
@@ -25,9 +25,9 @@ pub struct Trust {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Root {
     key: PublicKey,
-    /// What it says about itself: how long it counts and what it may give. Without one it counts always and may give
-    /// everything, as a development issuer does.
-    certificate: Option<Certificate>,
+    /// What it says about itself: how long it counts and what it may give. With several it counts as long as any of them
+    /// does. Without one it counts always and may give everything, as a development issuer does.
+    certificates: Arc<[Certificate]>,
 }
 
 /// Something that was signed, together with the proof that it was checked: only this crate's checks make one.
@@ -60,6 +60,14 @@ pub enum TrustError {
         /// Whose certificate it is.
         name: String,
     },
+    /// Two certificates of one root say different things.
+    #[error(
+        "the certificates of the root {name:?} differ in permissions or claims, so what it may give is unclear: leave one out"
+    )]
+    Contradiction {
+        /// The root's name in the later one.
+        name: String,
+    },
 }
 
 impl Trust {
@@ -72,7 +80,7 @@ impl Trust {
         check_count(roots.len())?;
         let bare = |key: &PublicKey| Root {
             key: *key,
-            certificate: None,
+            certificates: Arc::default(),
         };
         Ok(Self {
             app,
@@ -81,27 +89,37 @@ impl Trust {
         })
     }
 
-    /// Trusts the issuers that made these certificates for themselves, as long and as far as these say.
+    /// Trusts the issuers that made these certificates for themselves, as long and as far as these say. One that renewed its
+    /// own counts as long as either does, so that what was sealed before the renewal remains.
     ///
     /// # Errors
-    /// [`TrustError`] when there is none or more than [`ROOTS_MAX`], or one of them is no root's or of another app.
+    /// [`TrustError`] when there is none or more than [`ROOTS_MAX`], one of them is no root's or of another app, or two of
+    /// one root give different rights.
     pub fn certified(app: AppId, roots: &[SignedCertificate]) -> Result<Self, TrustError> {
         check_count(roots.len())?;
-        let root = |signed: &SignedCertificate| {
+        let mut by_key: BTreeMap<PublicKey, Vec<Certificate>> = BTreeMap::new();
+        for signed in roots {
             let (found, signer) = signed.open()?;
             check_app(&found, &app)?;
             if found.kind != CertificateKind::Issuer || found.subject != signer {
                 return Err(TrustError::NotRoot { name: found.name });
             }
-            Ok(Root {
-                key: signer,
-                certificate: Some(found),
-            })
+            let known = by_key.entry(signer).or_default();
+            let agrees = |other: &Certificate| {
+                other.permissions == found.permissions && other.claims == found.claims
+            };
+            if !known.iter().all(agrees) {
+                return Err(TrustError::Contradiction { name: found.name });
+            }
+            known.push(found);
+        }
+        let root = |(key, certificates): (PublicKey, Vec<Certificate>)| Root {
+            key,
+            certificates: certificates.into(),
         };
-        let roots = roots.iter().map(root).collect::<Result<_, _>>()?;
         Ok(Self {
             app,
-            roots,
+            roots: by_key.into_iter().map(root).collect(),
             policy: Arc::default(),
         })
     }
@@ -178,7 +196,7 @@ impl Trust {
     /// Follows the signatures from the first certificate to a root.
     fn walk(&self, chain: &CertificateChain) -> Result<Links<Certificate>, CertificateError> {
         let (first, mut signer) = self.read(chain.first())?;
-        let mut above = Vec::with_capacity(chain.issuers().len() + 1);
+        let mut above = Vec::with_capacity(chain.issuers().len());
         for (index, signed) in chain.issuers().iter().enumerate() {
             let (issuer, its_signer) = self
                 .read(signed)
@@ -193,10 +211,10 @@ impl Trust {
         let root = self.root(signer).ok_or(CertificateError::UnknownRoot {
             issuer: signer.id(),
         })?;
-        above.extend(root.certificate.clone());
         Ok(Links {
             first,
             above,
+            of_root: Arc::clone(&root.certificates),
             name: chain.first().name(),
             root: root.key.id(),
         })

@@ -126,6 +126,56 @@ fn an_author_counts_while_all_of_its_chain_does() {
     assert!(matches!(error, CertificateError::Issuer { place: 1, .. }));
 }
 
+/// Goal: a root that renewed its own certificate counts as long as either does, in whichever order they are given, and not
+/// in between; certificates of one root that give different rights are refused.
+#[test]
+fn a_renewed_root_counts_on() {
+    let hour = Validity::Life { life_ms: HOUR_MS };
+    let old = root_certificate(|request| request.validity = hour);
+    let renewal = CertificateRequest {
+        kind: CertificateKind::Issuer,
+        validity: hour,
+        ..CertificateRequest::development(root().public(), "an issuer")
+    };
+    let renewed_ms = NOW_MS + DAY_MS;
+    let new = root().issue(renewal.clone(), [7; 16], renewed_ms).unwrap();
+    let endless = CertificateRequest::development(device().public(), "pi");
+    let chain = CertificateChain::from(issue(endless));
+    for roots in [[old.clone(), new.clone()], [new, old.clone()]] {
+        let trust = Trust::certified(app("demo"), &roots).unwrap();
+        let admitted_at = |trust: &Trust, now_ms| {
+            let admitted = trust.verify(&chain, device().public(), now_ms);
+            admitted.is_ok()
+        };
+        let found = trust.verify_author(&chain).unwrap();
+        assert_eq!(found.certificates().count(), 2);
+        for (time_ms, holds) in [
+            (NOW_MS + HOUR_MS, true),
+            (NOW_MS + HOUR_MS + 1, false),
+            (renewed_ms - CLOCK_TOLERANCE_MS, true),
+            (renewed_ms + HOUR_MS, true),
+            (renewed_ms + HOUR_MS + 1, false),
+        ] {
+            assert_eq!(found.was_valid_at(time_ms).is_ok(), holds, "{time_ms}");
+            assert_eq!(admitted_at(&trust, time_ms), holds, "{time_ms}");
+        }
+        let revoked = Policy {
+            revoked_serials: [Serial([7; 16])].into(),
+            ..Policy::default()
+        };
+        let trust = trust.with_policy(revoked);
+        assert!(admitted_at(&trust, NOW_MS));
+        assert!(!admitted_at(&trust, renewed_ms));
+    }
+    let narrower = CertificateRequest {
+        permissions: Permissions::nothing(),
+        ..renewal
+    };
+    let narrower = root().issue(narrower, [7; 16], NOW_MS).unwrap();
+    let refused = Trust::certified(app("demo"), &[old, narrower]).unwrap_err();
+    assert!(matches!(refused, TrustError::Contradiction { .. }));
+}
+
 /// Goal: but for the time and the holder nothing is let through that admission refuses.
 #[test]
 fn a_forged_author_is_refused() {
