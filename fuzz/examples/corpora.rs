@@ -223,6 +223,7 @@ fn frames() -> Outcome<Vec<(String, Vec<u8>)>> {
                     index: 0,
                     have_heads: heads,
                 }],
+                certificates_anew: true,
             },
         ),
         (

@@ -46,6 +46,8 @@ struct State {
     /// The stand-in certificates that have come, and the own one, by name.
     certificates: BTreeMap<CertificateName, Bytes>,
     author: CertificateName,
+    /// Authors whose certificates are not acceptable here.
+    distrusted: BTreeSet<CertificateName>,
     delta_changes_max: usize,
     observer: Option<Observer>,
 }
@@ -62,6 +64,7 @@ impl MemoryReplica {
             cursors: BTreeMap::new(),
             author: own.name,
             certificates: BTreeMap::from([(own.name, own.bytes)]),
+            distrusted: BTreeSet::new(),
             delta_changes_max: usize::MAX,
             observer: None,
         };
@@ -124,6 +127,14 @@ impl MemoryReplica {
         let mut state = self.state();
         let author = state.author;
         state.certificates.retain(|name, _| *name == author);
+    }
+
+    /// Accepts no certificate of the author whose feed this is, as a store that trusts other issuers.
+    pub fn distrust(&self, feed: FeedId) {
+        let name = proof::certificate(feed).name;
+        let mut state = self.state();
+        state.certificates.remove(&name);
+        state.distrusted.insert(name);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -337,7 +348,9 @@ impl State {
         applied: &mut Vec<Delta>,
     ) {
         let certificates = bundle.certificates.into_iter();
-        let (acceptable, refused): (Vec<_>, Vec<_>) = certificates.partition(proof::is_acceptable);
+        let (acceptable, refused): (Vec<_>, Vec<_>) = certificates.partition(|certificate| {
+            proof::is_acceptable(certificate) && !self.distrusted.contains(&certificate.name)
+        });
         let acceptable = acceptable.into_iter().map(|it| (it.name, it.bytes));
         self.certificates.extend(acceptable);
         let refused: BTreeSet<_> = refused.into_iter().map(|it| it.name).collect();

@@ -271,8 +271,8 @@ pub enum IngestOutcome {
     Known,
     /// Some change builds on one that is not here. What the store keeps of the delta is its own affair.
     MissingDependencies,
-    /// Some seal names a certificate that is neither here nor in the bundle. (One that came and is not acceptable is a
-    /// reason to reject.)
+    /// Some seal names a certificate that is neither here nor in the bundle: the mesh asks for it again, once. (One that
+    /// came and is not acceptable is a reason to reject.)
     UnknownCertificate,
     /// The delta is malformed or not acceptable, and always will be.
     Rejected {
@@ -379,7 +379,9 @@ pub trait Replica: Send + Sync + 'static {
         limits: ChangesLimits,
     ) -> Result<Answered, ReplicaError>;
 
-    /// Takes in bundles; one outcome for each delta, over all bundles in order. On return everything applied is durable.
+    /// Takes in bundles; one outcome for each delta, over all bundles in order. On return everything applied is durable,
+    /// and so are the certificates that prove it: a neighbour sends each once in a session. A store that keeps others
+    /// too bounds them.
     ///
     /// # Errors
     /// When the store fails; then nothing, or a part, may have been applied.

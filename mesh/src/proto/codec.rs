@@ -40,8 +40,13 @@ pub(super) fn to_wire(message: &Message) -> pb::Frame {
             up_to: page.up_to.0,
             entries: page.entries.iter().map(offered_to_wire).collect(),
         }),
-        Message::Want { up_to, wants } => Wire::Want(pb::Want {
+        Message::Want {
+            up_to,
+            wants,
+            certificates_anew,
+        } => Wire::Want(pb::Want {
             up_to: up_to.0,
+            certificates_anew: *certificates_anew,
             wants: wants
                 .iter()
                 .map(|want| pb::Wanted {
@@ -155,6 +160,7 @@ pub(super) fn from_wire(frame: pb::Frame) -> Result<Message, DecodeError> {
         }),
         Wire::Want(want) => Message::Want {
             up_to: Sequence(want.up_to),
+            certificates_anew: want.certificates_anew,
             wants: list(
                 want.wants,
                 PAGE_ENTRIES_MAX,

@@ -178,11 +178,15 @@ impl Core {
             }
             Message::Offer(page) => greeted.follow.on_offer(page, link),
             Message::Changes(changes) => greeted.follow.on_changes(changes, link),
-            Message::Want { up_to, wants } => greeted
+            Message::Want {
+                up_to,
+                wants,
+                certificates_anew,
+            } => greeted
                 .offering
                 .as_mut()
                 .ok_or(CloseCode::Unexpected)?
-                .on_want(up_to, wants, link),
+                .on_want(up_to, wants, certificates_anew, link),
             Message::Ack(cursor) => greeted
                 .offering
                 .as_mut()

@@ -44,10 +44,10 @@ enum State {
         inbox: Inbox,
         since: Millis,
     },
-    /// The store takes in the deltas of these documents, of which the last may be a part of what was wanted.
+    /// The store takes in the deltas that answer these wants, of which the last may be a part of what was wanted.
     Ingesting {
         page: Page,
-        documents: Vec<DocumentKey>,
+        delivered: Vec<Wanted>,
         in_part: bool,
     },
     /// The store is told the new cursor.
@@ -63,10 +63,10 @@ struct Page {
     wants: Vec<Wanted>,
     /// Those of them for which a delta may still come in the present answer.
     open: VecDeque<u32>,
-    /// The last of them for which one came.
-    taken: Option<u32>,
-    /// For how many of them one came.
-    deltas: usize,
+    /// Those of them for which one came.
+    taken: Vec<u32>,
+    /// Whether the neighbour was asked to send certificates again, which it is once for a page.
+    certificates_anew: bool,
     /// Whether something that is missing will not be here when the page is done.
     left_out: bool,
 }
@@ -135,8 +135,8 @@ impl Follow {
             documents,
             wants: Vec::new(),
             open: VecDeque::new(),
-            taken: None,
-            deltas: 0,
+            taken: Vec::new(),
+            certificates_anew: false,
             left_out: false,
         });
         Ok(())
@@ -165,17 +165,15 @@ impl Follow {
             return Err(CloseCode::Unexpected);
         };
         let bundle = inbox.finish()?;
-        let in_part = page.answered(answered_below)?;
+        let (delivered, in_part) = page.answered(answered_below)?;
         if bundle.deltas.is_empty() {
             self.go_on(page, link);
         } else {
-            let deltas = bundle.deltas.iter();
-            let documents = deltas.map(|delta| delta.document.clone()).collect();
             let origin = Origin::Sync(link.peer.clone());
             link.ask_to_follow(Request::Ingest(vec![bundle], origin));
             self.state = State::Ingesting {
                 page,
-                documents,
+                delivered,
                 in_part,
             };
         }
@@ -207,26 +205,15 @@ impl Follow {
             (
                 State::Ingesting {
                     mut page,
-                    documents,
+                    delivered,
                     in_part,
                 },
                 Answer::Ingested(outcomes),
             ) => {
-                page.left_out |= outcomes.iter().any(is_left_out);
-                note_rejections(&documents, &outcomes, link);
-                // In a session that begins anew the neighbour sends what it takes to be here already.
-                if outcomes.iter().any(|outcome| {
-                    matches!(
-                        outcome,
-                        IngestOutcome::MissingDependencies | IngestOutcome::UnknownCertificate
-                    )
-                }) {
+                if outcomes.contains(&IngestOutcome::MissingDependencies) {
                     return Err(CloseCode::Incomplete);
                 }
-                // The rest builds on a part that was rejected.
-                if in_part && matches!(outcomes.last(), Some(IngestOutcome::Rejected { .. })) {
-                    page.wants.remove(0);
-                }
+                page.ingested(delivered, outcomes, in_part, link);
                 self.go_on(page, link);
             }
             (State::Storing(cursor), Answer::CursorStored) => {
@@ -245,10 +232,11 @@ impl Follow {
             return;
         }
         page.open = page.wants.iter().map(|want| want.index).collect();
-        (page.taken, page.deltas) = (None, 0);
+        page.taken.clear();
         link.send(Message::Want {
             up_to: page.up_to,
             wants: page.wants.clone(),
+            certificates_anew: page.certificates_anew,
         });
         self.state = State::Fetching {
             page,
@@ -271,29 +259,83 @@ impl Page {
     /// Whether a delta of this document may come now; the wants before it are then done with.
     fn take_open(&mut self, document: &DocumentKey) -> bool {
         while let Some(index) = self.open.pop_front() {
-            let at = usize::try_from(index).ok();
-            if at.and_then(|at| self.documents.get(at)) == Some(document) {
-                self.taken = Some(index);
-                self.deltas += 1;
+            if self.document(index) == Some(document) {
+                self.taken.push(index);
                 return true;
             }
         }
         false
     }
 
-    /// Removes the answered wants and tells whether the first that is left has had a part of its answer. An answer must
-    /// bring the page on: by a want, or by a part of one.
-    fn answered(&mut self, below: u32) -> Result<bool, CloseCode> {
-        let open = self.wants.len();
-        self.wants.retain(|want| want.index >= below);
-        let in_part = self.taken == Some(below);
+    fn document(&self, index: u32) -> Option<&DocumentKey> {
+        let at = usize::try_from(index).ok()?;
+        self.documents.get(at)
+    }
+
+    /// Removes the answered wants; returns those for which deltas came, and whether the last of these has had a part of
+    /// its answer and is the first that is left. An answer must bring the page on: by a want, or by a part of one.
+    fn answered(&mut self, below: u32) -> Result<(Vec<Wanted>, bool), CloseCode> {
+        let last = self.taken.last().copied();
+        let in_part = last == Some(below);
+        let (done, left): (Vec<_>, _) = std::mem::take(&mut self.wants)
+            .into_iter()
+            .partition(|want| want.index < below);
+        self.wants = left;
+        let covers_taken = last.is_none_or(|last| last < below || in_part);
+        if !covers_taken || (done.is_empty() && !in_part) {
+            return Err(CloseCode::Unexpected);
+        }
         // What is dealt with and brought no delta was passed over.
-        self.left_out |= open - self.wants.len() > self.deltas - usize::from(in_part);
-        let covers_taken = self.taken.is_none_or(|taken| taken < below || in_part);
-        if covers_taken && (in_part || self.wants.len() < open) {
-            Ok(in_part)
-        } else {
-            Err(CloseCode::Unexpected)
+        self.left_out |= done.len() > self.taken.len() - usize::from(in_part);
+        let delivered = done.into_iter().chain(self.wants.first().cloned());
+        let delivered = delivered.filter(|want| self.taken.binary_search(&want.index).is_ok());
+        Ok((delivered.collect(), in_part))
+    }
+
+    /// Goes by what became of the deltas for these wants, of which the last may be the first that is left.
+    fn ingested(
+        &mut self,
+        delivered: Vec<Wanted>,
+        outcomes: Vec<IngestOutcome>,
+        in_part: bool,
+        link: &mut Link<'_>,
+    ) {
+        let (mut unproven, mut lacks_last) = (Vec::new(), false);
+        for (want, outcome) in delivered.into_iter().zip(outcomes) {
+            lacks_last = true;
+            match outcome {
+                IngestOutcome::UnknownCertificate if !self.certificates_anew => unproven.push(want),
+                IngestOutcome::UnknownCertificate => {
+                    let reason = "a certificate that its changes need was not sent";
+                    self.leave_out(&want, reason.to_owned(), link);
+                }
+                IngestOutcome::Rejected { reason } => self.leave_out(&want, reason, link),
+                IngestOutcome::Damaged => self.left_out = true,
+                IngestOutcome::Applied
+                | IngestOutcome::Known
+                | IngestOutcome::MissingDependencies => lacks_last = false,
+            }
+        }
+        // The rest builds on a part that is not here.
+        if in_part && lacks_last {
+            self.wants.drain(..1);
+        }
+        if !unproven.is_empty() {
+            self.certificates_anew = true;
+            unproven.append(&mut self.wants);
+            self.wants = unproven;
+        }
+    }
+
+    fn leave_out(&mut self, want: &Wanted, reason: String, link: &mut Link<'_>) {
+        self.left_out = true;
+        if let Some(document) = self.document(want.index).cloned() {
+            let peer = link.peer.clone();
+            link.out.note(Note::Rejected {
+                peer,
+                document,
+                reason,
+            });
         }
     }
 }
@@ -313,24 +355,4 @@ fn wants(missing: Vec<Missing>) -> Vec<Wanted> {
         wants.push(Wanted { index, have_heads });
     }
     wants
-}
-
-fn is_left_out(outcome: &IngestOutcome) -> bool {
-    matches!(
-        outcome,
-        IngestOutcome::Rejected { .. } | IngestOutcome::Damaged
-    )
-}
-
-fn note_rejections(documents: &[DocumentKey], outcomes: &[IngestOutcome], link: &mut Link<'_>) {
-    for (document, outcome) in documents.iter().zip(outcomes) {
-        if let IngestOutcome::Rejected { reason } = outcome {
-            let (peer, document, reason) = (link.peer.clone(), document.clone(), reason.clone());
-            link.out.note(Note::Rejected {
-                peer,
-                document,
-                reason,
-            });
-        }
-    }
 }

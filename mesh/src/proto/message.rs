@@ -31,6 +31,9 @@ pub enum Message {
         up_to: Sequence,
         /// The documents, by rising index.
         wants: Vec<Wanted>,
+        /// Whether the sender lacks certificates that it was sent in this session, so that none counts as sent. The first
+        /// such want of a page may name again what was answered.
+        certificates_anew: bool,
     },
     /// A part of the answer to a `Want`.
     Changes(Changes),
@@ -121,7 +124,7 @@ pub enum CloseCode {
     Unexpected,
     /// A position that is not in the feed, or a feed that is not the receiver's.
     BadCursor,
-    /// Changes that build on others which were not sent, or seals without their certificates.
+    /// Changes that build on others which were not sent.
     Incomplete,
     /// Both sides have the same feed id: one store is a copy of the other.
     SameFeed,
@@ -202,7 +205,7 @@ impl fmt::Display for CloseCode {
             Self::TooLarge => "it sent more than the protocol allows",
             Self::Unexpected => "it sent a message out of turn",
             Self::BadCursor => "it named a position outside the feed",
-            Self::Incomplete => "it sent changes without those they build on, or without the certificates that prove them",
+            Self::Incomplete => "it sent changes without those they build on",
             Self::SameFeed => "its store is a copy of this one; give one of them a new store",
             Self::Timeout => "it did not answer in time",
             Self::Busy => "too many sessions",

@@ -48,7 +48,20 @@ struct Page {
     answered_below: u32,
     /// What the neighbour has of the document at that index after the parts it was sent; empty when it was sent none.
     sent_heads: Vec<ChangeHash>,
+    /// Whether wants were allowed to begin anew, which they are once.
+    is_anew: bool,
     since: Millis,
+}
+
+impl Page {
+    /// Lets wants name again what was answered, once: nobody makes us send a page for ever.
+    fn begin_anew(&mut self) {
+        if !self.is_anew {
+            self.is_anew = true;
+            self.answered_below = 0;
+            self.sent_heads.clear();
+        }
+    }
 }
 
 impl Offering {
@@ -113,6 +126,7 @@ impl Offering {
         &mut self,
         up_to: Sequence,
         wants: Vec<Wanted>,
+        certificates_anew: bool,
         link: &mut Link<'_>,
     ) -> Result<(), CloseCode> {
         let State::Offered(mut page) = std::mem::replace(&mut self.state, State::Idle) else {
@@ -120,6 +134,10 @@ impl Offering {
         };
         if page.up_to != up_to || wants.is_empty() {
             return Err(CloseCode::Unexpected);
+        }
+        if certificates_anew {
+            self.sent.forget();
+            page.begin_anew();
         }
         let mut next = page.answered_below;
         let (mut asked, mut requested) = (
@@ -227,6 +245,7 @@ impl Offering {
             documents,
             answered_below: 0,
             sent_heads: Vec::new(),
+            is_anew: false,
             since: link.now,
         });
         link.send(Message::Offer(page));

@@ -23,6 +23,11 @@ pub(super) struct SentCertificates {
 }
 
 impl SentCertificates {
+    /// Lets none count as sent.
+    pub fn forget(&mut self) {
+        self.names.clear();
+    }
+
     /// Takes out of a bundle the certificates that were sent, and remembers the others as sent.
     pub fn leave_out_of(&mut self, bundle: &mut Bundle) {
         bundle.certificates.retain(|certificate| {
@@ -30,7 +35,7 @@ impl SentCertificates {
                 return false;
             }
             if self.names.len() >= CERTIFICATES_SENT_MAX {
-                self.names.clear();
+                self.forget();
             }
             self.names.insert(certificate.name)
         });

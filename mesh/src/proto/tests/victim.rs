@@ -143,6 +143,19 @@ pub fn want(up_to: u64, indexes: &[u32]) -> Message {
     Message::Want {
         up_to: Sequence(up_to),
         wants: wants.collect(),
+        certificates_anew: false,
+    }
+}
+
+/// A want that lets no certificate count as sent.
+pub fn want_anew(up_to: u64, indexes: &[u32]) -> Message {
+    match want(up_to, indexes) {
+        Message::Want { up_to, wants, .. } => Message::Want {
+            up_to,
+            wants,
+            certificates_anew: true,
+        },
+        other => other,
     }
 }
 

@@ -79,8 +79,9 @@ fn pinned() -> Vec<(Message, &'static str)> {
                     index: 0,
                     have_heads: vec![head(2)],
                 }],
+                certificates_anew: true,
             },
-            "0000002822260809122212200202020202020202020202020202020202020202020202020202020202020202",
+            "0000002a222808091222122002020202020202020202020202020202020202020202020202020202020202021801",
         ),
         (
             Message::Changes(Changes {
@@ -203,7 +204,13 @@ fn any_message() -> impl Strategy<Value = Message> {
         (feed(), cursor()).prop_map(|(feed, after)| Message::Follow { feed, after }),
         (vec(offered, 0..6), sequence())
             .prop_map(|(entries, up_to)| Message::Offer(FeedPage { entries, up_to })),
-        (sequence(), vec(wanted, 0..6)).prop_map(|(up_to, wants)| Message::Want { up_to, wants }),
+        (sequence(), vec(wanted, 0..6), any::<bool>()).prop_map(
+            |(up_to, wants, certificates_anew)| Message::Want {
+                up_to,
+                wants,
+                certificates_anew,
+            }
+        ),
         (
             sequence(),
             vec(any_certificate(), 0..4),
