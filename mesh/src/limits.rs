@@ -29,7 +29,7 @@ pub const ANSWER_BYTES_MAX: usize = 4 << 20;
 pub const DELTA_BYTES_MAX: usize = 6 << 20;
 
 /// Most bytes of seals and certificates that one delta adds to its answer, as [`crate::evidence_bytes`] counts them: a
-/// thousand authors of one document, of about 700 bytes each. Changes by more follow in further deltas.
+/// thousand authors of one document, of about 850 bytes each. Changes by more follow in further deltas.
 pub const PART_EVIDENCE_BYTES_MAX: usize = 1 << 20;
 
 /// Most bytes of seals and certificates in one answer, as [`crate::evidence_bytes`] counts them: those of the last delta
@@ -40,9 +40,9 @@ pub const ANSWER_EVIDENCE_BYTES_MAX: usize = ANSWER_BYTES_MAX + PART_EVIDENCE_BY
 pub const ANSWER_TOTAL_BYTES_MAX: usize =
     ANSWER_BYTES_MAX + DELTA_BYTES_MAX + PART_EVIDENCE_BYTES_MAX;
 
-/// What a seal or certificate counts beside its own bytes: its name and lengths on the wire, its place in memory. So
+/// What a seal or certificate counts beside its own bytes: its name and lengths on the wire, its places in memory. So
 /// ever so many small ones are bounded too.
-pub const EVIDENCE_ENTRY_BYTES: usize = 64;
+pub const EVIDENCE_ENTRY_BYTES: usize = 128;
 
 /// Largest seal, in bytes: its fixed part of 147, and at most 32 hashes of 32 bytes, which is what the tree over 64
 /// changes takes when every other one is known.

@@ -12,12 +12,12 @@ use super::{
     session::{Outbox, Purpose},
 };
 use crate::{
-    limits::{FLOOD_BYTES_MAX, FLOODS_WAITING_MAX},
+    limits::FLOODS_WAITING_MAX,
     replica::{Bundle, CollectionName, Commit, DocumentKey, IngestOutcome, Origin, PeerKey},
 };
 
-/// The messages that flood a commit, one per collection; none when it has too many documents, seals or bytes, or does
-/// not carry its changes.
+/// The messages that flood a commit, one per collection; none when it has too many documents, seals or bytes, does not
+/// carry its changes, or carries what neighbours would reject.
 pub(super) fn messages(commit: &Commit) -> Vec<(CollectionName, Bytes)> {
     if !commit.fits_flood() {
         return Vec::new();
@@ -29,7 +29,7 @@ pub(super) fn messages(commit: &Commit) -> Vec<(CollectionName, Bytes)> {
     // All or nothing: a commit that is flooded in part would have its offer delayed for nothing.
     if messages
         .iter()
-        .all(|(_, payload)| payload.len() <= FLOOD_BYTES_MAX)
+        .all(|(name, payload)| decode_flood(payload.clone(), name).is_ok())
     {
         messages
     } else {

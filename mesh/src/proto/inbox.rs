@@ -1,6 +1,6 @@
 //! Puts the pieces of an answer together, within the limits of what was asked for.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::message::{CloseCode, Piece};
 use crate::{
@@ -17,7 +17,7 @@ pub(super) struct Inbox {
     payload_bytes: usize,
     evidence_bytes: usize,
     /// A payload whose next piece is still to come.
-    open: Option<(DocumentKey, BytesMut)>,
+    open: Option<(DocumentKey, Vec<u8>)>,
 }
 
 impl Inbox {
@@ -62,23 +62,25 @@ impl Inbox {
         if self.is_too_large() {
             return Err(CloseCode::TooLarge);
         }
+        // Else an answer could go on for ever without growing.
+        if piece.payload.is_empty() && (piece.more || self.open.is_some()) {
+            return Err(CloseCode::Unexpected);
+        }
         let document = piece.document;
-        let payload = match self.open.take() {
+        let mut payload = match self.open.take() {
             Some((begun, _)) if begun != document => return Err(CloseCode::Unexpected),
-            Some((_, mut payload)) => {
-                payload.extend_from_slice(&piece.payload);
-                payload
-            }
-            None if is_wanted(&document) => BytesMut::from(&*piece.payload),
+            Some((_, payload)) => payload,
+            None if is_wanted(&document) => Vec::new(),
             None => return Err(CloseCode::Unexpected),
         };
-        if payload.len() > DELTA_BYTES_MAX {
+        if payload.len() + piece.payload.len() > DELTA_BYTES_MAX {
             return Err(CloseCode::TooLarge);
         }
+        append(&mut payload, &piece.payload);
         if piece.more {
             self.open = Some((document, payload));
         } else {
-            let payload = payload.freeze();
+            let payload = payload.into_boxed_slice().into();
             self.bundle.deltas.push(Delta { document, payload });
         }
         Ok(())
@@ -86,6 +88,14 @@ impl Inbox {
 
     fn is_too_large(&self) -> bool {
         self.payload_bytes + self.evidence_bytes > ANSWER_TOTAL_BYTES_MAX
+    }
+
+    /// What a begun payload takes in memory.
+    #[cfg(test)]
+    pub fn open_capacity(&self) -> usize {
+        self.open
+            .as_ref()
+            .map_or(0, |(_, payload)| payload.capacity())
     }
 
     /// The bundle, its deltas all complete.
@@ -96,4 +106,14 @@ impl Inbox {
             Ok(self.bundle)
         }
     }
+}
+
+/// Appends to a payload, which at most doubles and never takes more than a delta may have.
+fn append(payload: &mut Vec<u8>, piece: &[u8]) {
+    let room = payload.capacity() - payload.len();
+    if room < piece.len() {
+        let doubled = payload.len().min(DELTA_BYTES_MAX - payload.len());
+        payload.reserve_exact(doubled.max(piece.len()));
+    }
+    payload.extend_from_slice(piece);
 }

@@ -222,9 +222,7 @@ fn a_broken_transfer_resumes_from_the_cursor() {
             .map(|id| (document("cars", id), Bytes::from_static(b"x")))
             .collect(),
     );
-    while net.nodes[1].replica.contents().len() < 3_000 {
-        net.run_until(net.now + 1);
-    }
+    net.run_until_holds(1, 3_000);
     let had = net.nodes[1].replica.contents().len();
     net.cut(net.now, 0, 1);
     net.queue_join(net.now + 100, 0, 1);

@@ -241,9 +241,7 @@ fn the_parts_of_a_document_wait_for_their_certificate() {
     }
     net.queue_join(3_000, 0, 1);
     // The session has sent the certificate with the first answer, when it is lost a second time.
-    while net.nodes[1].replica.contents().len() < 3 {
-        net.run_until(net.now + 1);
-    }
+    net.run_until_holds(1, 3);
     net.nodes[1].replica.forget_certificates();
     net.run_until(10_000);
     assert!(net.converged());
@@ -393,25 +391,60 @@ fn seals_count_towards_a_flood() {
     assert!(fits_flood(one(), vec![1; FLOOD_SEALS_MAX]));
     assert!(!fits_flood(one(), vec![1; FLOOD_SEALS_MAX + 1]));
     assert!(!fits_flood(one(), vec![2_000; 25]));
-    let published = |seals: usize| {
-        let mut victim = Victim::greeted();
-        let commit = Commit {
-            origin: Origin::Local,
-            last_sequence: Sequence(4),
-            documents: 1,
-            collections: [collection("cars")].into(),
-            floods: [(collection("cars"), bundle(&[5], &vec![700; seals], &[9]))].into(),
-        };
-        let effects = victim.core.handle(Event::Committed(commit), Millis(0));
-        let publishes = effects.iter().filter_map(|effect| match effect {
-            Effect::Publish(_, payload) => Some(payload.len()),
-            _ => None,
-        });
-        publishes.collect::<Vec<_>>()
-    };
-    let [bytes] = published(60)[..] else {
+    let [bytes] = published("cars", bundle(&[5], &[700; 60], &[9]))[..] else {
         panic!("a commit that fits is flooded");
     };
     assert!(bytes < 60 * 703 + 30, "no certificates in {bytes} bytes");
-    assert!(published(FLOOD_SEALS_MAX + 1).is_empty());
+    let too_many = [1; FLOOD_SEALS_MAX + 1];
+    assert!(published("cars", bundle(&[], &too_many, &[9])).is_empty());
+}
+
+/// Sizes of the messages that flood a bundle committed to a collection.
+fn published(name: &str, bundle: Bundle) -> Vec<usize> {
+    let mut victim = Victim::greeted();
+    let commit = Commit {
+        origin: Origin::Local,
+        last_sequence: Sequence(4),
+        documents: 1,
+        collections: [collection(name)].into(),
+        floods: [(collection(name), bundle)].into(),
+    };
+    let effects = victim.core.handle(Event::Committed(commit), Millis(0));
+    let publishes = effects.iter().filter_map(|effect| match effect {
+        Effect::Publish(_, payload) => Some(payload.len()),
+        _ => None,
+    });
+    publishes.collect()
+}
+
+/// Goal: what a neighbour would take for an attack is not flooded, whatever the store hands over.
+#[test]
+fn what_a_neighbour_would_reject_is_not_flooded() {
+    assert_eq!(published("cars", bundle(&[], &[1], &[9])).len(), 1);
+    for (name, bundle) in [
+        ("cars", bundle(&[], &[1], &[])),
+        ("cars", bundle(&[], &[0], &[9])),
+        ("cars", bundle(&[], &[SEAL_BYTES_MAX + 1], &[9])),
+        ("boats", bundle(&[], &[1], &[9])),
+    ] {
+        assert!(published(name, bundle).is_empty());
+    }
+}
+
+/// Goal: an answer that is put together takes no more memory than it counts, in few large pieces and many small ones.
+#[test]
+fn a_payload_takes_no_more_than_a_delta_may_have() {
+    for (size, count) in [(1 << 20, 6), (1_000_000, 6), (4_096, 1_536), (7, 10_000)] {
+        let mut inbox = Inbox::default();
+        for at in 1..=count {
+            let more = at < count;
+            inbox
+                .add(piece(document("cars", 1), size, more), |_| true)
+                .unwrap();
+            assert!(inbox.open_capacity() <= DELTA_BYTES_MAX);
+            assert!(inbox.open_capacity() <= 2 * at * size);
+        }
+        let bundle = inbox.finish().unwrap();
+        assert_eq!(bundle.deltas[0].payload, vec![0; size * count]);
+    }
 }

@@ -91,6 +91,20 @@ fn each_message_out_of_turn_or_out_of_range_ends_the_session_with_its_code() {
         ),
         (
             Victim::fetching,
+            changes(10, vec![piece(car(), 0, true)], None),
+            Unexpected,
+        ),
+        (
+            Victim::fetching,
+            changes(
+                10,
+                vec![piece(car(), 1, true), piece(car(), 0, false)],
+                None,
+            ),
+            Unexpected,
+        ),
+        (
+            Victim::fetching,
             changes(10, vec![piece(document("cars", 78), 1, false)], Some(0)),
             Unexpected,
         ),

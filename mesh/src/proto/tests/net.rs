@@ -224,6 +224,15 @@ impl Net {
         self.now = end;
     }
 
+    /// Runs until a node holds so many documents, within a minute.
+    pub fn run_until_holds(&mut self, node: usize, documents: usize) {
+        let end = self.now + 60_000;
+        while self.nodes[node].replica.contents().len() < documents {
+            assert!(self.now < end, "{}", self.describe());
+            self.run_until(self.now + 1);
+        }
+    }
+
     fn schedule(&mut self, at: u64, happening: Happening) {
         self.queue
             .insert((at.max(self.now), self.next_happening), happening);
