@@ -10,8 +10,7 @@ mod ancestry;
 
 use super::birth::is_birth;
 use crate::limits::{COUNTER_MAX, INCREMENT_MAX, OPERATION_COUNTER_MAX};
-use ancestry::Ancestors;
-pub(super) use ancestry::Ancestry;
+pub(super) use ancestry::{Ancestors, Ancestry};
 use automerge::legacy::{ElementId, Key, ObjectId, Op, OpId, OpType};
 use automerge::{Change, ExpandedChange, ObjType, ScalarValue};
 

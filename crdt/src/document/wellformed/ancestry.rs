@@ -69,7 +69,7 @@ impl<'a> Ancestry<'a> {
     }
 
     /// The ancestors of a change that is to be added next.
-    pub(super) fn of(&mut self, change: &Change) -> Ancestors<'_> {
+    pub(in crate::document) fn of(&mut self, change: &Change) -> Ancestors<'_> {
         let deps = self.numbers_of(change.deps());
         let knows_all = self.heads.iter().all(|head| deps.contains(head));
         let number = self.nodes.len();
@@ -145,7 +145,7 @@ fn see(seen: &mut [Option<Seen>], pending: &mut usize, number: usize, found: See
 }
 
 /// The ancestors of one change.
-pub(super) struct Ancestors<'a> {
+pub(in crate::document) struct Ancestors<'a> {
     ancestry: &'a Ancestry<'a>,
     deps: Vec<usize>,
     /// The changes that are none.
@@ -163,15 +163,18 @@ impl Ancestors<'_> {
         nodes.map(|node| node.change.max_op()).max().unwrap_or(0)
     }
 
-    /// The number of an actor's last change; 0 when there is none.
-    pub(super) fn last_seq(&self, actor: &ActorId) -> u64 {
-        let Some(actor) = self.ancestry.actors.get(actor) else {
-            return 0;
-        };
-        let own = self.ancestry.starts.range((*actor, 0)..=(*actor, u64::MAX));
+    /// An actor's last change.
+    pub(in crate::document) fn last_own(&self, actor: &ActorId) -> Option<&Change> {
+        let actor = *self.ancestry.actors.get(actor)?;
+        let own = self.ancestry.starts.range((actor, 0)..=(actor, u64::MAX));
         let mut own = own.rev().filter(|(_, number)| self.contains(**number));
         let last = own.find_map(|(_, number)| self.ancestry.nodes.get(*number));
-        last.map_or(0, |node| node.change.seq())
+        last.map(|node| &*node.change)
+    }
+
+    /// The number of an actor's last change; 0 when there is none.
+    pub(super) fn last_seq(&self, actor: &ActorId) -> u64 {
+        self.last_own(actor).map_or(0, Change::seq)
     }
 
     /// An operation; `None` when no ancestor has it.
