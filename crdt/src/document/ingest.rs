@@ -159,7 +159,7 @@ impl Arrival {
 
 /// Checks that the changes behind the births are well-formed.
 fn check(before: &Document, changes: &[Change], births: usize) -> Result<(), DeltaError> {
-    let mut ancestry = Ancestry::new(before.automerge.get_changes(&[]));
+    let mut ancestry = Ancestry::of_document(&before.automerge);
     for (number, change) in changes.iter().enumerate() {
         if number >= births {
             wellformed::check(change, &mut ancestry).map_err(|rule| DeltaError::IllFormed {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 mod delta;
 mod first;
+pub(in crate::document) mod forked;
 mod history;
 mod merge;
 mod random;

@@ -23,6 +23,9 @@ pub enum IllFormed {
     /// It says more than a change has to say.
     #[error("it has an author field or extra bytes")]
     Extra,
+    /// It builds on two changes of one device with the same number, which no document can hold.
+    #[error("it builds on two changes of one device with the same number")]
+    Equivocation,
     /// Its number isn't the one behind its device's last change in its ancestry.
     #[error("its number is {seq}, and {expected} comes next in its ancestry")]
     Sequence {
@@ -74,6 +77,9 @@ pub(super) fn check(change: &Change, ancestry: &mut Ancestry<'_>) -> Result<(), 
         return Err(IllFormed::Extra);
     }
     let ancestors = ancestry.of(change);
+    if ancestors.hold_a_fork() {
+        return Err(IllFormed::Equivocation);
+    }
     let expected = 1 + ancestors.last_seq(change.actor_id());
     let seq = change.seq();
     if seq != expected {

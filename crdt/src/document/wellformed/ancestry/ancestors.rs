@@ -1,0 +1,121 @@
+//! What a change builds on.
+
+use super::Ancestry;
+use automerge::legacy::{Op, OpId};
+use automerge::{ActorId, Change, ChangeHash};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::iter::successors;
+
+/// What is known of a change that is added.
+pub(super) struct Known<'a> {
+    pub(super) hash: ChangeHash,
+    pub(super) actor: &'a ActorId,
+    pub(super) seq: u64,
+    pub(super) start_op: u64,
+    pub(super) max_op: u64,
+}
+
+/// The ancestors of one change.
+pub(in crate::document) struct Ancestors<'a> {
+    ancestry: &'a Ancestry<'a>,
+    deps: Vec<usize>,
+    /// The changes that are none.
+    outside: &'a [usize],
+    /// The last changes of actors that were asked for.
+    last: RefCell<HashMap<usize, Option<usize>>>,
+}
+
+impl<'a> Ancestors<'a> {
+    pub(super) fn new(ancestry: &'a Ancestry<'a>, deps: Vec<usize>, outside: &'a [usize]) -> Self {
+        Self {
+            ancestry,
+            deps,
+            outside,
+            last: RefCell::default(),
+        }
+    }
+
+    /// The greatest number of an operation; 0 when there is none.
+    pub(in crate::document::wellformed) fn max_op(&self) -> u64 {
+        // A change's operations come behind all in its ancestry, so those it builds on directly have the greatest.
+        let nodes = self
+            .deps
+            .iter()
+            .filter_map(|dep| self.ancestry.nodes.get(*dep));
+        nodes.map(|node| node.max_op).max().unwrap_or(0)
+    }
+
+    /// An actor's last change.
+    #[cfg_attr(not(test), expect(dead_code, reason = "what a seal covers asks it"))]
+    pub(in crate::document) fn last_own(&self, actor: &ActorId) -> Option<&Change> {
+        let actor = *self.ancestry.actors.get(actor)?;
+        self.ancestry.change(self.last(actor)?)
+    }
+
+    /// The number of an actor's last change; 0 when there is none.
+    pub(in crate::document::wellformed) fn last_seq(&self, actor: &ActorId) -> u64 {
+        let actor = self.ancestry.actors.get(actor);
+        let last = actor.and_then(|actor| self.last(*actor));
+        let node = last.and_then(|number| self.ancestry.nodes.get(number));
+        node.map_or(0, |node| node.seq)
+    }
+
+    /// Whether there are two changes with the same actor and number. Where there is one dependency there are not, as
+    /// that one is well-formed.
+    pub(in crate::document::wellformed) fn hold_a_fork(&self) -> bool {
+        let is_held = |place| {
+            let newest = self.ancestry.own.get(place);
+            let all = newest.into_iter().flat_map(|newest| self.rivals(*newest));
+            all.filter(|number| self.contains(*number)).nth(1).is_some()
+        };
+        self.deps.len() > 1 && self.ancestry.forked.iter().any(is_held)
+    }
+
+    /// An operation; `None` when no ancestor has it.
+    pub(in crate::document::wellformed) fn operation(&self, id: &OpId) -> Option<&Op> {
+        let actor = *self.ancestry.actors.get(id.actor())?;
+        let number = self.own_at(self.last(actor)?, id.counter())?;
+        let start = self.ancestry.nodes.get(number)?.start_op;
+        let operations = self.ancestry.operations(number)?;
+        operations.get(usize::try_from(id.counter() - start).ok()?)
+    }
+
+    /// Of a change and its actor's earlier ones below it the last whose operations begin no later than this one.
+    fn own_at(&self, last: usize, counter: u64) -> Option<usize> {
+        let start = |number: usize| Some(self.ancestry.nodes.get(number)?.start_op);
+        let mut number = last;
+        while start(number)? > counter {
+            let node = self.ancestry.nodes.get(number)?;
+            number = match node.jump {
+                jump if jump != number && start(jump)? > counter => jump,
+                _ => node.previous?,
+            };
+        }
+        Some(number)
+    }
+
+    /// An actor's last change.
+    fn last(&self, actor: usize) -> Option<usize> {
+        let known = self.last.borrow().get(&actor).copied();
+        known.unwrap_or_else(|| {
+            let own = self.ancestry.own.range((actor, 0)..=(actor, u64::MAX));
+            let newest = own.rev().map(|(_, newest)| *newest);
+            let mut all = newest.flat_map(|newest| self.rivals(newest));
+            let found = all.find(|number| self.contains(*number));
+            self.last.borrow_mut().insert(actor, found);
+            found
+        })
+    }
+
+    /// A change and the earlier ones with its actor and number.
+    pub(super) fn rivals(&self, newest: usize) -> impl Iterator<Item = usize> {
+        successors(Some(newest), |number| {
+            self.ancestry.nodes.get(*number)?.rival
+        })
+    }
+
+    pub(super) fn contains(&self, number: usize) -> bool {
+        self.outside.binary_search(&number).is_err()
+    }
+}
