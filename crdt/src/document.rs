@@ -9,6 +9,15 @@ mod at;
 mod birth;
 mod chunk;
 mod delta;
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "stores resolve forks from the next change on"
+    )
+)]
+mod equivocation;
 mod first;
 mod history;
 mod ingest;
