@@ -3,7 +3,17 @@
 //! Nothing here does IO, reads a clock or draws random bytes: the time (milliseconds since the Unix
 //! epoch) and randomness are arguments, so every decision can be repeated in a test.
 
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+#![warn(clippy::indexing_slicing, clippy::wildcard_enum_match_arm)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::wildcard_enum_match_arm
+    )
+)]
 
 mod actor;
 mod admitted;

@@ -198,8 +198,12 @@ fn fold(
             let (of_left, of_right) = paths.split_at_mut(at.min(paths.len()));
             let left = fold(left, in_left, rest, of_left)?;
             let right = fold(right, in_right, rest, of_right)?;
-            of_left.iter_mut().for_each(|path| path.push(right));
-            of_right.iter_mut().for_each(|path| path.push(left));
+            for path in of_left {
+                path.push(right);
+            }
+            for path in of_right {
+                path.push(left);
+            }
             Some(node(left, right))
         }
     }

@@ -55,8 +55,8 @@ impl SharedSecret {
                 .iter()
                 .fold(0u64, |bits, byte| (bits << 8) | u64::from(*byte));
             for place in (0..8).rev() {
-                let symbol = (bits >> (place * 5)) & 31;
-                symbols.push(char::from(ALPHABET[symbol as usize]));
+                let symbol = ALPHABET.get((bits >> (place * 5)) as usize & 31);
+                symbols.extend(symbol.copied().map(char::from));
             }
         }
         random.zeroize();
