@@ -98,20 +98,25 @@ fn deltas(criterion: &mut Criterion) {
         Delta::decode(&part.unwrap().delta).unwrap()
     };
     let first = delta(&[]);
-    let limits = FeedLimits {
-        wanted: &|_| true,
-        full: &mut |_| false,
-        scan_max: 10,
+    let heads = || {
+        let limits = FeedLimits {
+            wanted: &|_| true,
+            full: &mut |_| false,
+            scan_max: 10,
+        };
+        store.feed_page(0, limits).unwrap().entries[0].heads.clone()
     };
-    let heads = store.feed_page(0, limits).unwrap().entries[0].heads.clone();
+    let begun = heads();
     let update = |year: usize| {
         let update = format!("UPDATE cars SET year = {year} WHERE _id = 'car-000000'");
         store.execute(&update, &Params::new()).unwrap();
     };
     update(0);
-    let one_update = delta(&heads);
+    let one_update = delta(&begun);
     (1..10).for_each(update);
-    let updates = delta(&heads);
+    let (updates, updated) = (delta(&begun), heads());
+    update(10);
+    let last_update = delta(&updated);
     let ingest =
         |record: &[u8], delta: &Delta| Document::ingest(record, "cars", &id, delta).unwrap();
     let changes = ingest(&[], &first).changes;
@@ -119,6 +124,13 @@ fn deltas(criterion: &mut Criterion) {
         .iter()
         .flat_map(|change| change.raw_bytes().to_vec())
         .collect();
+    let updated = ingest(&record, &updates);
+    let tail = updated.changes.iter().map(Change::raw_bytes);
+    let tail: Vec<u8> = std::iter::once(&record[..])
+        .chain(tail)
+        .collect::<Vec<_>>()
+        .concat();
+    let snapshot = updated.document.unwrap().compact(&id).unwrap();
     let applied = with_a_message(&changes[0]);
     assert!(ingest(&[], &first).document.is_none() && ingest(&[], &applied).document.is_some());
     let mut group = criterion.benchmark_group("delta");
@@ -130,6 +142,12 @@ fn deltas(criterion: &mut Criterion) {
     });
     group.bench_function("apply_one_update", |it| {
         it.iter(|| ingest(&record, black_box(&one_update)))
+    });
+    group.bench_function("apply_update_behind_eleven_changes", |it| {
+        it.iter(|| ingest(&tail, black_box(&last_update)))
+    });
+    group.bench_function("apply_update_behind_a_snapshot", |it| {
+        it.iter(|| ingest(&snapshot, black_box(&last_update)))
     });
     group.bench_function("apply_ten_updates", |it| {
         it.iter(|| ingest(&record, black_box(&updates)))

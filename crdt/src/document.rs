@@ -6,6 +6,7 @@
 //! (`birth`).
 
 mod at;
+mod before;
 mod birth;
 mod chunk;
 mod delta;

@@ -96,6 +96,24 @@ pub(super) fn measure(bytes: &[u8]) -> Result<Measured<'_>, ChunkError> {
     }
 }
 
+/// The chunks of a record of at most so many changes that are not deflated; `None` of any other record.
+pub(super) fn changes(record: &[u8], count_max: usize) -> Option<Vec<&[u8]>> {
+    let (mut rest, mut chunks) = (record, Vec::new());
+    while !rest.is_empty() && chunks.len() < count_max {
+        let mut chunk = Cursor(rest);
+        let header = (chunk.take(4).ok()?, chunk.take(4).ok()?, chunk.byte().ok()?);
+        let length = chunk.length().ok()?;
+        chunk.take(length).ok()?;
+        let (this, others) = rest.split_at_checked(rest.len() - chunk.0.len())?;
+        if header.0 != MAGIC || header.2 != TYPE_CHANGE {
+            return None;
+        }
+        chunks.push(this);
+        rest = others;
+    }
+    rest.is_empty().then_some(chunks)
+}
+
 /// The chunk that has a change's body as it is.
 fn plain(checksum: &[u8], body: &[u8]) -> Vec<u8> {
     let mut chunk = [&MAGIC[..], checksum, &[TYPE_CHANGE]].concat();

@@ -2,14 +2,15 @@
 //!
 //! Automerge applies some changes whose operations name what isn't there, and the document may not load afterwards, or
 //! not give its changes out again. So each change is first held against its ancestry (`wellformed`); one that breaks a rule
-//! has the delta refused. And a delta isn't applied to a loaded document: its changes are put behind the record, and what
-//! *that* loads as is the document. A record that would not load again, or could not be sent on, never comes to be. The
+//! has the delta refused. What is left is applied as a load of the record with it would do (`before`), and must then be
+//! there and come out as it came. A record that would not load again, or could not be sent on, never comes to be. The
 //! first change of a document is mostly spared all this (`first`).
 
+use super::before::Before;
 use super::birth::{Birth, Births};
 use super::delta::{DEVICE_ACTOR_BYTES, Place, heads_after};
-use super::wellformed::{self, Ancestry};
-use super::{Delta, DeltaError, Document, DocumentError, chunk, contained, first};
+use super::wellformed;
+use super::{Delta, DeltaError, Document, chunk, contained, first};
 use crate::id::DocumentId;
 use crate::limits::DELTA_OPS_MAX;
 use crate::value::Value;
@@ -48,12 +49,13 @@ impl Document {
             let arrival = Arrival::of(record, collection, id, delta)?;
             match arrival.first_value(id) {
                 Some(value) => Ok(arrival.begin(value)),
-                None => arrival.append(record, id),
+                None => arrival.append(id),
             }
         })?
     }
 
-    /// The same by loading the document in any case: what [`ingest`](Self::ingest) gives is compared with it.
+    /// The same by loading the document, and the record once more with what is new: what [`ingest`](Self::ingest) gives is
+    /// compared with it.
     #[cfg(any(test, feature = "fuzz"))]
     pub(crate) fn ingest_loaded(
         record: &[u8],
@@ -61,14 +63,23 @@ impl Document {
         id: &DocumentId,
         delta: &Delta,
     ) -> Result<Ingested, DeltaError> {
-        contained(|| Arrival::of(record, collection, id, delta)?.append(record, id))?
+        contained(|| {
+            let mut arrival = Arrival::of(record, collection, id, delta)?;
+            arrival.before = Before::loaded(Document::load(record)?);
+            let mut ingested = arrival.append(id)?;
+            let chunks = ingested.changes.iter().map(Change::raw_bytes);
+            let record = std::iter::once(record).chain(chunks).collect::<Vec<_>>();
+            let again = Document::load(&record.concat())?;
+            ingested.heads = again.heads();
+            ingested.value = again.value(id);
+            Ok(ingested)
+        })?
     }
 }
 
 /// What is new of a delta, decoded.
 struct Arrival {
-    /// The document so far; `None` when nothing of it is here.
-    before: Option<Document>,
+    before: Before,
     /// The births that are new, parents first, and the authored changes behind them in an order in which they apply.
     changes: Vec<Change>,
     /// How many of them are births.
@@ -85,11 +96,8 @@ impl Arrival {
         id: &DocumentId,
         delta: &Delta,
     ) -> Result<Self, DeltaError> {
-        let before = match record {
-            [] => None,
-            record => Some(Document::load(record)?),
-        };
-        let is_here = |hash: &ChangeHash| before.as_ref().is_some_and(|it| it.has(hash));
+        let before = Before::of(record)?;
+        let is_here = |hash: &ChangeHash| before.has(hash);
         let unknown = unknown(is_here, delta)?;
         let total = unknown.len();
         let named = named_births(collection, id, delta);
@@ -119,7 +127,7 @@ impl Arrival {
         let (births, [change]) = self.changes.split_at(self.births) else {
             return None;
         };
-        if self.before.is_some() {
+        if !self.before.is_empty() {
             return None;
         }
         let places = &self.delta.births;
@@ -140,12 +148,9 @@ impl Arrival {
     }
 
     /// What arrived is put behind the record.
-    fn append(self, record: &[u8], id: &DocumentId) -> Result<Ingested, DeltaError> {
-        let mut document = self.before.unwrap_or_default();
-        if !self.changes.is_empty() {
-            check(&document, &self.changes, self.births)?;
-            document = load_with(record, &document, &self.changes)?;
-        }
+    fn append(self, id: &DocumentId) -> Result<Ingested, DeltaError> {
+        self.check()?;
+        let document = self.before.with(&self.changes)?;
         Ok(Ingested {
             value: document.value(id),
             heads: document.heads(),
@@ -155,45 +160,24 @@ impl Arrival {
             incomplete: self.incomplete,
         })
     }
-}
 
-/// Checks that the changes behind the births are well-formed.
-fn check(before: &Document, changes: &[Change], births: usize) -> Result<(), DeltaError> {
-    let mut ancestry = Ancestry::of_document(&before.automerge);
-    for (number, change) in changes.iter().enumerate() {
-        if number >= births {
-            wellformed::check(change, &mut ancestry).map_err(|rule| DeltaError::IllFormed {
-                change: change.hash(),
-                rule,
-            })?;
+    /// Checks that the changes behind the births are well-formed.
+    fn check(&self) -> Result<(), DeltaError> {
+        if self.changes.is_empty() {
+            return Ok(());
         }
-        ancestry.add(Cow::Borrowed(change));
+        let mut ancestry = self.before.ancestry();
+        for (number, change) in self.changes.iter().enumerate() {
+            if number >= self.births {
+                wellformed::check(change, &mut ancestry).map_err(|rule| {
+                    let change = change.hash();
+                    DeltaError::IllFormed { change, rule }
+                })?;
+            }
+            ancestry.add(Cow::Borrowed(change));
+        }
+        Ok(())
     }
-    Ok(())
-}
-
-/// Loads the record with the changes behind it: exactly what a later load will do.
-fn load_with(
-    record: &[u8],
-    before: &Document,
-    changes: &[Change],
-) -> Result<Document, DocumentError> {
-    let chunks = changes.iter().map(Change::raw_bytes);
-    let record: Vec<u8> = std::iter::once(record)
-        .chain(chunks)
-        .collect::<Vec<_>>()
-        .concat();
-    let document = Document::load(&record)?;
-    // Behind a snapshot automerge leaves out without an error what it can't apply.
-    if document.heads() != heads_after(before.heads(), changes) {
-        return Err(DocumentError::Load("changes would be lost".to_owned()));
-    }
-    // What is kept is also sent on, and for that automerge makes the changes anew from their operations.
-    let remade = document.automerge.get_changes(&before.heads());
-    if !remade.iter().all(|change| document.has(&change.hash())) {
-        return Err(DocumentError::Load("changes would be altered".to_owned()));
-    }
-    Ok(document)
 }
 
 /// An authored change and the chunk that it travels in.

@@ -7,6 +7,7 @@ use automerge::ActorId;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
+mod before;
 mod delta;
 mod first;
 pub(in crate::document) mod forked;
@@ -110,7 +111,16 @@ impl Device {
         for change in &ingested.changes {
             self.record.extend_from_slice(change.raw_bytes());
         }
+        self.assert_loads(&ingested);
         ingested
+    }
+
+    /// What was made of a delta is what the record with it loads as.
+    #[track_caller]
+    fn assert_loads(&self, ingested: &Ingested) {
+        let loaded = self.document();
+        assert_eq!(loaded.heads(), ingested.heads);
+        assert_eq!(loaded.value(&id()), ingested.value);
     }
 
     fn meet(&mut self, other: &mut Device) {

@@ -60,6 +60,7 @@ fn hand(store: &mut Device, delta: &Delta) -> Fate {
             for change in &ingested.changes {
                 store.record.extend_from_slice(change.raw_bytes());
             }
+            store.assert_loads(&ingested);
             match ingested.incomplete {
                 true => Fate::Incomplete,
                 false => Fate::Applied,
