@@ -32,16 +32,23 @@ pub(crate) fn note(text: &str) {
     to_stderr(&format!("sedge: {}", one_line(text)));
 }
 
-/// A text with its control characters written out, so that it begins no line of its own and does nothing to a terminal.
+/// A text with its unprintable characters written out, so that it begins no line of its own and does nothing to a
+/// terminal, nor to the text beside it.
 pub(super) fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for character in text.chars() {
-        match character.is_control() {
+        match is_unprintable(character) {
             true => line.extend(character.escape_default()),
             false => line.push(character),
         }
     }
     line
+}
+
+/// Whether a character does something instead of standing there: controls, and those that turn the order in which the
+/// characters around them are shown (embeddings, overrides and isolates of Unicode's bidirectional algorithm, UAX #9).
+pub(super) fn is_unprintable(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn to_stderr(line: &str) {
@@ -76,8 +83,10 @@ pub(super) fn not_running(state: &StateFolder) -> String {
     format!("not running; start it with: {}", run_command(state))
 }
 
-/// Columns of text, each as wide as its widest cell.
+/// Columns of text, each as wide as its widest cell, whoever named what is in them.
 pub(super) fn table(rows: &[Vec<String>]) -> String {
+    let printed = |row: &Vec<String>| row.iter().map(|cell| one_line(cell)).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(printed).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
@@ -92,4 +101,36 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
         text.join("  ").trim_end().to_owned()
     });
     lines.collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What does something in a text that a peer chose: ends the line, clears the screen, turns what follows.
+    const NAMES: [&str; 6] = [
+        "a\nb",
+        "a\u{1b}[2Jb",
+        "a\u{9b}b",
+        "a\u{202a}b\u{202c}",
+        "a\u{202e}b",
+        "a\u{2066}b\u{2069}",
+    ];
+
+    /// Goal: names from outside stand in lines and tables as they are read, and do nothing to the text beside them.
+    #[test]
+    fn names_do_nothing_to_a_terminal() {
+        for name in NAMES {
+            let table = table(&[vec![name.to_owned(), "next".to_owned()]]);
+            for shown in [one_line(name), table] {
+                assert!(!shown.contains(is_unprintable), "{shown:?}");
+                assert!(shown.starts_with("a\\") && shown.contains('b'), "{shown:?}");
+            }
+        }
+        assert_eq!(one_line("a\u{202e}b"), r"a\u{202e}b");
+        let plain = "Zoë, שלום, \u{2065}\u{206a}";
+        assert_eq!(one_line(plain), plain);
+        let rows = ["a\u{202e}", "b"].map(|name| vec![name.to_owned(), "c".to_owned()]);
+        assert_eq!(table(&rows), "a\\u{202e}  c\nb          c");
+    }
 }

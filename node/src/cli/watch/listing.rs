@@ -135,7 +135,7 @@ fn cell(value: &Value) -> String {
 
 /// A text that does nothing to the terminal but stand there, on one line.
 fn plain(text: &str) -> String {
-    let shown = |character: char| match character.is_control() {
+    let shown = |character: char| match output::is_unprintable(character) {
         true => ' ',
         false => character,
     };
@@ -157,7 +157,7 @@ mod tests {
         let mut listing = Listing::new("SELECT *\nFROM c");
         listing.rows = rows(&[
             r#"{"_id":"a","n":1}"#,
-            r#"{"_id":"bb","t":"x\u001b[2J"}"#,
+            r#"{"_id":"bb","t":"x\u001b[2J\u202ey"}"#,
             r#"{"_id":"c"}"#,
         ]);
         listing.updates = 1;
@@ -174,7 +174,7 @@ mod tests {
             "3 rows; update 1: 1 inserted, 0 updated, 1 moved, 1 deleted",
             "  _id  n    t",
             "+ a    1",
-            "> bb        x [2J",
+            "> bb        x [2J y",
             "  c",
             "- old  [2]",
         ];
@@ -184,7 +184,7 @@ mod tests {
             small[3..],
             [
                 "+ a    1",
-                "> bb        x [2J",
+                "> bb        x [2J y",
                 "  … and 1 more",
                 "- old  [2]"
             ]
