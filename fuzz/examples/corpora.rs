@@ -16,10 +16,11 @@ use sedge_fuzz::fixtures::{
     sealed,
 };
 use sedge_identity::{CertificateKind, CertificateRequest, Envelope, Issuer, MerkleHash, prove};
+use sedge_mesh::limits::{ANSWER_BYTES_MAX, DELTA_BYTES_MAX, PART_EVIDENCE_BYTES_MAX};
 use sedge_mesh::{
-    ChangeHash, Changes, CloseCode, CollectionName, Cursor, DocumentKey, FeedId, FeedPage,
-    FeedPosition, Hello, Interest, Message, NamedCertificate, Offered, Piece, Sequence, Wanted,
-    encode_frame,
+    ChangeHash, Changes, ChangesLimits, CloseCode, CollectionName, Cursor, DocumentKey, FeedId,
+    FeedPage, FeedPosition, Hello, Interest, MemoryReplica, Message, NamedCertificate, Offered,
+    PartLimits, Piece, Replica, Sequence, Wanted, encode_frame,
 };
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -209,7 +210,7 @@ fn frames() -> Outcome<Vec<(String, Vec<u8>)>> {
             "offer",
             Message::Offer(FeedPage {
                 entries: vec![Offered {
-                    document,
+                    document: document.clone(),
                     heads: heads.clone(),
                 }],
                 up_to,
@@ -239,6 +240,7 @@ fn frames() -> Outcome<Vec<(String, Vec<u8>)>> {
                 answered_below: Some(1),
             }),
         ),
+        ("changes_proven", Message::Changes(proven(feed, &document)?)),
         ("ack", Message::Ack(Cursor::whole(up_to))),
         ("collections", Message::Collections(names)),
         ("close", Message::Close(CloseCode::Busy)),
@@ -252,6 +254,34 @@ fn frames() -> Outcome<Vec<(String, Vec<u8>)>> {
         *b"\x0a\x11\x0a\x01c\x12\x03\"1\"\x1a\x07payload\x12\x04seal",
     ));
     Ok(inputs)
+}
+
+/// A document's first change and what proves it to a replica in memory.
+fn proven(feed: FeedId, document: &DocumentKey) -> Outcome<Changes> {
+    let author = MemoryReplica::new(feed);
+    author.write(vec![(document.clone(), Bytes::from_static(b"content"))]);
+    let limits = ChangesLimits {
+        answer_bytes_max: ANSWER_BYTES_MAX,
+        part: PartLimits {
+            delta_bytes_max: DELTA_BYTES_MAX,
+            evidence_bytes_max: PART_EVIDENCE_BYTES_MAX,
+        },
+    };
+    let bundle = author
+        .changes(&[(document.clone(), Vec::new())], limits)?
+        .bundle;
+    let pieces = bundle.deltas.into_iter().map(|delta| Piece {
+        document: delta.document,
+        payload: delta.payload,
+        more: false,
+    });
+    Ok(Changes {
+        up_to: Sequence(9),
+        certificates: bundle.certificates,
+        seals: bundle.seals,
+        pieces: pieces.collect(),
+        answered_below: Some(1),
+    })
 }
 
 /// Length, index and proof of the first, an inner and the last chunk, and one of a blob twice as long.

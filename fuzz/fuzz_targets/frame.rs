@@ -6,9 +6,9 @@ use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use sedge_fuzz::{Guarded, guarded};
 use sedge_mesh::{
-    CollectionName, Core, CoreConfig, Effect, Event, FeedId, FeedPosition, FloodId, Hello,
-    Interest, MemoryReplica, Message, Millis, PeerKey, Sequence, decode_frame, encode_frame,
-    execute,
+    ChangeHash, CollectionName, Core, CoreConfig, DocumentKey, Effect, Event, FeedId, FeedPage,
+    FeedPosition, FloodId, Hello, Interest, MemoryReplica, Message, Millis, Offered, PeerKey,
+    Sequence, decode_frame, encode_frame, execute,
 };
 use std::collections::{BTreeSet, VecDeque};
 
@@ -41,13 +41,16 @@ fuzz_target!(|bytes: &[u8]| {
     });
 });
 
-/// Hands the message to a core that knows its sender, once as a greeting and once behind one.
+/// Hands the message to a core that knows its sender: as a greeting, behind one, and where changes are awaited.
 fn receive(message: Message) {
-    for greeted in [false, true] {
+    for before in 0..=2 {
         let mut peer = Peer::new();
         peer.run(Event::Connected(neighbour()));
-        if greeted {
-            peer.run(Event::Received(neighbour(), Message::Hello(greeting())));
+        for earlier in [Message::Hello(greeting()), Message::Offer(offer())]
+            .into_iter()
+            .take(before)
+        {
+            peer.run(Event::Received(neighbour(), earlier));
         }
         peer.run(Event::Received(neighbour(), message.clone()));
     }
@@ -71,6 +74,18 @@ fn neighbour() -> PeerKey {
 
 fn collection() -> CollectionName {
     CollectionName::new("c").expect("the name is short")
+}
+
+/// Two documents that the core does not have.
+fn offer() -> FeedPage {
+    let offered = |id: &'static str| Offered {
+        document: DocumentKey::new(collection(), id).expect("the id is short"),
+        heads: vec![ChangeHash([1; 32])],
+    };
+    FeedPage {
+        entries: vec![offered("\"1\""), offered("\"2\"")],
+        up_to: Sequence(9),
+    }
 }
 
 fn greeting() -> Hello {
