@@ -209,7 +209,7 @@ impl Follow {
                     in_part,
                 },
                 Answer::Ingested(outcomes),
-            ) => {
+            ) if outcomes.len() == delivered.len() => {
                 if outcomes.contains(&IngestOutcome::MissingDependencies) {
                     return Err(CloseCode::Incomplete);
                 }

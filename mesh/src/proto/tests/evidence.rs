@@ -22,8 +22,8 @@ use crate::{
         parts::{SentCertificates, split},
     },
     replica::{
-        Answered, Bundle, ChangesLimits, Commit, Delta, DeltaPart, FeedId, NamedCertificate,
-        Origin, PartLimits, Sequence, collect_deltas, evidence_bytes, fits_flood,
+        Answered, Bundle, ChangesLimits, Commit, Delta, DeltaPart, FeedId, IngestOutcome,
+        NamedCertificate, Origin, PartLimits, Sequence, collect_deltas, evidence_bytes, fits_flood,
     },
 };
 
@@ -347,6 +347,28 @@ fn evidence_that_no_neighbour_takes_is_not_sent() {
             more_after: None,
         };
         victim.feed(Event::Answered(*id, Answer::Changes(answered)));
+        assert_eq!(victim.closed, Some(CloseCode::Internal));
+    }
+}
+
+/// Goal: a store that does not say of each delta what became of it is not believed: the page is not acknowledged.
+#[test]
+fn an_outcome_for_each_delta_is_demanded() {
+    let answers: [fn(&Request) -> Option<Answer>; 2] = [
+        |request| match request {
+            Request::Ingest(..) => Some(Answer::Ingested(vec![])),
+            _ => None,
+        },
+        |request| match request {
+            Request::Ingest(..) => Some(Answer::Ingested(vec![IngestOutcome::Known; 2])),
+            _ => None,
+        },
+    ];
+    for answers in answers {
+        let mut victim = Victim::fetching();
+        victim.answers = Some(answers);
+        let [bundle, _] = two_changes(document("cars", 77));
+        victim.hear(proven(10, bundle, 2));
         assert_eq!(victim.closed, Some(CloseCode::Internal));
     }
 }
