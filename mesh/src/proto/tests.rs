@@ -1,6 +1,7 @@
 //! Cores in virtual time over a network in memory, and cores against hostile neighbours.
 #![allow(clippy::indexing_slicing, clippy::wildcard_enum_match_arm)]
 
+mod certificates;
 mod converge;
 mod evidence;
 mod fixtures;
