@@ -39,6 +39,7 @@ const IO_FREE: &[&str] = &[
     "identity/src",
     "mesh/src/proto",
     "transports/src/admission/exchange.rs",
+    "transports/src/admission/known.rs",
     "transports/src/admission/wire.rs",
 ];
 

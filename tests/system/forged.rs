@@ -2,7 +2,7 @@
 
 use crate::certificates::uncertified;
 use crate::harness::{Device, World, wait_for, wait_until_same};
-use crate::stranger::{Shown, answer_to};
+use crate::stranger::{Shown, answer_to, name_of};
 use sedge::{CertificateChain, SignedCertificate};
 use sedge_identity::{
     AppId, CERTIFICATE_BYTES_MAX, CertificateKind, CertificateRequest, DeviceKey, Envelope,
@@ -61,11 +61,11 @@ impl Forger {
         self.signed(&self.root, request)
     }
 
-    /// Every forgery: its name, what is shown, the code that is answered, and a part of the line in the log.
+    /// Every forgery: its name, what is shown, the code that is answered if any, and a part of the line in the log.
     fn forgeries(
         &self,
         replayed: &CertificateChain,
-    ) -> Vec<(&'static str, Shown, RefusalCode, &'static str)> {
+    ) -> Vec<(&'static str, Shown, Option<RefusalCode>, &'static str)> {
         use RefusalCode as Code;
         let good = self.signed(&self.root, self.request());
         let site = Issuer::new(app("shop"), DeviceKey::from_seed([2; 32]));
@@ -94,7 +94,7 @@ impl Forger {
         );
         let office = Issuer::new(app("office"), self.root_key.clone());
         let stranger = Issuer::new(app("shop"), DeviceKey::from_seed([40; 32]));
-        vec![
+        let refused = vec![
             (
                 "wrong app",
                 self.signed(&office, self.request()).into(),
@@ -140,7 +140,7 @@ impl Forger {
             ),
             (
                 "broken chain",
-                Shown(
+                Shown::Chain(
                     by_site.clone(),
                     vec![self.issuing(&other, everything.clone())],
                 ),
@@ -149,19 +149,19 @@ impl Forger {
             ),
             (
                 "a device as issuer",
-                Shown(self.signed(&stranger, self.request()), vec![good.clone()]),
+                Shown::Chain(self.signed(&stranger, self.request()), vec![good.clone()]),
                 Code::BrokenChain,
                 "chain is broken",
             ),
             (
                 "too long a chain",
-                Shown(by_site.clone(), vec![site_certificate.clone(); 4]),
+                Shown::Chain(by_site.clone(), vec![site_certificate.clone(); 4]),
                 Code::BrokenChain,
                 "at most 4",
             ),
             (
                 "rights beyond the issuer's",
-                Shown(by_site.clone(), vec![self.issuing(&site, cars.clone())]),
+                Shown::Chain(by_site.clone(), vec![self.issuing(&site, cars.clone())]),
                 Code::BeyondIssuer,
                 "may not give",
             ),
@@ -214,7 +214,17 @@ impl Forger {
                 Code::OtherKey,
                 "is an issuer's",
             ),
-        ]
+        ];
+        let refused = refused
+            .into_iter()
+            .map(|(name, shown, code, line)| (name, shown, Some(code), line));
+        let named = (
+            "the name of another device's chain, which is known",
+            Shown::Named(name_of(replayed)),
+            None,
+            "something else where a certificate",
+        );
+        refused.chain([named]).collect()
     }
 }
 
@@ -255,9 +265,13 @@ fn certified(world: &World, forger: &Forger, name: &str) -> (Device, Certificate
 fn forged_certificates_get_nothing() {
     let world = World::new();
     let strangers = Forger::new(DeviceKey::from_seed([40; 32]).public());
-    let (ours, replayed) = certified(&world, &strangers, "ours");
+    let (ours, _) = certified(&world, &strangers, "ours");
     ours.insert("cars", &json!({"_id": "ours"}));
     let daemon = ours.start(&[]);
+    // Whom the strangers try to pass for has been here.
+    let (friend, replayed) = certified(&world, &strangers, "friend");
+    let friendly = friend.start(&[&daemon]);
+    wait_until_same(&[&ours, &friend], "cars", 1);
     let forgeries = strangers.forgeries(&replayed).len();
     assert!(forgeries >= 14);
     for index in 0..forgeries {
@@ -267,7 +281,10 @@ fn forged_certificates_get_nothing() {
         let mut all = forger.forgeries(&replayed);
         let (name, shown, code, expected) = all.swap_remove(index);
         let refused = answer_to(&daemon.address, &key, &shown);
-        assert_eq!(refused, [0, 4, 0x22, 2, 8, code.to_wire() as u8], "{name}");
+        let expected_answer = code.map_or(Vec::new(), |code| {
+            vec![0, 4, 0x22, 2, 8, code.to_wire() as u8]
+        });
+        assert_eq!(refused, expected_answer, "{name}");
         let peer = key.peer_id().to_string();
         let lines = wait_for(name, || {
             let log = daemon.log();
@@ -285,9 +302,16 @@ fn forged_certificates_get_nothing() {
         );
     }
     let peers: Value = ours.finish(["peers", "--json"]).json();
-    assert_eq!(peers, json!([]));
+    let names: Vec<_> = peers
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|peer| &peer["name"])
+        .collect();
+    assert_eq!(names, ["friend"]);
 
-    let (friend, _) = certified(&world, &strangers, "friend");
-    let _friendly = friend.start(&[&daemon]);
-    wait_until_same(&[&ours, &friend], "cars", 1);
+    assert_eq!(friendly.end_by("TERM"), Some(0));
+    ours.insert("cars", &json!({"_id": "more"}));
+    let _again = friend.start(&[&daemon]);
+    wait_until_same(&[&ours, &friend], "cars", 2);
 }

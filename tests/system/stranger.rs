@@ -6,7 +6,7 @@ use libp2p::core::muxing::{StreamMuxerBox, StreamMuxerExt};
 use libp2p::core::transport::{DialOpts, PortUse, Transport};
 use libp2p::core::{Endpoint, upgrade};
 use libp2p::{Multiaddr, noise, tcp, yamux};
-use sedge_identity::DeviceKey;
+use sedge_identity::{CertificateChain, DeviceKey};
 use std::io;
 use std::pin::pin;
 use std::task::Poll;
@@ -15,17 +15,28 @@ use std::time::Duration;
 /// The longest that an answer is waited for: far beyond what a busy machine needs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The dialer's first message, with its length.
-const OPEN: [u8; 6] = [0, 4, 0x0a, 2, 8, 1];
-
-/// The bytes that are shown as an envelope, and as those of the issuers.
+/// What a stranger shows.
 #[derive(Clone, Debug)]
-pub(crate) struct Shown(pub(crate) Vec<u8>, pub(crate) Vec<Vec<u8>>);
+pub(crate) enum Shown {
+    /// An envelope, and those of its issuers.
+    Chain(Vec<u8>, Vec<Vec<u8>>),
+    /// Nothing but the name of a chain, as if the device knew it from the stranger.
+    Named(Vec<u8>),
+}
 
 impl From<Vec<u8>> for Shown {
     fn from(first: Vec<u8>) -> Self {
-        Self(first, Vec::new())
+        Self::Chain(first, Vec::new())
     }
+}
+
+/// The name of a chain, as the exchange has it.
+pub(crate) fn name_of(chain: &CertificateChain) -> Vec<u8> {
+    let mut hasher = blake3::Hasher::new_derive_key("sedge certificate chain 1");
+    for certificate in chain.iter() {
+        hasher.update(certificate.name().as_bytes());
+    }
+    hasher.finalize().as_bytes().to_vec()
 }
 
 /// Dials a device, is shown its certificate, shows this one, and gives all that comes back. A stream that the device opens
@@ -49,13 +60,13 @@ async fn converse(address: &str, key: &DeviceKey, shown: &Shown) -> io::Result<V
     })
     .await?;
     let mut work = pin!(async {
-        stream.write_all(&OPEN).await?;
+        stream.write_all(&open_message(shown)).await?;
         stream.flush().await?;
         let mut length = [0; 2];
         stream.read_exact(&mut length).await?;
         let mut theirs = vec![0; usize::from(u16::from_be_bytes(length))];
         stream.read_exact(&mut theirs).await?;
-        stream.write_all(&certificate_message(shown)).await?;
+        stream.write_all(&second_message(shown)).await?;
         stream.flush().await?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await?;
@@ -96,15 +107,32 @@ async fn dial(address: &str, key: &DeviceKey) -> io::Result<StreamMuxerBox> {
     dialling.await.map_err(io::Error::other)
 }
 
-/// The message that shows a certificate, with its length.
-fn certificate_message(shown: &Shown) -> Vec<u8> {
-    let mut certificate = field(1, &shown.0);
-    for issuer in &shown.1 {
-        certificate.extend(field(2, issuer));
+/// The dialer's first message, with its length.
+fn open_message(shown: &Shown) -> Vec<u8> {
+    let name = match shown {
+        Shown::Chain(..) => vec![0; 32],
+        Shown::Named(name) => name.clone(),
+    };
+    with_length(&field(1, &[vec![8, 1], field(2, &name)].concat()))
+}
+
+/// The message that shows a certificate, or that ends the exchange as if that were not asked for; with its length.
+fn second_message(shown: &Shown) -> Vec<u8> {
+    match shown {
+        Shown::Chain(first, issuers) => {
+            let mut certificate = field(1, first);
+            for issuer in issuers {
+                certificate.extend(field(2, issuer));
+            }
+            with_length(&field(2, &certificate))
+        }
+        Shown::Named(_) => with_length(&field(3, &[])),
     }
-    let message = field(2, &certificate);
+}
+
+fn with_length(message: &[u8]) -> Vec<u8> {
     let length = u16::try_from(message.len()).expect("a message within limits");
-    [&length.to_be_bytes()[..], &message].concat()
+    [&length.to_be_bytes()[..], message].concat()
 }
 
 /// A field of bytes as protobuf writes it.

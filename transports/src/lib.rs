@@ -17,7 +17,8 @@ mod limits;
 mod stack;
 
 pub use admission::{
-    Admission, AdmissionError, Exchange, MESSAGE_LENGTH_BYTES, Role, Step, message_bytes,
+    Admission, AdmissionError, Exchange, KnownChains, MESSAGE_LENGTH_BYTES, Role, Step,
+    message_bytes,
 };
 #[cfg(feature = "libp2p")]
 pub use discovery::Behaviour;

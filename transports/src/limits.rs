@@ -5,6 +5,9 @@ use sedge_identity::CERTIFICATE_BYTES_MAX;
 /// Largest message of the admission exchange, in bytes: a certificate, and the few bytes around it.
 pub const ADMISSION_MESSAGE_BYTES_MAX: usize = CERTIFICATE_BYTES_MAX + 64;
 
+/// Peers whose chains of certificates are remembered, so that they need not be sent again: 2 MiB at most.
+pub const KNOWN_CHAINS_MAX: usize = 256;
+
 /// Time for the admission exchange, in ms: four messages of at most 8 KiB, at 20 kB/s over Bluetooth LE, with room for
 /// a busy device.
 pub const ADMISSION_TIMEOUT_MS: u64 = 10_000;
@@ -29,8 +32,9 @@ pub const PENDING_MAX: usize = 128;
 /// every place. Admission takes milliseconds, so devices behind one router seldom meet it.
 pub const PENDING_PER_ADDRESS_MAX: usize = 16;
 
-/// What a connection may receive before its peer is admitted, in bytes: the whole exchange and the multiplexer's frames
-/// fit several times. Without it a stranger could fill the receive windows of all its streams.
+/// What a connection may receive before its peer is admitted, in bytes: the whole exchange, the multiplexer's frames, and
+/// the first words of protocols, which a dialer says as soon as it has shown its certificate. More is not read until then.
+/// Without it a stranger could fill the receive windows of all its streams.
 pub const UNADMITTED_BYTES_MAX: usize = 64 * 1024;
 
 /// Streams per connection. Sync, gossip, ping and the like need a dozen; requests for attachments some more.

@@ -161,3 +161,6 @@ where
         })
         .boxed())
 }
+
+#[cfg(test)]
+mod tests;

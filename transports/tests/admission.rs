@@ -93,7 +93,14 @@ async fn refused(
     })
     .await;
     a.assert_untouched();
-    b.assert_untouched();
+    // A dialer that finds nothing wrong goes on until it hears of it, but nobody answers it.
+    assert_eq!(
+        (b.seen.established, b.seen.pings),
+        (b.seen.closed, 0),
+        "{:?}",
+        b.seen
+    );
+    assert!(b.admitted.is_empty());
     let lines = log.lines();
     assert_eq!(lines.len(), 2, "one line on each side: {lines:#?}");
     for peer in [listener.0.peer_id(), dialer.0.peer_id()] {
@@ -353,10 +360,15 @@ async fn a_listener_must_be_admitted_too() {
     node.assert_untouched();
 }
 
-/// Goal: a stranger that gets through Noise and Yamux can't make the node hold its data: it is cut off by the quota.
+/// Goal: a stranger that gets through Noise and Yamux can't make the node hold its data: it is held up by the quota, and cut
+/// off by the time limit.
 #[tokio::test]
 async fn a_flood_before_admission_is_cut_off() {
-    let mut node = Node::new(&device("demo", 1, 2), today, wide());
+    let limits = AdmissionLimits {
+        admission_timeout: Duration::from_millis(300),
+        ..wide()
+    };
+    let mut node = Node::new(&device("demo", 1, 2), today, limits);
     let address = node.listen(LOOPBACK).await;
     let flood = tokio::spawn(async move {
         let options = DialOpts {

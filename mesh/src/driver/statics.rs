@@ -179,4 +179,24 @@ mod tests {
         peers.on_lost(&peer, now);
         assert!(peers.next().is_some());
     }
+
+    /// Goal: a dialer is connected before it hears that it is refused; such connections are no successes, so the pauses grow.
+    #[test]
+    fn connections_that_do_not_last_are_failures() {
+        let (start, peer) = (Instant::now(), PeerId::random());
+        let address: Multiaddr = "/ip4/127.0.0.1/tcp/1".parse().unwrap();
+        let mut peers = StaticPeers::new(PeerId::random(), vec![address], start);
+        let (mut now, mut pauses) = (start, Vec::new());
+        for _ in 0..10 {
+            let dials = peers.due(now, |_| false);
+            peers.on_connected(dials[0].connection_id(), peer, now);
+            now += Duration::from_millis(20);
+            peers.on_lost(&peer, now);
+            let next = peers.next().unwrap();
+            pauses.push(next - now);
+            now = next;
+        }
+        assert!(pauses[9] > Duration::from_secs(20), "{pauses:?}");
+        assert!(now - start > Duration::from_secs(60), "{pauses:?}");
+    }
 }

@@ -8,19 +8,23 @@ use std::{
     time::Duration,
 };
 
-use futures::{AsyncReadExt, AsyncWriteExt, future::poll_fn};
+use futures::{
+    AsyncReadExt, AsyncWriteExt, FutureExt,
+    future::{BoxFuture, poll_fn},
+};
 use libp2p::{
-    PeerId,
+    Multiaddr, PeerId,
     core::{
         ConnectedPoint, Endpoint, StreamMuxer,
         muxing::{StreamMuxerBox, StreamMuxerEvent, StreamMuxerExt, SubstreamBox},
     },
 };
 use sedge_identity::{Admitted, LocalIdentity, PublicKey};
+use tokio::time::Instant;
 
 use super::{
-    Admission, AdmissionError, Exchange, MESSAGE_LENGTH_BYTES, Role, log::Log, message_bytes,
-    quota::Quota,
+    Admission, AdmissionError, Exchange, KnownChains, MESSAGE_LENGTH_BYTES, Role, Step, log::Log,
+    message_bytes, quota::Quota,
 };
 use crate::limits::REFUSAL_LINGER_MS;
 
@@ -28,6 +32,7 @@ use crate::limits::REFUSAL_LINGER_MS;
 pub(crate) struct Gatekeeper {
     identity: Arc<LocalIdentity>,
     admitted: Arc<Admitted>,
+    known: Arc<KnownChains>,
     /// The time in ms since the Unix epoch.
     clock: fn() -> u64,
     timeout: Duration,
@@ -52,13 +57,15 @@ impl Gatekeeper {
         Self {
             identity,
             admitted,
+            known: Arc::default(),
             clock,
             timeout,
             refusals: Log::new(),
         }
     }
 
-    /// Lets the connection through to the swarm if both sides admit each other.
+    /// Lets the connection through to the swarm: a listener's if both sides admit each other, a dialer's if this side does,
+    /// while the other's word may be still to come. If that is no, the connection ends with it.
     pub(crate) async fn admit(
         self: Arc<Self>,
         peer: PeerId,
@@ -66,32 +73,28 @@ impl Gatekeeper {
         endpoint: ConnectedPoint,
     ) -> Result<(PeerId, StreamMuxerBox), AdmissionError> {
         let Unadmitted { mut muxer, quota } = connection;
-        let limited = tokio::time::timeout(self.timeout, self.talk(peer, &mut muxer, &endpoint));
-        let ended = limited.await.unwrap_or_else(|_| {
-            let timeout_ms = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
-            Err(Failure {
-                error: AdmissionError::Timeout { timeout_ms },
-                stream: None,
-            })
-        });
+        let deadline = Instant::now() + self.timeout;
+        let talk = tokio::time::timeout_at(deadline, self.talk(peer, &mut muxer, &endpoint));
+        let ended = talk.await.unwrap_or_else(|_| Err(self.too_late().into()));
+        let address = endpoint.get_remote_address().clone();
         match ended {
-            Ok(admission) => {
+            Ok((admission, conversation)) => {
                 if let Some(quota) = quota {
                     quota.lift();
                 }
+                let verdict =
+                    conversation.map(|it| self.verdict(peer, address, it, deadline).boxed());
                 Ok((
                     peer,
                     StreamMuxerBox::new(AdmittedMuxer {
                         muxer,
+                        verdict,
                         _admission: admission,
                     }),
                 ))
             }
             Err(Failure { error, stream }) => {
-                let address = endpoint.get_remote_address();
-                if let Some(left_out) = self.refusals.admit((peer, error.to_string())) {
-                    tracing::warn!(%peer, %address, left_out, "peer not admitted: {error}");
-                }
+                self.log(peer, &address, &error);
                 part(muxer, stream).await;
                 Err(error)
             }
@@ -103,23 +106,57 @@ impl Gatekeeper {
         peer: PeerId,
         muxer: &mut StreamMuxerBox,
         endpoint: &ConnectedPoint,
-    ) -> Result<Admission, Failure> {
+    ) -> Result<(Admission, Option<Conversation>), Failure> {
         let key = PublicKey::from_peer_id(&peer).map_err(AdmissionError::from)?;
         let role = role(endpoint);
-        let mut stream = first_substream(muxer, role)
+        let stream = first_substream(muxer, role)
             .await
             .map_err(AdmissionError::from)?;
-        let mut exchange = Exchange::new(
+        let exchange = Exchange::new(
             role,
             Arc::clone(&self.identity),
             Arc::clone(&self.admitted),
+            Arc::clone(&self.known),
             key,
         );
-        let ended = drive(muxer, converse(&mut stream, &mut exchange, self.clock)).await;
-        ended.map_err(|error| Failure {
-            error,
-            stream: Some(stream),
-        })
+        let mut conversation = Conversation { stream, exchange };
+        let ended = drive(muxer, conversation.until_admitted(self.clock)).await;
+        match ended {
+            Ok((admission, Progress::Over)) => Ok((admission, None)),
+            Ok((admission, Progress::GoesOn)) => Ok((admission, Some(conversation))),
+            Err(error) => Err(Failure {
+                error,
+                stream: Some(conversation.stream),
+            }),
+        }
+    }
+
+    /// What becomes of a dialer's exchange beside the use of its connection.
+    async fn verdict(
+        self: Arc<Self>,
+        peer: PeerId,
+        address: Multiaddr,
+        mut conversation: Conversation,
+        deadline: Instant,
+    ) -> Result<(), AdmissionError> {
+        let rest = tokio::time::timeout_at(deadline, conversation.rest(self.clock));
+        let ended = rest.await.unwrap_or_else(|_| Err(self.too_late()));
+        if let Err(error) = &ended {
+            self.log(peer, &address, error);
+        }
+        ended
+    }
+
+    fn too_late(&self) -> AdmissionError {
+        AdmissionError::Timeout {
+            timeout_ms: u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    fn log(&self, peer: PeerId, address: &Multiaddr, error: &AdmissionError) {
+        if let Some(left_out) = self.refusals.admit((peer, error.to_string())) {
+            tracing::warn!(%peer, %address, left_out, "peer not admitted: {error}");
+        }
     }
 }
 
@@ -166,28 +203,67 @@ async fn first_substream(muxer: &mut StreamMuxerBox, role: Role) -> io::Result<S
     .await
 }
 
-/// Sends and receives messages until the exchange has ended.
-async fn converse(
-    stream: &mut SubstreamBox,
-    exchange: &mut Exchange,
-    clock: fn() -> u64,
-) -> Result<Admission, AdmissionError> {
-    let mut step = exchange.start();
-    // At most as many rounds as the exchange has messages: after each, it expects the next or ends.
-    loop {
-        if let Some(bytes) = step.send {
-            stream.write_all(&bytes).await?;
-            stream.flush().await?;
+/// An exchange and the substream that carries it.
+struct Conversation {
+    stream: SubstreamBox,
+    exchange: Exchange,
+}
+
+/// Whether an exchange has ended with the admission.
+enum Progress {
+    GoesOn,
+    Over,
+}
+
+impl Conversation {
+    /// Sends and receives messages until this side has admitted the peer.
+    async fn until_admitted(
+        &mut self,
+        clock: fn() -> u64,
+    ) -> Result<(Admission, Progress), AdmissionError> {
+        let mut step = self.exchange.start();
+        // At most as many rounds as the exchange has messages: after each, it expects the next or ends.
+        loop {
+            let ended = self.carry_out(&mut step).await?;
+            match (step.admission, ended) {
+                (Some(admission), progress) => return Ok((admission, progress)),
+                (None, _) => step = self.next(clock).await?,
+            }
         }
-        if let Some(end) = step.end {
-            stream.close().await?;
-            return end;
+    }
+
+    /// Receives what is still to come after the admission.
+    async fn rest(&mut self, clock: fn() -> u64) -> Result<(), AdmissionError> {
+        loop {
+            let mut step = self.next(clock).await?;
+            if let Progress::Over = self.carry_out(&mut step).await? {
+                return Ok(());
+            }
         }
+    }
+
+    async fn carry_out(&mut self, step: &mut Step) -> Result<Progress, AdmissionError> {
+        if let Some(bytes) = step.send.take() {
+            self.stream.write_all(&bytes).await?;
+            self.stream.flush().await?;
+        }
+        match step.end.take() {
+            None => Ok(Progress::GoesOn),
+            Some(end) => {
+                let closed = self.stream.close().await;
+                end?;
+                closed?;
+                Ok(Progress::Over)
+            }
+        }
+    }
+
+    async fn next(&mut self, clock: fn() -> u64) -> Result<Step, AdmissionError> {
         let mut length = [0; MESSAGE_LENGTH_BYTES];
-        stream.read_exact(&mut length).await?;
+        self.stream.read_exact(&mut length).await?;
         let mut message = vec![0; message_bytes(length)?];
-        stream.read_exact(&mut message).await?;
-        step = exchange.handle(&message, clock());
+        self.stream.read_exact(&mut message).await?;
+        Ok(self.exchange.handle(&message, clock()))
     }
 }
 
@@ -229,10 +305,41 @@ async fn part(mut muxer: StreamMuxerBox, stream: Option<SubstreamBox>) {
     }
 }
 
-/// A connection that holds its peer's place among the admitted for as long as it lives.
+/// A connection that holds its peer's place among the admitted for as long as it lives, and lives no longer than the peer
+/// allows.
 struct AdmittedMuxer {
     muxer: StreamMuxerBox,
+    /// The peer's word on our certificate, while it is still to come.
+    verdict: Option<BoxFuture<'static, Result<(), AdmissionError>>>,
     _admission: Admission,
+}
+
+impl AdmittedMuxer {
+    /// Fails once the peer has said no.
+    fn poll_verdict(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let Some(verdict) = &mut self.verdict else {
+            return Ok(());
+        };
+        match verdict.as_mut().poll(cx) {
+            Poll::Pending => Ok(()),
+            Poll::Ready(ended) => {
+                self.verdict = None;
+                ended.map_err(io::Error::other)
+            }
+        }
+    }
+
+    /// What the muxer says, unless the peer has said no: that is in the substream already when it hangs up.
+    fn or_verdict<T>(
+        &mut self,
+        polled: Poll<io::Result<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        match self.poll_verdict(cx) {
+            Ok(()) => polled,
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
 }
 
 impl StreamMuxer for AdmittedMuxer {
@@ -243,14 +350,16 @@ impl StreamMuxer for AdmittedMuxer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Self::Substream, Self::Error>> {
-        self.muxer.poll_inbound_unpin(cx)
+        let polled = self.muxer.poll_inbound_unpin(cx);
+        self.or_verdict(polled, cx)
     }
 
     fn poll_outbound(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Self::Substream, Self::Error>> {
-        self.muxer.poll_outbound_unpin(cx)
+        let polled = self.muxer.poll_outbound_unpin(cx);
+        self.or_verdict(polled, cx)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -261,7 +370,8 @@ impl StreamMuxer for AdmittedMuxer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<StreamMuxerEvent, Self::Error>> {
-        self.muxer.poll_unpin(cx)
+        let polled = self.muxer.poll_unpin(cx);
+        self.or_verdict(polled, cx)
     }
 }
 

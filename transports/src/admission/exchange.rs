@@ -3,15 +3,23 @@
 //! The dialer opens, because a multiplexer tells the listener of a new substream only with its first bytes. The listener
 //! shows its certificate first, so that whoever calls on strangers learns who answers, and who is asked does not have to
 //! decide about the unknown. Each side verifies against the key that the connection's own security has proven.
+//!
+//! The dialer goes on as soon as it has admitted the listener, and hears the listener's word on its own certificate beside
+//! what it does then: so admission costs it one round trip. The listener uses the connection only once each has admitted the
+//! other. Who has been here before is known by the name of its chain, which then need not be sent again.
 
 use std::sync::Arc;
 
 use sedge_identity::{
     Admitted, Certificate, CertificateChain, CertificateError, LocalIdentity, PublicKey,
-    RefusalCode, SignedCertificate, Verified,
+    RefusalCode, Verified,
 };
 
-use super::{error::AdmissionError, wire::Message};
+use super::{
+    error::AdmissionError,
+    known::{ChainName, KnownChains},
+    wire::{Answer, Envelopes, Message, Open},
+};
 
 /// The version of the exchange that is spoken.
 const VERSION: u32 = 1;
@@ -30,6 +38,7 @@ pub enum Role {
 pub struct Exchange {
     identity: Arc<LocalIdentity>,
     admitted: Arc<Admitted>,
+    known: Arc<KnownChains>,
     peer: PublicKey,
     state: State,
 }
@@ -40,20 +49,27 @@ enum State {
     Opening,
     /// Listener, waiting for the first message.
     AwaitingOpen,
-    /// Waiting for the peer's certificate.
-    AwaitingCertificate(Role),
-    /// Dialer, waiting for the peer's word on its own certificate.
-    AwaitingVerdict(Admission),
+    /// Dialer, waiting for the listener's certificate, or that it is the one that was named.
+    AwaitingAnswer(Option<CertificateChain>),
+    /// Listener, waiting for the dialer's certificate.
+    AwaitingCertificate,
+    /// Listener that knew the dialer's chain, waiting for the dialer's word on its own.
+    AwaitingConsent(Admission),
+    /// Dialer that goes on already, waiting for the listener's word.
+    AwaitingVerdict,
     Ended,
 }
 
 /// What is to be done next.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Step {
     /// Bytes to send, with their length in front.
     pub send: Option<Vec<u8>>,
+    /// The peer's place among the admitted: from now on the connection may be used. For a dialer the exchange may go on
+    /// beside that, and may still end with an error; then the connection must end too.
+    pub admission: Option<Admission>,
     /// How the exchange ended, if it did. What is to be sent goes out all the same.
-    pub end: Option<Result<Admission, AdmissionError>>,
+    pub end: Option<Result<(), AdmissionError>>,
 }
 
 /// A peer's place in the registry of admitted peers. Dropping it gives the place back, so it belongs to the connection.
@@ -70,6 +86,7 @@ impl Exchange {
         role: Role,
         identity: Arc<LocalIdentity>,
         admitted: Arc<Admitted>,
+        known: Arc<KnownChains>,
         peer: PublicKey,
     ) -> Self {
         let state = match role {
@@ -79,6 +96,7 @@ impl Exchange {
         Self {
             identity,
             admitted,
+            known,
             peer,
             state,
         }
@@ -86,17 +104,17 @@ impl Exchange {
 
     /// The first step: the dialer opens, the listener waits.
     pub fn start(&mut self) -> Step {
-        if matches!(self.state, State::Opening) {
-            self.proceed(
-                Message::Open(VERSION),
-                State::AwaitingCertificate(Role::Dialer),
-            )
-        } else {
-            Step {
-                send: None,
-                end: None,
-            }
+        if !matches!(self.state, State::Opening) {
+            return Step::default();
         }
+        let known = self.known.of(&self.peer);
+        let open = Open {
+            version: VERSION,
+            own: self.own_name().to_vec(),
+            known: known.as_ref().map_or(Vec::new(), |(name, _)| name.to_vec()),
+        };
+        let named = known.map(|(_, chain)| chain);
+        self.proceed(Message::Open(open), State::AwaitingAnswer(named))
     }
 
     /// Takes the peer's next message, without its length, at the time `now_ms` (ms since the Unix epoch).
@@ -107,82 +125,113 @@ impl Exchange {
             return Step::failed(AdmissionError::RefusedByPeer(code));
         }
         match (state, message) {
-            (State::AwaitingOpen, Some(Message::Open(theirs))) => self.opened(theirs),
-            (State::AwaitingCertificate(role), Some(Message::Certificate(envelope, issuers))) => {
-                self.judge(role, self.verify(&envelope, &issuers, now_ms))
+            (State::AwaitingOpen, Some(Message::Open(open))) => self.opened(&open, now_ms),
+            (State::AwaitingAnswer(named), Some(Message::Answer(answer))) => {
+                self.answered(named, answer, now_ms)
             }
-            (State::AwaitingVerdict(admission), Some(Message::Admitted)) => Step {
+            (State::AwaitingCertificate, Some(Message::Certificate(shown))) => {
+                match self.admit(shown.chain(), now_ms) {
+                    Ok(admission) => Step::last(Message::Admitted, Some(admission)),
+                    Err(refused) => refused,
+                }
+            }
+            (State::AwaitingConsent(admission), Some(Message::Admitted)) => Step {
                 send: None,
-                end: Some(Ok(admission)),
+                admission: Some(admission),
+                end: Some(Ok(())),
             },
-            (state, _) => Step::failed(AdmissionError::Unexpected {
-                expected: state.expected(),
-            }),
+            (State::AwaitingVerdict, Some(Message::Admitted)) => Step {
+                end: Some(Ok(())),
+                ..Step::default()
+            },
+            (state, _) => Step::unexpected(&state),
         }
     }
 
-    fn opened(&mut self, theirs: u32) -> Step {
-        if theirs != VERSION {
+    /// The listener's turn: it shows its certificate, unless it was named, and may know the dialer's.
+    fn opened(&mut self, open: &Open, now_ms: u64) -> Step {
+        if open.version != VERSION {
             let error = AdmissionError::UnsupportedVersion {
-                theirs,
+                theirs: open.version,
                 ours: VERSION,
             };
             return Step::refused(RefusalCode::UnsupportedVersion, error);
         }
-        self.proceed(
-            self.own_certificate(),
-            State::AwaitingCertificate(Role::Listener),
-        )
-    }
-
-    fn verify(
-        &self,
-        envelope: &[u8],
-        issuers: &[Vec<u8>],
-        now_ms: u64,
-    ) -> Result<Verified<Certificate>, CertificateError> {
-        let chain = CertificateChain::from_envelopes(envelope, issuers)?;
-        self.identity.trust().verify(&chain, self.peer, now_ms)
-    }
-
-    fn judge(
-        &mut self,
-        role: Role,
-        verified: Result<Verified<Certificate>, CertificateError>,
-    ) -> Step {
-        let certificate = match verified {
-            Ok(certificate) => Arc::new(certificate),
-            Err(error) => return Step::refused(error.code(), error.into()),
+        let Some(theirs) = ChainName::from_bytes(&open.own) else {
+            return Step::unexpected(&State::AwaitingOpen);
         };
+        let is_named = ChainName::from_bytes(&open.known) == Some(self.own_name());
+        let certificate = (!is_named).then(|| self.own_envelopes());
+        // Looked up by the key that the connection has proven: the name of another device's chain is a name unknown.
+        let known = self.known.of(&self.peer);
+        let Some((_, chain)) = known.filter(|(name, _)| *name == theirs) else {
+            let answer = Answer {
+                certificate,
+                admitted: false,
+            };
+            return self.proceed(Message::Answer(answer), State::AwaitingCertificate);
+        };
+        match self.admit(Ok(chain), now_ms) {
+            Ok(admission) => {
+                let answer = Answer {
+                    certificate,
+                    admitted: true,
+                };
+                self.proceed(Message::Answer(answer), State::AwaitingConsent(admission))
+            }
+            Err(refused) => refused,
+        }
+    }
+
+    /// The dialer's turn: it judges the listener, and shows its own certificate where the listener does not know it.
+    fn answered(&mut self, named: Option<CertificateChain>, answer: Answer, now_ms: u64) -> Step {
+        let chain = match (&answer.certificate, named) {
+            (Some(shown), _) => shown.chain(),
+            (None, Some(named)) => Ok(named),
+            (None, None) => return Step::unexpected(&State::AwaitingAnswer(None)),
+        };
+        let admission = match self.admit(chain, now_ms) {
+            Ok(admission) => admission,
+            Err(refused) => return refused,
+        };
+        if answer.admitted {
+            return Step::last(Message::Admitted, Some(admission));
+        }
+        let shown = Message::Certificate(self.own_envelopes());
+        Step {
+            admission: Some(admission),
+            ..self.proceed(shown, State::AwaitingVerdict)
+        }
+    }
+
+    /// Gives the peer its place if its chain holds; else the step that refuses it.
+    fn admit(
+        &self,
+        chain: Result<CertificateChain, CertificateError>,
+        now_ms: u64,
+    ) -> Result<Admission, Step> {
+        let trust = self.identity.trust();
+        let verified = chain.and_then(|chain| trust.verify(&chain, self.peer, now_ms));
+        let certificate = verified.map_err(|error| Step::refused(error.code(), error.into()))?;
         // Nothing holds an admitted peer to its rights yet, so whoever has not all of them stays outside.
         if !certificate.has_every_right() {
-            return Step::refused(
+            return Err(Step::refused(
                 RefusalCode::UnsupportedVersion,
                 AdmissionError::LimitedRights,
-            );
+            ));
         }
+        self.known.note(self.peer, certificate.signed());
         // The place is taken before the peer is told, so that "admitted" is never taken back.
-        let admission = match Admission::take(Arc::clone(&self.admitted), certificate) {
-            Ok(admission) => admission,
-            Err(error) => return Step::refused(RefusalCode::Full, error.into()),
-        };
-        match role {
-            Role::Dialer => self.proceed(self.own_certificate(), State::AwaitingVerdict(admission)),
-            Role::Listener => match Message::Admitted.encode() {
-                Ok(bytes) => Step {
-                    send: Some(bytes),
-                    end: Some(Ok(admission)),
-                },
-                Err(error) => Step::failed(error),
-            },
-        }
+        Admission::take(Arc::clone(&self.admitted), Arc::new(certificate))
+            .map_err(|error| Step::refused(RefusalCode::Full, error.into()))
     }
 
-    fn own_certificate(&self) -> Message {
-        let chain = self.identity.certificate().signed();
-        let bytes = |envelope: &SignedCertificate| envelope.as_bytes().to_vec();
-        let issuers = chain.issuers().iter().map(bytes).collect();
-        Message::Certificate(bytes(chain.first()), issuers)
+    fn own_envelopes(&self) -> Envelopes {
+        Envelopes::of(self.identity.certificate().signed())
+    }
+
+    fn own_name(&self) -> ChainName {
+        ChainName::of(self.identity.certificate().signed())
     }
 
     fn proceed(&mut self, message: Message, next: State) -> Step {
@@ -191,7 +240,7 @@ impl Exchange {
                 self.state = next;
                 Step {
                     send: Some(bytes),
-                    end: None,
+                    ..Step::default()
                 }
             }
             Err(error) => Step::failed(error),
@@ -204,8 +253,8 @@ impl State {
         match self {
             Self::Opening => "nothing yet",
             Self::AwaitingOpen => "the opening of the admission exchange",
-            Self::AwaitingCertificate(_) => "a certificate",
-            Self::AwaitingVerdict(_) => "the word on our certificate",
+            Self::AwaitingAnswer(_) | Self::AwaitingCertificate => "a certificate",
+            Self::AwaitingConsent(_) | Self::AwaitingVerdict => "the word on our certificate",
             Self::Ended => "nothing any more",
         }
     }
@@ -214,18 +263,33 @@ impl State {
 impl Step {
     fn failed(error: AdmissionError) -> Self {
         Self {
-            send: None,
             end: Some(Err(error)),
+            ..Self::default()
         }
     }
 
+    fn unexpected(state: &State) -> Self {
+        Self::failed(AdmissionError::Unexpected {
+            expected: state.expected(),
+        })
+    }
+
     fn refused(code: RefusalCode, error: AdmissionError) -> Self {
-        match Message::Refused(code).encode() {
+        Self {
+            send: Message::Refused(code).encode().ok(),
+            ..Self::failed(error)
+        }
+    }
+
+    /// Sends the last message of a good end.
+    fn last(message: Message, admission: Option<Admission>) -> Self {
+        match message.encode() {
             Ok(bytes) => Self {
                 send: Some(bytes),
-                end: Some(Err(error)),
+                admission,
+                end: Some(Ok(())),
             },
-            Err(_) => Self::failed(error),
+            Err(error) => Self::failed(error),
         }
     }
 }

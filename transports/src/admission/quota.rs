@@ -1,7 +1,8 @@
 //! Bounds what a connection may receive before its peer is admitted.
 //!
 //! A multiplexer accepts data on every stream that the other side opens, up to a window per stream, whether anybody
-//! reads it or not. So the bytes are counted below it, and [`Quota::lift`] ends the counting at admission.
+//! reads it or not. So the bytes are counted below it. What exceeds the quota is not read, until [`Quota::lift`] ends the
+//! counting at admission: a dialer that has much to say at once is held up, and so is a stranger, until its time is over.
 
 use std::{
     io,
@@ -13,6 +14,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use futures::task::AtomicWaker;
 use futures::{
     AsyncRead, AsyncWrite,
     future::{MapOk, TryFutureExt},
@@ -27,31 +29,43 @@ use crate::limits::UNADMITTED_BYTES_MAX;
 
 /// The bytes that a connection may still receive. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Quota(Arc<AtomicUsize>);
+pub(crate) struct Quota(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    left: AtomicUsize,
+    /// Who waits for the quota to be lifted.
+    waiting: AtomicWaker,
+}
 
 /// Stands for "no bound any more".
 const LIFTED: usize = usize::MAX;
 
 impl Quota {
     fn new() -> Self {
-        Self(Arc::new(AtomicUsize::new(UNADMITTED_BYTES_MAX)))
+        Self(Arc::new(Inner {
+            left: AtomicUsize::new(UNADMITTED_BYTES_MAX),
+            waiting: AtomicWaker::new(),
+        }))
     }
 
     /// Ends the counting: the peer is admitted.
     pub(crate) fn lift(&self) {
-        self.0.store(LIFTED, Ordering::Relaxed);
+        self.0.left.store(LIFTED, Ordering::Release);
+        self.0.waiting.wake();
     }
 
     /// How many of `bytes` may be received. Reading and counting happen in the connection's own task only, so that
     /// the value can't change between the two.
     fn allowed(&self, bytes: usize) -> usize {
-        self.0.load(Ordering::Relaxed).min(bytes)
+        self.0.left.load(Ordering::Acquire).min(bytes)
     }
 
     fn count(&self, bytes: usize) {
-        let left = self.0.load(Ordering::Relaxed);
+        let left = self.0.left.load(Ordering::Relaxed);
         if left != LIFTED {
-            self.0.store(left.saturating_sub(bytes), Ordering::Relaxed);
+            let left = left.saturating_sub(bytes);
+            self.0.left.store(left, Ordering::Relaxed);
         }
     }
 }
@@ -138,11 +152,10 @@ impl<C: AsyncRead + Unpin> AsyncRead for CountedStream<C> {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
+        self.quota.0.waiting.register(cx.waker());
         let allowed = self.quota.allowed(buffer.len());
         if allowed == 0 && !buffer.is_empty() {
-            return Poll::Ready(Err(io::Error::other(format!(
-                "the peer sent more than {UNADMITTED_BYTES_MAX} bytes before it was admitted"
-            ))));
+            return Poll::Pending;
         }
         let read = Pin::new(&mut self.stream).poll_read(cx, &mut buffer[..allowed]);
         if let Poll::Ready(Ok(bytes)) = read {
@@ -210,11 +223,46 @@ impl<M: StreamMuxer + Unpin> StreamMuxer for CountedMuxer<M> {
 
 #[cfg(test)]
 mod tests {
-    use futures::{AsyncReadExt, executor::block_on, io::Cursor};
+    use std::sync::atomic::AtomicBool;
+
+    use futures::{AsyncReadExt, executor::block_on, io::Cursor, task::ArcWake};
 
     use super::*;
 
-    /// Goal: exactly the quota can be received before admission, and any number after it.
+    /// A future that is polled by hand, and whether it was woken.
+    struct Spied<F> {
+        future: Pin<Box<F>>,
+        woken: Arc<Flag>,
+    }
+
+    #[derive(Default)]
+    struct Flag(AtomicBool);
+
+    impl ArcWake for Flag {
+        fn wake_by_ref(flag: &Arc<Self>) {
+            flag.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    impl<F: Future> Spied<F> {
+        fn new(future: F) -> Self {
+            Self {
+                future: Box::pin(future),
+                woken: Arc::default(),
+            }
+        }
+
+        fn poll(&mut self) -> Poll<F::Output> {
+            let waker = futures::task::waker(Arc::clone(&self.woken));
+            self.future.as_mut().poll(&mut Context::from_waker(&waker))
+        }
+
+        fn is_woken(&self) -> bool {
+            self.woken.0.load(Ordering::SeqCst)
+        }
+    }
+
+    /// Goal: exactly the quota can be received before admission, more only after it, and whoever waits for it is woken.
     #[test]
     fn the_quota_is_exact() {
         let bytes = vec![7; UNADMITTED_BYTES_MAX + 1];
@@ -226,13 +274,11 @@ mod tests {
         let mut received = vec![0; UNADMITTED_BYTES_MAX];
         block_on(stream.read_exact(&mut received)).unwrap();
         let mut one = [0];
-        let error = block_on(stream.read(&mut one)).unwrap_err();
-        assert!(
-            error.to_string().contains("before it was admitted"),
-            "{error}"
-        );
+        let mut reading = Spied::new(stream.read(&mut one));
+        assert!(reading.poll().is_pending() && !reading.is_woken());
         quota.lift();
-        assert_eq!(block_on(stream.read(&mut one)).unwrap(), 1);
+        assert!(reading.is_woken());
+        assert!(matches!(reading.poll(), Poll::Ready(Ok(1))));
         assert_eq!(quota.allowed(usize::MAX), LIFTED);
     }
 }

@@ -1,7 +1,7 @@
 //! The bytes of the admission exchange.
 
 use prost::Message as _;
-use sedge_identity::RefusalCode;
+use sedge_identity::{CertificateChain, CertificateError, RefusalCode, SignedCertificate};
 
 use super::error::AdmissionError;
 use crate::limits::ADMISSION_MESSAGE_BYTES_MAX;
@@ -16,14 +16,73 @@ pub const MESSAGE_LENGTH_BYTES: usize = 2;
 /// A message of the exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Message {
-    /// The dialer begins, in this version of the exchange.
-    Open(u32),
-    /// The envelope of the sender's certificate, and those of its issuers.
-    Certificate(Vec<u8>, Vec<Vec<u8>>),
+    /// The dialer begins.
+    Open(Open),
+    /// The listener shows its certificate.
+    Answer(Answer),
+    /// The dialer shows its own.
+    Certificate(Envelopes),
     /// The sender admits the receiver.
     Admitted,
     /// The sender refuses the receiver.
     Refused(RefusalCode),
+}
+
+/// How the dialer begins. Names are as long as the sender made them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Open {
+    /// The version of the exchange.
+    pub(crate) version: u32,
+    /// The name of the dialer's chain.
+    pub(crate) own: Vec<u8>,
+    /// The name of the listener's chain as the dialer knows it; empty if it knows none.
+    pub(crate) known: Vec<u8>,
+}
+
+/// How the listener answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// None where the dialer has named it.
+    pub(crate) certificate: Option<Envelopes>,
+    /// Whether the listener knows the chain that the dialer has named, and admits it.
+    pub(crate) admitted: bool,
+}
+
+/// The envelope of the sender's certificate, and those of its issuers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Envelopes {
+    pub(crate) first: Vec<u8>,
+    pub(crate) issuers: Vec<Vec<u8>>,
+}
+
+impl Envelopes {
+    /// The envelopes of a chain.
+    pub(crate) fn of(chain: &CertificateChain) -> Self {
+        let bytes = |envelope: &SignedCertificate| envelope.as_bytes().to_vec();
+        Self {
+            first: bytes(chain.first()),
+            issuers: chain.issuers().iter().map(bytes).collect(),
+        }
+    }
+
+    /// The chain, not yet believed.
+    pub(crate) fn chain(&self) -> Result<CertificateChain, CertificateError> {
+        CertificateChain::from_envelopes(&self.first, &self.issuers)
+    }
+
+    fn to_wire(&self) -> generated::Certificate {
+        generated::Certificate {
+            envelope: self.first.clone(),
+            issuers: self.issuers.clone(),
+        }
+    }
+
+    fn from_wire(wire: generated::Certificate) -> Self {
+        Self {
+            first: wire.envelope,
+            issuers: wire.issuers,
+        }
+    }
 }
 
 /// Reads the length in front of a message.
@@ -43,11 +102,16 @@ impl Message {
     pub(crate) fn encode(&self) -> Result<Vec<u8>, AdmissionError> {
         use generated::message::Body;
         let body = match self {
-            Self::Open(version) => Body::Open(generated::Open { version: *version }),
-            Self::Certificate(envelope, issuers) => Body::Certificate(generated::Certificate {
-                envelope: envelope.clone(),
-                issuers: issuers.clone(),
+            Self::Open(open) => Body::Open(generated::Open {
+                version: open.version,
+                own: open.own.clone(),
+                known: open.known.clone(),
             }),
+            Self::Answer(answer) => Body::Answer(generated::Answer {
+                certificate: answer.certificate.as_ref().map(Envelopes::to_wire),
+                admitted: answer.admitted,
+            }),
+            Self::Certificate(envelopes) => Body::Certificate(envelopes.to_wire()),
             Self::Admitted => Body::Admitted(generated::Admitted {}),
             Self::Refused(code) => Body::Refused(generated::Refused {
                 code: code.to_wire(),
@@ -69,10 +133,16 @@ impl Message {
         use generated::message::Body;
         let message = generated::Message::decode(bytes).ok()?;
         Some(match message.body? {
-            Body::Open(open) => Self::Open(open.version),
-            Body::Certificate(certificate) => {
-                Self::Certificate(certificate.envelope, certificate.issuers)
-            }
+            Body::Open(open) => Self::Open(Open {
+                version: open.version,
+                own: open.own,
+                known: open.known,
+            }),
+            Body::Answer(answer) => Self::Answer(Answer {
+                certificate: answer.certificate.map(Envelopes::from_wire),
+                admitted: answer.admitted,
+            }),
+            Body::Certificate(certificate) => Self::Certificate(Envelopes::from_wire(certificate)),
             Body::Admitted(generated::Admitted {}) => Self::Admitted,
             Body::Refused(refused) => Self::Refused(RefusalCode::from_wire(refused.code)),
         })
@@ -89,11 +159,30 @@ mod tests {
         sedge_identity::hex(&message.encode().unwrap()).to_string()
     }
 
+    fn envelopes(first: Vec<u8>, issuers: Vec<Vec<u8>>) -> Envelopes {
+        Envelopes { first, issuers }
+    }
+
+    fn any_envelopes() -> impl Strategy<Value = Envelopes> {
+        any::<(Vec<u8>, Vec<Vec<u8>>)>().prop_map(|(first, issuers)| envelopes(first, issuers))
+    }
+
     fn any_message() -> impl Strategy<Value = Message> {
         prop_oneof![
-            any::<u32>().prop_map(Message::Open),
-            any::<(Vec<u8>, Vec<Vec<u8>>)>()
-                .prop_map(|(first, issuers)| Message::Certificate(first, issuers)),
+            any::<(u32, Vec<u8>, Vec<u8>)>().prop_map(|(version, own, known)| {
+                Message::Open(Open {
+                    version,
+                    own,
+                    known,
+                })
+            }),
+            (prop::option::of(any_envelopes()), any::<bool>()).prop_map(
+                |(certificate, admitted)| Message::Answer(Answer {
+                    certificate,
+                    admitted,
+                })
+            ),
+            any_envelopes().prop_map(Message::Certificate),
             Just(Message::Admitted),
             prop::sample::select(&RefusalCode::ALL[..]).prop_map(Message::Refused),
         ]
@@ -102,11 +191,33 @@ mod tests {
     /// Goal: the exact bytes are fixed.
     #[test]
     fn bytes_are_pinned() {
-        assert_eq!(hex(&Message::Open(1)), "00040a020801");
-        let alone = Message::Certificate(vec![7, 8], Vec::new());
-        assert_eq!(hex(&alone), "000612040a020708");
-        let chain = Message::Certificate(vec![7, 8], vec![vec![9], vec![10]]);
-        assert_eq!(hex(&chain), "000c120a0a02070812010912010a");
+        let open = |known: &[u8]| {
+            Message::Open(Open {
+                version: 1,
+                own: vec![7, 8],
+                known: known.to_vec(),
+            })
+        };
+        assert_eq!(hex(&open(&[])), "00080a06080112020708");
+        assert_eq!(hex(&open(&[9])), "000b0a090801120207081a0109");
+        let alone = envelopes(vec![7, 8], Vec::new());
+        let answer = |certificate: Option<Envelopes>, admitted| {
+            Message::Answer(Answer {
+                certificate,
+                admitted,
+            })
+        };
+        assert_eq!(
+            hex(&answer(Some(alone.clone()), false)),
+            "00082a060a040a020708"
+        );
+        assert_eq!(hex(&answer(None, true)), "00042a021001");
+        assert_eq!(hex(&Message::Certificate(alone)), "000612040a020708");
+        let chain = envelopes(vec![7, 8], vec![vec![9], vec![10]]);
+        assert_eq!(
+            hex(&Message::Certificate(chain)),
+            "000c120a0a02070812010912010a"
+        );
         assert_eq!(hex(&Message::Admitted), "00021a00");
         assert_eq!(
             hex(&Message::Refused(RefusalCode::OtherApp)),
@@ -117,12 +228,18 @@ mod tests {
     /// Goal: the largest certificate fits, and anything larger is refused by its length alone.
     #[test]
     fn lengths_are_bounded() {
-        let largest = Message::Certificate(
+        let largest = envelopes(
             vec![0; sedge_identity::CERTIFICATE_BYTES_MAX - 3000],
             vec![vec![0; 1000]; sedge_identity::CHAIN_CERTIFICATES_MAX - 1],
         );
-        assert!(largest.encode().is_ok());
-        let larger = Message::Certificate(vec![0; ADMISSION_MESSAGE_BYTES_MAX], Vec::new());
+        assert!(Message::Certificate(largest.clone()).encode().is_ok());
+        let answer = Message::Answer(Answer {
+            certificate: Some(largest),
+            admitted: true,
+        });
+        assert!(answer.encode().is_ok());
+        let larger = envelopes(vec![0; ADMISSION_MESSAGE_BYTES_MAX], Vec::new());
+        let larger = Message::Certificate(larger);
         assert!(matches!(
             larger.encode(),
             Err(AdmissionError::MessageTooLarge { .. })

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use sedge_identity::{
-    AppId, CertificateChain, CertificateKind, CertificateRequest, DeviceKey, Issuer, LocalIdentity,
-    Permissions, Trust, Validity,
+    AppId, CertificateRequest, DeviceKey, Issuer, LocalIdentity, Trust, Validity,
 };
 
 /// When every certificate of the tests is issued, in ms since the Unix epoch.
@@ -25,26 +24,4 @@ pub fn device(app: &str, root: u8, seed: u8) -> Arc<LocalIdentity> {
     let signed = issuer.issue(request, [seed; 16], ISSUED_MS).unwrap();
     let trust = Trust::new(app, &[issuer.public()]).unwrap();
     Arc::new(LocalIdentity::new(key, &signed.into(), trust, ISSUED_MS).unwrap())
-}
-
-/// A device of `app` with these permissions, under an issuer whom the one that grows from `root` has certified.
-#[allow(dead_code, reason = "not every test file needs it")]
-pub fn device_below(app: &str, root: u8, seed: u8, permissions: Permissions) -> Arc<LocalIdentity> {
-    let app = AppId::new(app).unwrap();
-    let [root, issuer] =
-        [root, 200].map(|seed| Issuer::new(app.clone(), DeviceKey::from_seed([seed; 32])));
-    let issuing = CertificateRequest {
-        kind: CertificateKind::Issuer,
-        ..CertificateRequest::development(issuer.public(), "site")
-    };
-    let key = DeviceKey::from_seed([seed; 32]);
-    let request = CertificateRequest {
-        permissions,
-        ..CertificateRequest::development(key.public(), "pi")
-    };
-    let above = root.issue(issuing, [200; 16], ISSUED_MS).unwrap();
-    let first = issuer.issue(request, [seed; 16], ISSUED_MS).unwrap();
-    let chain = CertificateChain::new(first, &[above]).unwrap();
-    let trust = Trust::new(app, &[root.public()]).unwrap();
-    Arc::new(LocalIdentity::new(key, &chain, trust, ISSUED_MS).unwrap())
 }

@@ -64,7 +64,7 @@ pub struct Seen {
     pub established: usize,
     pub pings: usize,
     pub closed: usize,
-    /// Errors of connections that were never established.
+    /// Errors of connections that were never established, or ended with one.
     pub failures: Vec<String>,
 }
 
@@ -95,7 +95,12 @@ impl Node {
     pub async fn step(&mut self) {
         match self.swarm.select_next_some().await {
             SwarmEvent::ConnectionEstablished { .. } => self.seen.established += 1,
-            SwarmEvent::ConnectionClosed { .. } => self.seen.closed += 1,
+            SwarmEvent::ConnectionClosed { cause, .. } => {
+                self.seen.closed += 1;
+                self.seen
+                    .failures
+                    .extend(cause.map(|error| full_text(&error)));
+            }
             SwarmEvent::Behaviour(ping::Event { result: Ok(_), .. }) => self.seen.pings += 1,
             SwarmEvent::IncomingConnectionError { error, .. } => {
                 self.seen.failures.push(full_text(&error));

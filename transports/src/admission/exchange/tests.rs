@@ -1,30 +1,50 @@
 //! Two sides of the exchange talk to each other, message by message.
 
 use proptest::prelude::*;
-use sedge_identity::{CertificateError, DeviceKey, Permissions};
+use sedge_identity::{
+    AppId, CertificateError, CertificateKind, CertificateRequest, DeviceKey, Issuer, Permissions,
+    Trust,
+};
 
 use super::*;
 use crate::{
     admission::message_bytes,
-    device::{ISSUED_MS as NOW_MS, LIFE_MS, device, device_below},
+    device::{ISSUED_MS as NOW_MS, LIFE_MS, device},
 };
 
 fn registry() -> Arc<Admitted> {
     Arc::new(Admitted::new(1))
 }
 
-fn side(
-    role: Role,
-    own: &Arc<LocalIdentity>,
-    registry: &Arc<Admitted>,
-    peer: &LocalIdentity,
-) -> Exchange {
-    Exchange::new(
-        role,
-        Arc::clone(own),
-        Arc::clone(registry),
-        peer.key().public(),
-    )
+/// A device, and what it keeps between exchanges.
+struct Side {
+    own: Arc<LocalIdentity>,
+    registry: Arc<Admitted>,
+    known: Arc<KnownChains>,
+}
+
+impl Side {
+    fn new(own: &Arc<LocalIdentity>) -> Self {
+        Self {
+            own: Arc::clone(own),
+            registry: registry(),
+            known: Arc::default(),
+        }
+    }
+
+    fn exchange(&self, role: Role, peer: PublicKey) -> Exchange {
+        Exchange::new(
+            role,
+            Arc::clone(&self.own),
+            Arc::clone(&self.registry),
+            Arc::clone(&self.known),
+            peer,
+        )
+    }
+
+    fn key(&self) -> PublicKey {
+        self.own.key().public()
+    }
 }
 
 /// The message inside what was sent.
@@ -34,46 +54,269 @@ fn body(sent: &[u8]) -> &[u8] {
     body
 }
 
-type End = Result<Admission, AdmissionError>;
-
-/// Lets both talk until neither has anything to say: how it ended for the dialer and for the listener.
-fn talk(dialer: &mut Exchange, listener: &mut Exchange, now_ms: u64) -> (Option<End>, Option<End>) {
-    let first = dialer.start();
-    assert!(listener.start().send.is_none());
-    let (mut ends, mut sent, mut to_listener) = ([first.end, None], first.send, true);
-    while let Some(bytes) = sent {
-        let receiver = if to_listener {
-            &mut *listener
-        } else {
-            &mut *dialer
-        };
-        let step = receiver.handle(body(&bytes), now_ms);
-        ends[usize::from(to_listener)] = step.end;
-        sent = step.send;
-        to_listener = !to_listener;
-    }
-    let [dialer_end, listener_end] = ends;
-    (dialer_end, listener_end)
+/// What has become of an exchange for one side.
+#[derive(Debug, Default)]
+struct Outcome {
+    admission: Option<Admission>,
+    end: Option<Result<(), AdmissionError>>,
+    /// How many messages had travelled when the side could use the connection.
+    after: Option<usize>,
 }
 
-/// Goal: two devices of one app admit each other, and their places live as long as the admissions.
+/// What two sides have said.
+#[derive(Debug)]
+struct Talk {
+    dialer: Outcome,
+    listener: Outcome,
+    sent: Vec<Message>,
+}
+
+impl Talk {
+    /// Lets both talk until neither has anything to say.
+    fn between(dialer: &Side, listener: &Side, now_ms: u64) -> Self {
+        let mut ends = [
+            dialer.exchange(Role::Dialer, listener.key()),
+            listener.exchange(Role::Listener, dialer.key()),
+        ];
+        let mut outcomes = [Outcome::default(), Outcome::default()];
+        assert!(ends[1].start().send.is_none());
+        let (mut step, mut turn, mut sent) = (ends[0].start(), 0, Vec::new());
+        loop {
+            let outcome = &mut outcomes[turn];
+            if let Some(admission) = step.admission {
+                outcome.admission = Some(admission);
+                outcome.after = Some(sent.len());
+            }
+            outcome.end = step.end.or(outcome.end.take());
+            let Some(bytes) = step.send else { break };
+            sent.push(Message::decode(body(&bytes)).unwrap());
+            turn = 1 - turn;
+            step = ends[turn].handle(body(&bytes), now_ms);
+        }
+        let [dialer, listener] = outcomes;
+        Self {
+            dialer,
+            listener,
+            sent,
+        }
+    }
+
+    fn is_mutual(&self) -> bool {
+        let good = |it: &Outcome| it.admission.is_some() && matches!(it.end, Some(Ok(())));
+        good(&self.dialer) && good(&self.listener)
+    }
+
+    /// What was sent, without the contents.
+    fn kinds(&self) -> Vec<&'static str> {
+        let kind = |message: &Message| match message {
+            Message::Open(Open { known, .. }) if known.is_empty() => "open",
+            Message::Open(_) => "open, named",
+            Message::Answer(answer) => match (&answer.certificate, answer.admitted) {
+                (Some(_), false) => "answer, shown",
+                (Some(_), true) => "answer, shown, admitted",
+                (None, false) => "answer",
+                (None, true) => "answer, admitted",
+            },
+            Message::Certificate(_) => "certificate",
+            Message::Admitted => "admitted",
+            Message::Refused(_) => "refused",
+        };
+        self.sent.iter().map(kind).collect()
+    }
+}
+
+fn refused_by_peer(outcome: &Outcome, code: RefusalCode) -> bool {
+    matches!(&outcome.end, Some(Err(AdmissionError::RefusedByPeer(heard))) if *heard == code)
+}
+
+/// Goal: two devices of one app admit each other, the dialer after one round trip, and their places live as long as the
+/// admissions.
 #[test]
 fn members_admit_each_other() {
-    let (a, b) = (device("demo", 1, 2), device("demo", 1, 3));
-    let (a_registry, b_registry) = (registry(), registry());
-    let ends = talk(
-        &mut side(Role::Dialer, &a, &a_registry, &b),
-        &mut side(Role::Listener, &b, &b_registry, &a),
-        NOW_MS,
+    let (a, b) = (
+        Side::new(&device("demo", 1, 2)),
+        Side::new(&device("demo", 1, 3)),
     );
-    let (Some(Ok(a_end)), Some(Ok(b_end))) = ends else {
-        panic!("{ends:?}")
+    let talk = Talk::between(&a, &b, NOW_MS);
+    assert!(talk.is_mutual(), "{talk:?}");
+    assert_eq!(
+        talk.kinds(),
+        ["open", "answer, shown", "certificate", "admitted"]
+    );
+    assert_eq!((talk.dialer.after, talk.listener.after), (Some(2), Some(3)));
+    let admission = |outcome: &Outcome| outcome.admission.as_ref().unwrap().certificate().subject;
+    assert_eq!(admission(&talk.dialer), b.key());
+    assert_eq!(admission(&talk.listener), a.key());
+    assert!(a.registry.get(&b.own.peer_id()).is_some());
+    assert!(b.registry.get(&a.own.peer_id()).is_some());
+    drop(talk);
+    assert!(a.registry.is_empty() && b.registry.is_empty());
+}
+
+/// Goal: whoever was here before is known by the name of its chain, on either side alone or on both, and neither waits
+/// longer than at first; a chain that was renewed since is shown again.
+#[test]
+fn known_chains_are_not_sent_again() {
+    let (a, b) = (
+        Side::new(&device("demo", 1, 2)),
+        Side::new(&device("demo", 1, 3)),
+    );
+    assert!(Talk::between(&a, &b, NOW_MS).is_mutual());
+    let talk = Talk::between(&a, &b, NOW_MS);
+    assert!(talk.is_mutual(), "{talk:?}");
+    assert_eq!(
+        talk.kinds(),
+        ["open, named", "answer, admitted", "admitted"]
+    );
+    assert_eq!((talk.dialer.after, talk.listener.after), (Some(2), Some(3)));
+    let bytes = |talk: &Talk| {
+        talk.sent
+            .iter()
+            .map(|it| it.encode().unwrap().len())
+            .sum::<usize>()
     };
-    assert_eq!(a_end.certificate().subject, b.key().public());
-    assert_eq!(b_end.certificate().subject, a.key().public());
-    assert!(a_registry.get(&b.peer_id()).is_some() && b_registry.get(&a.peer_id()).is_some());
-    drop((a_end, b_end));
-    assert!(a_registry.is_empty() && b_registry.is_empty());
+    assert!(bytes(&talk) < 100, "{}", bytes(&talk));
+    drop(talk);
+    // Either role profits from what the other has brought.
+    assert_eq!(
+        Talk::between(&b, &a, NOW_MS).kinds(),
+        ["open, named", "answer, admitted", "admitted"]
+    );
+
+    let forgetful = Side::new(&b.own);
+    let talk = Talk::between(&a, &forgetful, NOW_MS);
+    assert!(talk.is_mutual(), "{talk:?}");
+    assert_eq!(
+        talk.kinds(),
+        ["open, named", "answer", "certificate", "admitted"]
+    );
+    drop(talk);
+    let forgetful = Side::new(&a.own);
+    let talk = Talk::between(&forgetful, &b, NOW_MS);
+    assert!(talk.is_mutual(), "{talk:?}");
+    assert_eq!(
+        talk.kinds(),
+        ["open", "answer, shown, admitted", "admitted"]
+    );
+    drop(talk);
+
+    let renewed = Side {
+        own: device_below("demo", 1, 2, Permissions::everything()),
+        ..a
+    };
+    let talk = Talk::between(&renewed, &b, NOW_MS);
+    assert!(talk.is_mutual(), "{talk:?}");
+    assert_eq!(
+        talk.kinds(),
+        ["open, named", "answer", "certificate", "admitted"]
+    );
+    let again = Talk::between(&renewed, &b, NOW_MS);
+    assert_eq!(
+        again.kinds(),
+        ["open, named", "answer, admitted", "admitted"]
+    );
+}
+
+/// Goal: a known chain is judged as a new one is: once it has expired, it is refused, by the listener and by the dialer.
+#[test]
+fn a_known_chain_is_judged_each_time() {
+    let (a, b) = (
+        Side::new(&device("demo", 1, 2)),
+        Side::new(&device("demo", 1, 3)),
+    );
+    assert!(Talk::between(&a, &b, NOW_MS).is_mutual());
+    let later_ms = NOW_MS + LIFE_MS + 1;
+    let talk = Talk::between(&a, &b, later_ms);
+    assert_eq!(talk.kinds(), ["open, named", "refused"]);
+    assert!(
+        refused_by_peer(&talk.dialer, RefusalCode::Expired),
+        "{talk:?}"
+    );
+    let forgetful = Side::new(&b.own);
+    let talk = Talk::between(&a, &forgetful, later_ms);
+    assert_eq!(talk.kinds(), ["open, named", "answer", "refused"]);
+    assert!(
+        refused_by_peer(&talk.listener, RefusalCode::Expired),
+        "{talk:?}"
+    );
+    assert!(
+        [&a, &b, &forgetful]
+            .iter()
+            .all(|side| side.registry.is_empty())
+    );
+}
+
+/// Goal: the name of another device's chain, which the listener knows, is worth nothing on the connection of another key:
+/// neither is the dialer admitted by it, nor can it skip showing its own.
+#[test]
+fn the_name_of_anothers_chain_is_worth_nothing() {
+    let (owner, listener) = (
+        Side::new(&device("demo", 1, 2)),
+        Side::new(&device("demo", 1, 3)),
+    );
+    assert!(Talk::between(&owner, &listener, NOW_MS).is_mutual());
+    let thief = DeviceKey::from_seed([4; 32]).public();
+    let chain = owner.own.certificate().signed();
+    let names = [ChainName::of(chain).to_vec(), vec![7; 32]];
+    for (name, last) in names.into_iter().zip([
+        Message::Admitted,
+        Message::Certificate(Envelopes::of(chain)),
+    ]) {
+        let mut exchange = listener.exchange(Role::Listener, thief);
+        let open = Message::Open(Open {
+            version: VERSION,
+            own: name,
+            known: Vec::new(),
+        });
+        let step = exchange.handle(body(&open.encode().unwrap()), NOW_MS);
+        let answer = Message::decode(body(&step.send.unwrap()));
+        assert!(matches!(
+            answer,
+            Some(Message::Answer(Answer {
+                admitted: false,
+                ..
+            }))
+        ));
+        let step = exchange.handle(body(&last.encode().unwrap()), NOW_MS);
+        assert!(step.admission.is_none());
+        assert!(matches!(step.end, Some(Err(_))));
+        assert!(listener.registry.is_empty());
+    }
+    assert!(listener.known.of(&thief).is_none());
+}
+
+/// Goal: a name that is none is no opening, and a listener that leaves its certificate out unasked is not believed.
+#[test]
+fn names_that_fit_nothing_are_refused() {
+    let side = Side::new(&device("demo", 1, 2));
+    let peer = device("demo", 1, 3).key().public();
+    for bytes in [0, 31, 33] {
+        let open = Message::Open(Open {
+            version: VERSION,
+            own: vec![7; bytes],
+            known: Vec::new(),
+        });
+        let step = side
+            .exchange(Role::Listener, peer)
+            .handle(body(&open.encode().unwrap()), NOW_MS);
+        assert!(step.send.is_none());
+        assert!(matches!(
+            step.end,
+            Some(Err(AdmissionError::Unexpected { .. }))
+        ));
+    }
+    let mut dialer = side.exchange(Role::Dialer, peer);
+    dialer.start();
+    let answer = Message::Answer(Answer {
+        certificate: None,
+        admitted: true,
+    });
+    let step = dialer.handle(body(&answer.encode().unwrap()), NOW_MS);
+    assert!(matches!(
+        step.end,
+        Some(Err(AdmissionError::Unexpected { .. }))
+    ));
+    assert!(step.send.is_none() && step.admission.is_none());
 }
 
 /// Goal: whoever finds a fault knows it in full, the other is told a code only, and nobody gets a place.
@@ -89,21 +332,15 @@ fn strangers_are_refused_with_a_code() {
         ),
     ];
     for (stranger, now_ms, code) in cases {
-        let (own, registries) = (device("demo", 1, 2), [registry(), registry()]);
-        let ends = talk(
-            &mut side(Role::Dialer, &own, &registries[0], &stranger),
-            &mut side(Role::Listener, &stranger, &registries[1], &own),
-            now_ms,
-        );
-        let (Some(Err(AdmissionError::Certificate(found))), Some(Err(told))) = ends else {
-            panic!("{ends:?}")
+        let (own, stranger) = (Side::new(&device("demo", 1, 2)), Side::new(&stranger));
+        let talk = Talk::between(&own, &stranger, now_ms);
+        let Some(Err(AdmissionError::Certificate(found))) = &talk.dialer.end else {
+            panic!("{talk:?}")
         };
         assert_eq!(found.code(), code);
-        assert!(
-            matches!(told, AdmissionError::RefusedByPeer(heard) if heard == code),
-            "{told}"
-        );
-        assert!(registries.iter().all(|registry| registry.is_empty()));
+        assert!(refused_by_peer(&talk.listener, code), "{talk:?}");
+        assert!(own.registry.is_empty() && stranger.registry.is_empty());
+        assert!(own.known.of(&stranger.key()).is_none());
     }
 }
 
@@ -118,15 +355,10 @@ fn a_chain_is_admitted_with_every_right_only() {
     ] {
         let other = device_below("demo", 1, 3, permissions);
         for (dialer, listener) in [(&own, &other), (&other, &own)] {
-            let ends = talk(
-                &mut side(Role::Dialer, dialer, &registry(), listener),
-                &mut side(Role::Listener, listener, &registry(), dialer),
-                NOW_MS,
-            );
-            let ends = [ends.0.unwrap(), ends.1.unwrap()];
-            assert!(ends.iter().all(|end| end.is_ok() == admitted), "{ends:?}");
-            let limited = |end: &End| matches!(end, Err(AdmissionError::LimitedRights));
-            assert_eq!(ends.iter().any(limited), !admitted);
+            let talk = Talk::between(&Side::new(dialer), &Side::new(listener), NOW_MS);
+            assert_eq!(talk.is_mutual(), admitted, "{talk:?}");
+            let limited = |it: &Outcome| matches!(it.end, Some(Err(AdmissionError::LimitedRights)));
+            assert_eq!(limited(&talk.dialer) || limited(&talk.listener), !admitted);
         }
     }
 }
@@ -134,22 +366,18 @@ fn a_chain_is_admitted_with_every_right_only() {
 /// Goal: the listener judges too: a dialer that shows a copied certificate is refused after the listener's own was fine.
 #[test]
 fn a_copied_certificate_is_refused() {
-    let (owner, listener, registry) = (device("demo", 1, 2), device("demo", 1, 3), registry());
+    let (owner, listener) = (device("demo", 1, 2), Side::new(&device("demo", 1, 3)));
     let thief = DeviceKey::from_seed([4; 32]).public();
-    let mut exchange = Exchange::new(
-        Role::Listener,
-        Arc::clone(&listener),
-        Arc::clone(&registry),
-        thief,
-    );
-    assert!(
-        exchange
-            .handle(body(&Message::Open(1).encode().unwrap()), NOW_MS)
-            .end
-            .is_none()
-    );
-    let certificate = owner.certificate().signed().first();
-    let copied = Message::Certificate(certificate.as_bytes().to_vec(), Vec::new());
+    let mut exchange = listener.exchange(Role::Listener, thief);
+    let chain = owner.certificate().signed();
+    let open = Message::Open(Open {
+        version: VERSION,
+        own: ChainName::of(chain).to_vec(),
+        known: Vec::new(),
+    });
+    let step = exchange.handle(body(&open.encode().unwrap()), NOW_MS);
+    assert!(step.end.is_none() && step.admission.is_none());
+    let copied = Message::Certificate(Envelopes::of(chain));
     let step = exchange.handle(body(&copied.encode().unwrap()), NOW_MS);
     assert_eq!(
         step.send,
@@ -161,79 +389,168 @@ fn a_copied_certificate_is_refused() {
             CertificateError::OtherKey { .. }
         )))
     ));
-    assert!(registry.is_empty());
+    assert!(listener.registry.is_empty());
 }
 
-/// Goal: another version is refused before anything is shown.
+/// Goal: another version is refused before anything is shown, whatever else its opening holds.
 #[test]
 fn another_version_is_refused() {
-    let own = device("demo", 1, 2);
-    let mut exchange = side(Role::Listener, &own, &registry(), &device("demo", 1, 3));
-    let step = exchange.handle(body(&Message::Open(2).encode().unwrap()), NOW_MS);
-    assert_eq!(
-        step.send,
-        Some(
-            Message::Refused(RefusalCode::UnsupportedVersion)
-                .encode()
-                .unwrap()
-        )
-    );
-    assert!(matches!(
-        step.end,
-        Some(Err(AdmissionError::UnsupportedVersion {
-            theirs: 2,
-            ours: 1
-        }))
-    ));
+    let side = Side::new(&device("demo", 1, 2));
+    let peer = device("demo", 1, 3).key().public();
+    for own in [Vec::new(), vec![1; 32]] {
+        let open = Message::Open(Open {
+            version: 2,
+            own,
+            known: Vec::new(),
+        });
+        let mut exchange = side.exchange(Role::Listener, peer);
+        let step = exchange.handle(body(&open.encode().unwrap()), NOW_MS);
+        assert_eq!(
+            step.send,
+            Some(
+                Message::Refused(RefusalCode::UnsupportedVersion)
+                    .encode()
+                    .unwrap()
+            )
+        );
+        assert!(matches!(
+            step.end,
+            Some(Err(AdmissionError::UnsupportedVersion {
+                theirs: 2,
+                ours: 1
+            }))
+        ));
+    }
 }
 
-/// Goal: a full registry refuses on either side, and says so.
+/// Goal: a full registry refuses on either side, and says so, also to whom it knows.
 #[test]
 fn a_full_registry_refuses() {
-    let (a, b, c) = (
-        device("demo", 1, 2),
-        device("demo", 1, 3),
-        device("demo", 1, 4),
-    );
-    let full = registry();
-    let place = Arc::new(
-        a.trust()
-            .verify(c.certificate().signed(), c.key().public(), NOW_MS)
-            .unwrap(),
-    );
-    full.admit(c.peer_id(), place).unwrap();
-    let ends = talk(
-        &mut side(Role::Dialer, &a, &registry(), &b),
-        &mut side(Role::Listener, &b, &full, &a),
-        NOW_MS,
-    );
-    assert!(
-        matches!(
-            ends,
-            (
-                Some(Err(AdmissionError::RefusedByPeer(RefusalCode::Full))),
-                Some(Err(AdmissionError::Full(_)))
-            )
-        ),
-        "{ends:?}"
-    );
+    let [a, b, c] = [2, 3, 4].map(|seed| Side::new(&device("demo", 1, seed)));
+    for known in [false, true] {
+        assert!(!known || Talk::between(&a, &b, NOW_MS).is_mutual());
+        let trust = a.own.trust();
+        let place = trust.verify(c.own.certificate().signed(), c.key(), NOW_MS);
+        let peer = c.own.peer_id();
+        b.registry.admit(peer, Arc::new(place.unwrap())).unwrap();
+        let talk = Talk::between(&a, &b, NOW_MS);
+        assert!(refused_by_peer(&talk.dialer, RefusalCode::Full), "{talk:?}");
+        assert!(matches!(
+            talk.listener.end,
+            Some(Err(AdmissionError::Full(_)))
+        ));
+        assert_eq!(
+            talk.dialer.admission.is_some(),
+            !known,
+            "it had gone on already"
+        );
+        drop(talk);
+        assert!(a.registry.is_empty());
+        b.registry.release(&peer);
+    }
 }
 
-/// Goal: a message out of its turn ends the exchange, and nothing revives it.
+/// Every exchange there is, as the messages that reach each role in turn.
+fn heard_by(role: Role, known: bool) -> (Side, PublicKey, Vec<Vec<u8>>) {
+    let [a, b] = [2, 3].map(|seed| Side::new(&device("demo", 1, seed)));
+    if known {
+        assert!(Talk::between(&a, &b, NOW_MS).is_mutual());
+    }
+    let talk = Talk::between(&a, &b, NOW_MS);
+    let sent = talk
+        .sent
+        .iter()
+        .map(|message| body(&message.encode().unwrap()).to_vec());
+    let (mine, theirs, skip) = match role {
+        Role::Dialer => (a, b, 1),
+        Role::Listener => (b, a, 0),
+    };
+    let heard = sent.skip(skip).step_by(2).collect();
+    drop(talk);
+    if !known {
+        // As it was before they met.
+        return (Side::new(&mine.own), theirs.key(), heard);
+    }
+    (mine, theirs.key(), heard)
+}
+
+/// Goal: a message cut off anywhere, in any place of the exchange and in both roles, admits nobody who would not have been
+/// admitted anyway, and never ends well.
+#[test]
+fn truncated_messages_admit_nobody() {
+    for (role, known) in [
+        (Role::Dialer, false),
+        (Role::Dialer, true),
+        (Role::Listener, false),
+        (Role::Listener, true),
+    ] {
+        let (side, peer, heard) = heard_by(role, known);
+        for (place, message) in heard.iter().enumerate() {
+            for length in 0..message.len() {
+                let mut exchange = side.exchange(role, peer);
+                exchange.start();
+                let before = heard.iter().take(place);
+                let admitted = before
+                    .filter_map(|it| exchange.handle(it, NOW_MS).admission)
+                    .last();
+                let step = exchange.handle(&message[..length], NOW_MS);
+                let goes_on = step.end.is_none() && step.send.is_some();
+                // Without its last field, "admitted", an answer is that of a listener that does not know the dialer.
+                let is_other_answer = role == Role::Dialer && known && goes_on;
+                assert!(
+                    step.admission.is_none() || is_other_answer,
+                    "{role:?} {place} {length}"
+                );
+                assert!(
+                    !matches!(step.end, Some(Ok(()))),
+                    "{role:?} {place} {length}"
+                );
+                drop((step, admitted));
+                assert!(side.registry.is_empty());
+            }
+        }
+    }
+}
+
+/// Goal: a message out of its turn ends the exchange in every state of both roles, and nothing revives it.
 #[test]
 fn messages_out_of_turn_end_the_exchange() {
-    let (own, peer) = (device("demo", 1, 2), device("demo", 1, 3));
-    let admitted = Message::Admitted.encode().unwrap();
-    for role in [Role::Dialer, Role::Listener] {
-        let mut exchange = side(role, &own, &registry(), &peer);
-        exchange.start();
-        for _ in 0..2 {
-            let step = exchange.handle(body(&admitted), NOW_MS);
-            assert!(step.send.is_none());
-            assert!(matches!(
-                step.end,
-                Some(Err(AdmissionError::Unexpected { .. }))
-            ));
+    for (role, known) in [
+        (Role::Dialer, false),
+        (Role::Dialer, true),
+        (Role::Listener, false),
+        (Role::Listener, true),
+    ] {
+        let (side, peer, heard) = heard_by(role, known);
+        let theirs = [
+            heard_by(Role::Dialer, false),
+            heard_by(Role::Listener, false),
+        ];
+        let theirs: Vec<_> = theirs.into_iter().flat_map(|(_, _, heard)| heard).collect();
+        let kind = |message: &[u8]| message.first().copied();
+        for place in 0..=heard.len() {
+            for wrong in theirs
+                .iter()
+                .filter(|it| kind(it) != heard.get(place).and_then(|it| kind(it)))
+            {
+                let mut exchange = side.exchange(role, peer);
+                exchange.start();
+                let mut admissions = Vec::new();
+                for message in heard.iter().take(place) {
+                    admissions.extend(exchange.handle(message, NOW_MS).admission);
+                }
+                for _ in 0..2 {
+                    let step = exchange.handle(wrong, NOW_MS);
+                    assert!(step.send.is_none() && step.admission.is_none());
+                    assert!(matches!(
+                        step.end,
+                        Some(Err(AdmissionError::Unexpected { .. }))
+                    ));
+                }
+                for message in &heard {
+                    assert!(exchange.handle(message, NOW_MS).admission.is_none());
+                }
+            }
         }
     }
 }
@@ -243,13 +560,35 @@ proptest! {
     #[test]
     fn noise_admits_nobody(messages: Vec<Vec<u8>>, dialer: bool) {
         let role = if dialer { Role::Dialer } else { Role::Listener };
-        let (own, registry) = (device("demo", 1, 2), registry());
-        let mut exchange = side(role, &own, &registry, &device("demo", 1, 3));
+        let side = Side::new(&device("demo", 1, 2));
+        let mut exchange = side.exchange(role, device("demo", 1, 3).key().public());
         exchange.start();
         for message in messages {
             let step = exchange.handle(&message, NOW_MS);
+            prop_assert!(step.admission.is_none());
             prop_assert!(!matches!(step.end, Some(Ok(_))));
-            prop_assert!(registry.is_empty());
+            prop_assert!(side.registry.is_empty());
         }
     }
+}
+
+/// A device of `app` with these permissions, under an issuer whom the one that grows from `root` has certified.
+fn device_below(app: &str, root: u8, seed: u8, permissions: Permissions) -> Arc<LocalIdentity> {
+    let app = AppId::new(app).unwrap();
+    let [root, issuer] =
+        [root, 200].map(|seed| Issuer::new(app.clone(), DeviceKey::from_seed([seed; 32])));
+    let issuing = CertificateRequest {
+        kind: CertificateKind::Issuer,
+        ..CertificateRequest::development(issuer.public(), "site")
+    };
+    let key = DeviceKey::from_seed([seed; 32]);
+    let request = CertificateRequest {
+        permissions,
+        ..CertificateRequest::development(key.public(), "pi")
+    };
+    let above = root.issue(issuing, [200; 16], NOW_MS).unwrap();
+    let first = issuer.issue(request, [seed; 16], NOW_MS).unwrap();
+    let chain = CertificateChain::new(first, &[above]).unwrap();
+    let trust = Trust::new(app, &[root.public()]).unwrap();
+    Arc::new(LocalIdentity::new(key, &chain, trust, NOW_MS).unwrap())
 }
