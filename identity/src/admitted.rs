@@ -79,6 +79,13 @@ impl Admitted {
         }
     }
 
+    /// Replaces the certificate of `peer`, which has shown another one; whether the peer is there.
+    pub fn renew(&self, peer: &PeerId, certificate: Arc<Verified<Certificate>>) -> bool {
+        let mut peers = self.write();
+        let entry = peers.get_mut(peer);
+        entry.map(|entry| entry.certificate = certificate).is_some()
+    }
+
     /// The certificate of `peer`, while it has a connection.
     #[must_use]
     pub fn get(&self, peer: &PeerId) -> Option<Arc<Verified<Certificate>>> {
@@ -139,6 +146,19 @@ mod tests {
         assert!(admitted.is_empty() && admitted.get(&a).is_none());
         admitted.admit(b, b_certificate).unwrap();
         assert_eq!(admitted.get(&b).unwrap().subject.peer_id(), b);
+    }
+
+    /// Goal: a renewed certificate counts at once for a peer that is there, and lets nobody in who is not.
+    #[test]
+    fn a_renewed_certificate_counts() {
+        let admitted = Admitted::new(1);
+        let ((a, first), (b, renewed)) = (verified(1), verified(2));
+        assert!(!admitted.renew(&a, Arc::clone(&first)));
+        admitted.admit(a, first).unwrap();
+        assert!(admitted.renew(&a, Arc::clone(&renewed)) && !admitted.renew(&b, renewed));
+        assert_eq!(admitted.get(&a).unwrap().subject.peer_id(), b);
+        admitted.release(&a);
+        assert!(admitted.is_empty());
     }
 
     /// Goal: a panic in a thread that holds the lock does not take the registry with it.

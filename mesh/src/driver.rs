@@ -3,6 +3,7 @@
 
 mod backoff;
 mod behaviour;
+mod certificates;
 mod config;
 mod effects;
 mod error;

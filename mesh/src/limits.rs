@@ -166,3 +166,7 @@ pub const SHUTDOWN_TIMEOUT_MS: u64 = 2_000;
 
 /// Least time between two publications of the peers' status, in milliseconds.
 pub const STATUS_INTERVAL_MS: u64 = 100;
+
+/// Longest time between two looks at the certificates of connected peers, in milliseconds: the clock may be corrected
+/// meanwhile, and with it when they end.
+pub const CERTIFICATES_LOOK_MS: u64 = 60_000;

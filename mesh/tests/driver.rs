@@ -24,7 +24,10 @@ use libp2p::{
     swarm::{Config, dummy},
     tcp, yamux,
 };
-use sedge_identity::Admitted;
+use sedge_identity::{
+    Admitted, AppId, CertificateRequest, Clock, DeviceKey, Issuer, LocalIdentity, Membership,
+    Trust, Validity,
+};
 use sedge_mesh::{
     Answered, Bundle, ChangeHash, ChangesLimits, CollectionName, Cursor, Direction, DocumentKey,
     FeedId, FeedPage, FeedPosition, IngestOutcome, Interest, MemoryReplica, Mesh, MeshConfig,
@@ -38,6 +41,30 @@ fn transport(key: &Keypair) -> Boxed<(PeerId, StreamMuxerBox)> {
         .authenticate(noise::Config::new(key).unwrap())
         .multiplex(yamux::Config::default())
         .boxed()
+}
+
+/// This machine's clock.
+fn now_ms() -> u64 {
+    let since_1970 = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    since_1970.as_millis() as u64
+}
+
+/// A device of the app `demo` whose certificate is issued now and has this life.
+fn identity(number: u8, validity: Validity) -> LocalIdentity {
+    let app = AppId::new("demo").unwrap();
+    let issuer = Issuer::new(app.clone(), DeviceKey::from_seed([99; 32]));
+    let key = DeviceKey::from_seed([number; 32]);
+    let request = CertificateRequest {
+        validity,
+        ..CertificateRequest::development(key.public(), "pi")
+    };
+    let chain = issuer.issue(request, [3; 16], now_ms()).unwrap().into();
+    let trust = Trust::new(app, &[issuer.public()]).unwrap();
+    LocalIdentity::new(key, &chain, trust, now_ms()).unwrap()
+}
+
+fn membership(identity: LocalIdentity) -> Membership {
+    Membership::new(identity, Admitted::new(8), Clock::new(now_ms, 0))
 }
 
 fn document(id: u64) -> DocumentKey {
@@ -59,6 +86,7 @@ struct Peer {
     replica: Arc<MemoryReplica>,
     /// The replica as the mesh gets it; the same, unless a test puts something in between.
     seen: Arc<dyn Replica>,
+    membership: Membership,
     handle: Option<MeshHandle>,
 }
 
@@ -70,6 +98,7 @@ impl Peer {
             key,
             seen: replica.clone(),
             replica,
+            membership: membership(identity(number, Validity::Unlimited)),
             handle: None,
         }
     }
@@ -83,13 +112,12 @@ impl Peer {
         config.listen = vec![listen.parse().unwrap()];
         config.peers = peers.to_vec();
         let (local, transport) = (self.key.public().to_peer_id(), transport(&self.key));
-        let admitted = Arc::new(Admitted::new(8));
         let handle = Mesh::start(
             config,
             local,
             transport,
             dummy::Behaviour,
-            admitted,
+            self.membership.clone(),
             self.seen.clone(),
         )
         .await?;
@@ -321,6 +349,33 @@ async fn a_peer_that_sends_nonsense_is_cut_off() {
     assert_eq!(peers[1].replica.feed().unwrap().last.0, 10);
     peers[0].stop().await;
     peers[1].stop().await;
+}
+
+/// A connection stays while both certificates are valid and is closed when the peer's ends, or this device's own, by the
+/// clock of whoever has the certificate in its registry; nothing is asked of the peer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_ends_with_a_certificate() {
+    let life = Validity::Life { life_ms: 2_000 };
+    for (own, theirs) in [(Validity::Unlimited, life), (life, Validity::Unlimited)] {
+        let mut peers = [Peer::new(1), Peer::new(2)];
+        let start = Instant::now();
+        let (own, theirs) = (identity(1, own), identity(2, theirs));
+        let theirs = Arc::new(theirs.certificate().clone());
+        peers[0].membership = membership(own);
+        let registry = peers[0].membership.admitted();
+        registry.admit(theirs.subject.peer_id(), theirs).unwrap();
+        let a = peers[0].start(ANY, &[]).await;
+        peers[1].start(ANY, &[a]).await;
+        let connected = |count| move |peers: &[Peer; 2]| peers[0].handle().peers().len() == count;
+        wait_for("connected", LIMIT, || connected(1)(&peers)).await;
+        wait_for("closed", LIMIT, || connected(0)(&peers)).await;
+        let lived = start.elapsed();
+        let bounds = Duration::from_millis(1_950)..Duration::from_millis(4_000);
+        assert!(bounds.contains(&lived), "{lived:?}");
+        for peer in &mut peers {
+            peer.stop().await;
+        }
+    }
 }
 
 /// A replica whose first calls of `ingest` panic.

@@ -10,8 +10,8 @@ use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use sedge_crdt::{Durability, Store, StoreOptions, random};
 use sedge_identity::{
-    Admitted, AppId, CertificateChain, CertificateRequest, DeviceKey, Issuer, LocalIdentity,
-    SharedSecret, SignedCertificate, Trust,
+    Admitted, AppId, CertificateChain, CertificateRequest, Clock, DeviceKey, Issuer, LocalIdentity,
+    Membership, SharedSecret, SignedCertificate, Trust,
 };
 use sedge_mesh::{CollectionName, Interest, Mesh, MeshConfig, MeshHandle, PeerStatus};
 use sedge_transports::{Behaviour, transport};
@@ -69,7 +69,9 @@ pub struct NodeBuilder {
 pub struct Node {
     store: StoreHandle,
     attachments: AttachmentsHandle,
-    identity: Arc<LocalIdentity>,
+    app: AppId,
+    peer: PeerId,
+    membership: Membership,
     mesh: MeshHandle,
     forwarding: AbortHandle,
     forwarder: Mutex<Option<JoinHandle<()>>>,
@@ -106,17 +108,17 @@ impl Node {
 
     /// The node's app.
     pub fn app(&self) -> &AppId {
-        self.identity.app()
+        &self.app
     }
 
     /// The node's name in the mesh, which follows from its key.
     pub fn peer_id(&self) -> PeerId {
-        self.identity.peer_id()
+        self.peer
     }
 
     /// The device's name, as other peers show it.
-    pub fn name(&self) -> &str {
-        &self.identity.certificate().name
+    pub fn name(&self) -> String {
+        self.membership.identity().certificate().name.clone()
     }
 
     /// Where it takes dials, each with its peer id at the end, ready for another node's [`NodeBuilder::peer`].
@@ -235,22 +237,23 @@ impl NodeBuilder {
         let config = self.mesh_config(&app)?;
         let wanted = config.interest.clone();
         let (name, discovery, options) = (self.name, self.discovery, self.options);
+        let opened = app.clone();
         let opening =
-            tokio::task::spawn_blocking(move || open(&app, &identity, path, &name, options));
+            tokio::task::spawn_blocking(move || open(&opened, &identity, path, &name, options));
         let (lock, store, identity) = opening
             .await
             .map_err(|_| NodeError::Stopped("opening the store"))??;
-        let identity = Arc::new(identity);
-        let admitted = Arc::new(Admitted::new(ADMITTED_PEERS_MAX));
-        let transport = transport(Arc::clone(&identity), Arc::clone(&admitted), now_ms)?;
         let peer = identity.peer_id();
+        let clock = Clock::new(now_ms, 0);
+        let membership = Membership::new(identity, Admitted::new(ADMITTED_PEERS_MAX), clock);
+        let transport = transport(membership.clone())?;
         let commits = store.commits();
         let mesh = Mesh::start(
             config,
             peer,
             transport,
             Behaviour::new(peer, discovery),
-            admitted,
+            membership.clone(),
             Arc::new(StoreReplica::new(store.clone())),
         );
         let mesh = mesh.await?;
@@ -266,7 +269,9 @@ impl NodeBuilder {
         Ok(Node {
             attachments,
             store: StoreHandle::new(store),
-            identity,
+            app,
+            peer,
+            membership,
             forwarding: forwarder.abort_handle(),
             forwarder: Mutex::new(Some(forwarder)),
             mesh,

@@ -14,7 +14,7 @@ use libp2p::{
     identity::Keypair,
     noise, tcp, yamux,
 };
-use sedge_identity::{Admitted, LocalIdentity};
+use sedge_identity::Membership;
 
 use crate::{
     admission::{
@@ -65,20 +65,18 @@ impl Default for AdmissionLimits {
     }
 }
 
-/// The one transport of a node: every connection that it yields is to a peer that showed a certificate which
-/// `identity` trusts, and that accepted ours. `admitted` holds the peer's certificate for as long as one of its
-/// connections lives. `clock` tells the time in ms since the Unix epoch.
+/// The one transport of a node: every connection that it yields is to a peer that showed a certificate which this device
+/// trusts, and that accepted ours; of a peer that was dialled the latter may be still to come, and the connection ends if it
+/// does not. The registry of `membership` holds the peer's certificate for as long as one of its connections lives.
 ///
 /// Must be used within a tokio runtime.
 ///
 /// # Errors
 /// [`TransportError`] when a part can't be set up.
 pub fn transport(
-    identity: Arc<LocalIdentity>,
-    admitted: Arc<Admitted>,
-    clock: fn() -> u64,
+    membership: Membership,
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, TransportError> {
-    transport_with(identity, admitted, clock, AdmissionLimits::default())
+    transport_with(membership, AdmissionLimits::default())
 }
 
 /// [`transport`] with other bounds on admission.
@@ -86,14 +84,12 @@ pub fn transport(
 /// # Errors
 /// [`TransportError`] when a part can't be set up.
 pub fn transport_with(
-    identity: Arc<LocalIdentity>,
-    admitted: Arc<Admitted>,
-    clock: fn() -> u64,
+    membership: Membership,
     limits: AdmissionLimits,
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, TransportError> {
-    let every_kind = every_kind(&identity.key().libp2p_keypair(), limits.first_byte_timeout)?;
-    let timeout = limits.admission_timeout;
-    let gatekeeper = Arc::new(Gatekeeper::new(identity, admitted, clock, timeout));
+    let key = membership.identity().key().libp2p_keypair();
+    let every_kind = every_kind(&key, limits.first_byte_timeout)?;
+    let gatekeeper = Arc::new(Gatekeeper::new(membership, limits.admission_timeout));
     let certified = every_kind
         .and_then(move |(peer, connection), endpoint| gatekeeper.admit(peer, connection, endpoint))
         .boxed();

@@ -7,7 +7,8 @@ mod common;
 use std::{sync::Arc, time::Duration};
 
 use common::{
-    Log, Node, PATIENCE, device, later, plain_swarm, plain_transport, run_both, today, wide,
+    Log, Node, PATIENCE, device, lasting, later, plain_swarm, plain_transport, run_both, today,
+    wide,
 };
 use futures::{AsyncWriteExt, StreamExt, future::poll_fn};
 use libp2p::{
@@ -176,12 +177,10 @@ async fn a_loop_of_refusals_is_one_line() {
 /// Goal: expiry is found by whichever side's clock is past it, the dialer's or the listener's.
 #[tokio::test]
 async fn an_expired_certificate_is_refused() {
-    for (listener, dialer) in [(today as fn() -> u64, later as fn() -> u64), (later, today)] {
-        let lines = refused(
-            (device("demo", 1, 2), listener),
-            (device("demo", 1, 3), dialer),
-        )
-        .await;
+    let ended = || (device("demo", 1, 2), today as fn() -> u64);
+    let judge = || (lasting("demo", 1, 3), later as fn() -> u64);
+    for (listener, dialer) in [(ended(), judge()), (judge(), ended())] {
+        let lines = refused(listener, dialer).await;
         assert_says(
             &lines,
             ["the certificate expired", "has expired by its clock"],

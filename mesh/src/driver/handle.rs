@@ -10,7 +10,7 @@ use libp2p::{
     core::{muxing::StreamMuxerBox, transport::Boxed},
     swarm::NetworkBehaviour,
 };
-use sedge_identity::Admitted;
+use sedge_identity::Membership;
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::{MeshConfig, MeshError, PeerStatus, run::Driver};
@@ -30,7 +30,8 @@ impl Mesh {
     ///
     /// `transport` yields authenticated (and, in a node, admitted) connections; `behaviour` is anything
     /// else that shares the swarm (discovery, relay): what it dials is used, its events are its own
-    /// affair. `admitted` is asked for the names of neighbours only.
+    /// affair. A connection ends with the certificate that its peer has in the registry of `membership`, and all of them
+    /// with this device's own.
     ///
     /// # Errors
     /// [`MeshError`]: an address cannot be listened on, the settings make no sense, or the store fails.
@@ -39,7 +40,7 @@ impl Mesh {
         local: PeerId,
         transport: Boxed<(PeerId, StreamMuxerBox)>,
         behaviour: B,
-        admitted: Arc<Admitted>,
+        membership: Membership,
         replica: Arc<dyn Replica>,
     ) -> Result<MeshHandle, MeshError>
     where
@@ -58,7 +59,7 @@ impl Mesh {
             local,
             transport,
             behaviour,
-            admitted,
+            membership,
             replica,
             shared.clone(),
         )

@@ -16,7 +16,7 @@ use libp2p::{
     swarm::{ConnectionId, NetworkBehaviour, SwarmEvent},
 };
 use libp2p_stream::{Control, IncomingStreams};
-use sedge_identity::{Admitted, Repeats};
+use sedge_identity::{Membership, Repeats};
 use tokio::{
     sync::{mpsc, watch},
     time::Instant,
@@ -26,6 +26,7 @@ use super::{
     Direction, MeshConfig, MeshError, PeerStatus,
     backoff::Backoffs,
     behaviour::Behaviour,
+    certificates::Watch,
     handle::Shared,
     names::chain,
     statics::StaticPeers,
@@ -73,7 +74,8 @@ pub(super) struct Driver<B: NetworkBehaviour> {
     opened: mpsc::Receiver<Opened>,
     answers: mpsc::Receiver<(RequestId, Answer)>,
     incoming: IncomingStreams,
-    admitted: Arc<Admitted>,
+    pub membership: Membership,
+    pub certificates: Watch,
     started: Instant,
     /// When the status is to be published, if something about it may have changed.
     status_due: Option<Instant>,
@@ -130,7 +132,7 @@ where
         local: PeerId,
         transport: Boxed<(PeerId, StreamMuxerBox)>,
         behaviour: B,
-        admitted: Arc<Admitted>,
+        membership: Membership,
         replica: Arc<dyn Replica>,
         shared: Arc<Shared>,
     ) -> Result<Self, MeshError> {
@@ -173,7 +175,8 @@ where
             opened,
             answers,
             incoming,
-            admitted,
+            membership,
+            certificates: Watch::default(),
             started: now,
             status_due: None,
             status_published: now,
@@ -229,6 +232,7 @@ where
         status: watch::Sender<Vec<PeerStatus>>,
     ) {
         let shared = self.shared.clone();
+        self.look_at_certificates(Instant::now());
         loop {
             let wake = self.next_deadline();
             tokio::select! {
@@ -309,7 +313,8 @@ where
             address: address.clone(),
             direction: *direction,
             name: self
-                .admitted
+                .membership
+                .admitted()
                 .get(peer)
                 .map(|certificate| certificate.name.to_string()),
             connected_since: neighbour.since,
@@ -333,6 +338,7 @@ where
             open,
             self.statics.next(),
             self.backoffs.next(),
+            self.certificates.next(),
             self.status_due,
         ]
         .into_iter()
@@ -349,7 +355,9 @@ where
             let timer = entry.remove();
             self.feed(Event::Timer(timer));
         }
-        self.on_network_deadline(Instant::now());
+        let now = Instant::now();
+        self.on_certificates_deadline(now);
+        self.on_network_deadline(now);
     }
 
     /// Says goodbye, and waits until nothing of the driver uses the replica any more.

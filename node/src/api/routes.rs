@@ -180,7 +180,7 @@ async fn backup(
         }
     };
     tokio::spawn(async move {
-        let taken = api.node.store().backup(api.node.name(), &path, told).await;
+        let taken = api.node.store().backup(&api.node.name(), &path, told).await;
         let last = match taken {
             Ok(manifest) => BackupEvent::Done(BackupResponse::of(&path, &manifest)),
             Err(error) => {
@@ -223,7 +223,7 @@ async fn status(
         running: true,
         listen: listen.iter().map(ToString::to_string).collect(),
         peers: node.peers().len(),
-        ..StatusResponse::resting(app, node.name(), node.peer_id(), node.store())
+        ..StatusResponse::resting(app, &node.name(), node.peer_id(), node.store())
     }))
 }
 

@@ -128,7 +128,7 @@ fn is_loopback(address: &Multiaddr) -> bool {
 
 fn announce(node: &Node, listen: &[String], json: bool) -> Result<(), CliError> {
     let peer = node.peer_id().to_string();
-    tracing::info!(app = %node.app(), name = node.name(), %peer, "started");
+    tracing::info!(app = %node.app(), name = %node.name(), %peer, "started");
     if json {
         let app = node.app().as_str();
         return output::json(

@@ -19,7 +19,7 @@ use libp2p::{
         muxing::{StreamMuxerBox, StreamMuxerEvent, StreamMuxerExt, SubstreamBox},
     },
 };
-use sedge_identity::{Admitted, LocalIdentity, PublicKey};
+use sedge_identity::{Clock, Membership, PublicKey};
 use tokio::time::Instant;
 
 use super::{
@@ -30,11 +30,8 @@ use crate::limits::REFUSAL_LINGER_MS;
 
 /// What every admission of this device has in common.
 pub(crate) struct Gatekeeper {
-    identity: Arc<LocalIdentity>,
-    admitted: Arc<Admitted>,
+    membership: Membership,
     known: Arc<KnownChains>,
-    /// The time in ms since the Unix epoch.
-    clock: fn() -> u64,
     timeout: Duration,
     /// By peer and reason.
     refusals: Log<(PeerId, String)>,
@@ -48,17 +45,10 @@ pub(crate) struct Unadmitted {
 }
 
 impl Gatekeeper {
-    pub(crate) fn new(
-        identity: Arc<LocalIdentity>,
-        admitted: Arc<Admitted>,
-        clock: fn() -> u64,
-        timeout: Duration,
-    ) -> Self {
+    pub(crate) fn new(membership: Membership, timeout: Duration) -> Self {
         Self {
-            identity,
-            admitted,
+            membership,
             known: Arc::default(),
-            clock,
             timeout,
             refusals: Log::new(),
         }
@@ -79,6 +69,8 @@ impl Gatekeeper {
         let address = endpoint.get_remote_address().clone();
         match ended {
             Ok((admission, conversation)) => {
+                let issuers_time_ms = admission.certificate().begins_ms();
+                self.membership.clock().raise(issuers_time_ms);
                 if let Some(quota) = quota {
                     quota.lift();
                 }
@@ -114,13 +106,13 @@ impl Gatekeeper {
             .map_err(AdmissionError::from)?;
         let exchange = Exchange::new(
             role,
-            Arc::clone(&self.identity),
-            Arc::clone(&self.admitted),
+            self.membership.identity(),
+            Arc::clone(self.membership.admitted()),
             Arc::clone(&self.known),
             key,
         );
         let mut conversation = Conversation { stream, exchange };
-        let ended = drive(muxer, conversation.until_admitted(self.clock)).await;
+        let ended = drive(muxer, conversation.until_admitted(self.membership.clock())).await;
         match ended {
             Ok((admission, Progress::Over)) => Ok((admission, None)),
             Ok((admission, Progress::GoesOn)) => Ok((admission, Some(conversation))),
@@ -139,7 +131,7 @@ impl Gatekeeper {
         mut conversation: Conversation,
         deadline: Instant,
     ) -> Result<(), AdmissionError> {
-        let rest = tokio::time::timeout_at(deadline, conversation.rest(self.clock));
+        let rest = tokio::time::timeout_at(deadline, conversation.rest(self.membership.clock()));
         let ended = rest.await.unwrap_or_else(|_| Err(self.too_late()));
         if let Err(error) = &ended {
             self.log(peer, &address, error);
@@ -154,6 +146,11 @@ impl Gatekeeper {
     }
 
     fn log(&self, peer: PeerId, address: &Multiaddr, error: &AdmissionError) {
+        if let AdmissionError::OwnCertificate = error {
+            // The mesh has told so once; every dial that fails for it would tell nothing new.
+            tracing::debug!(%peer, %address, "no admission: {error}");
+            return;
+        }
         if let Some(left_out) = self.refusals.admit((peer, error.to_string())) {
             tracing::warn!(%peer, %address, left_out, "peer not admitted: {error}");
         }
@@ -219,9 +216,9 @@ impl Conversation {
     /// Sends and receives messages until this side has admitted the peer.
     async fn until_admitted(
         &mut self,
-        clock: fn() -> u64,
+        clock: &Clock,
     ) -> Result<(Admission, Progress), AdmissionError> {
-        let mut step = self.exchange.start();
+        let mut step = self.exchange.start(clock.now_ms());
         // At most as many rounds as the exchange has messages: after each, it expects the next or ends.
         loop {
             let ended = self.carry_out(&mut step).await?;
@@ -233,7 +230,7 @@ impl Conversation {
     }
 
     /// Receives what is still to come after the admission.
-    async fn rest(&mut self, clock: fn() -> u64) -> Result<(), AdmissionError> {
+    async fn rest(&mut self, clock: &Clock) -> Result<(), AdmissionError> {
         loop {
             let mut step = self.next(clock).await?;
             if let Progress::Over = self.carry_out(&mut step).await? {
@@ -258,12 +255,12 @@ impl Conversation {
         }
     }
 
-    async fn next(&mut self, clock: fn() -> u64) -> Result<Step, AdmissionError> {
+    async fn next(&mut self, clock: &Clock) -> Result<Step, AdmissionError> {
         let mut length = [0; MESSAGE_LENGTH_BYTES];
         self.stream.read_exact(&mut length).await?;
         let mut message = vec![0; message_bytes(length)?];
         self.stream.read_exact(&mut message).await?;
-        Ok(self.exchange.handle(&message, clock()))
+        Ok(self.exchange.handle(&message, clock.now_ms()))
     }
 }
 

@@ -12,6 +12,9 @@ pub enum AdmissionError {
     /// This device refuses the peer's certificate.
     #[error("this device refuses the peer: {0}")]
     Certificate(#[from] CertificateError),
+    /// This device's own certificate has ended, so nobody would admit it.
+    #[error("this device's own certificate has ended: renew it")]
+    OwnCertificate,
     /// The peer's certificate, or one of its issuers', does not give every right.
     #[error(
         "this device refuses the peer: its certificate gives it some rights only, and this version holds nobody to them"

@@ -102,10 +102,14 @@ impl Exchange {
         }
     }
 
-    /// The first step: the dialer opens, the listener waits.
-    pub fn start(&mut self) -> Step {
+    /// The first step at the time `now_ms` (ms since the Unix epoch): the dialer opens, the listener waits.
+    pub fn start(&mut self, now_ms: u64) -> Step {
         if !matches!(self.state, State::Opening) {
             return Step::default();
+        }
+        if self.has_ended(now_ms) {
+            self.state = State::Ended;
+            return Step::failed(AdmissionError::OwnCertificate);
         }
         let known = self.known.of(&self.peer);
         let open = Open {
@@ -160,6 +164,9 @@ impl Exchange {
         let Some(theirs) = ChainName::from_bytes(&open.own) else {
             return Step::unexpected(&State::AwaitingOpen);
         };
+        if self.has_ended(now_ms) {
+            return Step::failed(AdmissionError::OwnCertificate);
+        }
         let is_named = ChainName::from_bytes(&open.known) == Some(self.own_name());
         let certificate = (!is_named).then(|| self.own_envelopes());
         // Looked up by the key that the connection has proven: the name of another device's chain is a name unknown.
@@ -224,6 +231,11 @@ impl Exchange {
         // The place is taken before the peer is told, so that "admitted" is never taken back.
         Admission::take(Arc::clone(&self.admitted), Arc::new(certificate))
             .map_err(|error| Step::refused(RefusalCode::Full, error.into()))
+    }
+
+    /// Whether this device's own certificate has ended: then a peer whose clock is behind is not to admit it either.
+    fn has_ended(&self, now_ms: u64) -> bool {
+        now_ms > self.identity.certificate().ends_ms()
     }
 
     fn own_envelopes(&self) -> Envelopes {

@@ -22,6 +22,8 @@ use libp2p::{
     },
 };
 
+use sedge_identity::{Admitted, Clock, LocalIdentity};
+
 use super::*;
 use crate::admission::{Exchange, Role};
 use crate::device::{ISSUED_MS, device};
@@ -100,14 +102,10 @@ fn dialling(
     stream: Bytes,
     role: Endpoint,
 ) -> (Arc<Admitted>, BoxFuture<'static, Admission>) {
-    let admitted = Arc::new(Admitted::new(4));
-    let gatekeeper = Gatekeeper::new(
-        Arc::clone(identity),
-        Arc::clone(&admitted),
-        || ISSUED_MS,
-        TIMEOUT,
-    );
-    let gatekeeper = Arc::new(gatekeeper);
+    let clock = Clock::new(|| ISSUED_MS, 0);
+    let membership = Membership::new(LocalIdentity::clone(identity), Admitted::new(4), clock);
+    let admitted = Arc::clone(membership.admitted());
+    let gatekeeper = Arc::new(Gatekeeper::new(membership, TIMEOUT));
     let given = Given(Mutex::new(Some(stream)));
     let mut transport = secured(given, &identity.key().libp2p_keypair())
         .unwrap()
@@ -295,7 +293,7 @@ async fn speak_slowly(
     let talk = async {
         let (admitted, key) = (Arc::new(Admitted::new(1)), peer.key().public());
         let mut exchange = Exchange::new(role, Arc::clone(own), admitted, Arc::default(), key);
-        let (mut step, mut said) = (exchange.start(), 0);
+        let (mut step, mut said) = (exchange.start(ISSUED_MS), 0);
         loop {
             if let Some(bytes) = step.send {
                 let all_but_one = &bytes[..bytes.len() - 1];

@@ -22,11 +22,11 @@ use libp2p::{
     swarm::{NetworkBehaviour, SwarmEvent},
     tcp, yamux,
 };
-use sedge_identity::{Admitted, LocalIdentity};
+use sedge_identity::{Admitted, Clock, LocalIdentity, Membership};
 use sedge_transports::{AdmissionLimits, transport_with};
 
-pub use device::device;
 use device::{ISSUED_MS, LIFE_MS};
+pub use device::{device, lasting};
 
 /// How long anything may take before a test gives up: far beyond what a busy machine needs.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -70,9 +70,10 @@ pub struct Seen {
 
 impl Node {
     pub fn new(identity: &Arc<LocalIdentity>, clock: fn() -> u64, limits: AdmissionLimits) -> Self {
-        let admitted = Arc::new(Admitted::new(8));
-        let transport =
-            transport_with(Arc::clone(identity), Arc::clone(&admitted), clock, limits).unwrap();
+        let clock = Clock::new(clock, 0);
+        let membership = Membership::new(LocalIdentity::clone(identity), Admitted::new(8), clock);
+        let admitted = Arc::clone(membership.admitted());
+        let transport = transport_with(membership, limits).unwrap();
         let swarm = pinging(transport, identity.peer_id());
         Self {
             swarm,

@@ -9,7 +9,7 @@ use sedge_identity::{
 use super::*;
 use crate::{
     admission::message_bytes,
-    device::{ISSUED_MS as NOW_MS, LIFE_MS, device},
+    device::{ISSUED_MS as NOW_MS, LIFE_MS, device, lasting},
 };
 
 fn registry() -> Arc<Admitted> {
@@ -72,15 +72,19 @@ struct Talk {
 }
 
 impl Talk {
-    /// Lets both talk until neither has anything to say.
     fn between(dialer: &Side, listener: &Side, now_ms: u64) -> Self {
+        Self::at([now_ms, now_ms], dialer, listener)
+    }
+
+    /// Lets both talk, each by its clock, until neither has anything to say.
+    fn at(now_ms: [u64; 2], dialer: &Side, listener: &Side) -> Self {
         let mut ends = [
             dialer.exchange(Role::Dialer, listener.key()),
             listener.exchange(Role::Listener, dialer.key()),
         ];
         let mut outcomes = [Outcome::default(), Outcome::default()];
-        assert!(ends[1].start().send.is_none());
-        let (mut step, mut turn, mut sent) = (ends[0].start(), 0, Vec::new());
+        assert!(ends[1].start(now_ms[1]).send.is_none());
+        let (mut step, mut turn, mut sent) = (ends[0].start(now_ms[0]), 0, Vec::new());
         loop {
             let outcome = &mut outcomes[turn];
             if let Some(admission) = step.admission {
@@ -91,7 +95,7 @@ impl Talk {
             let Some(bytes) = step.send else { break };
             sent.push(Message::decode(body(&bytes)).unwrap());
             turn = 1 - turn;
-            step = ends[turn].handle(body(&bytes), now_ms);
+            step = ends[turn].handle(body(&bytes), now_ms[turn]);
         }
         let [dialer, listener] = outcomes;
         Self {
@@ -222,18 +226,18 @@ fn known_chains_are_not_sent_again() {
 fn a_known_chain_is_judged_each_time() {
     let (a, b) = (
         Side::new(&device("demo", 1, 2)),
-        Side::new(&device("demo", 1, 3)),
+        Side::new(&lasting("demo", 1, 3)),
     );
     assert!(Talk::between(&a, &b, NOW_MS).is_mutual());
     let later_ms = NOW_MS + LIFE_MS + 1;
-    let talk = Talk::between(&a, &b, later_ms);
+    let talk = Talk::at([NOW_MS, later_ms], &a, &b);
     assert_eq!(talk.kinds(), ["open, named", "refused"]);
     assert!(
         refused_by_peer(&talk.dialer, RefusalCode::Expired),
         "{talk:?}"
     );
-    let forgetful = Side::new(&b.own);
-    let talk = Talk::between(&a, &forgetful, later_ms);
+    let forgetful = Side::new(&a.own);
+    let talk = Talk::at([later_ms, NOW_MS], &b, &forgetful);
     assert_eq!(talk.kinds(), ["open, named", "answer", "refused"]);
     assert!(
         refused_by_peer(&talk.listener, RefusalCode::Expired),
@@ -244,6 +248,23 @@ fn a_known_chain_is_judged_each_time() {
             .iter()
             .all(|side| side.registry.is_empty())
     );
+}
+
+/// Goal: a device whose own certificate has ended by its clock says nothing in either role, though the other's clock is
+/// behind and would admit it.
+#[test]
+fn a_device_whose_certificate_has_ended_says_nothing() {
+    let (ended, other) = (
+        Side::new(&device("demo", 1, 2)),
+        Side::new(&device("demo", 1, 3)),
+    );
+    let last_ms = NOW_MS + LIFE_MS;
+    assert!(Talk::at([last_ms, NOW_MS], &ended, &other).is_mutual());
+    let own = |outcome: &Outcome| matches!(outcome.end, Some(Err(AdmissionError::OwnCertificate)));
+    let talk = Talk::at([last_ms + 1, NOW_MS], &ended, &other);
+    assert!(own(&talk.dialer) && talk.sent.is_empty(), "{talk:?}");
+    let talk = Talk::at([NOW_MS, last_ms + 1], &other, &ended);
+    assert!(own(&talk.listener) && talk.sent.len() == 1, "{talk:?}");
 }
 
 /// Goal: the name of another device's chain, which the listener knows, is worth nothing on the connection of another key:
@@ -306,7 +327,7 @@ fn names_that_fit_nothing_are_refused() {
         ));
     }
     let mut dialer = side.exchange(Role::Dialer, peer);
-    dialer.start();
+    dialer.start(NOW_MS);
     let answer = Message::Answer(Answer {
         certificate: None,
         admitted: true,
@@ -332,8 +353,8 @@ fn strangers_are_refused_with_a_code() {
         ),
     ];
     for (stranger, now_ms, code) in cases {
-        let (own, stranger) = (Side::new(&device("demo", 1, 2)), Side::new(&stranger));
-        let talk = Talk::between(&own, &stranger, now_ms);
+        let (own, stranger) = (Side::new(&lasting("demo", 1, 2)), Side::new(&stranger));
+        let talk = Talk::at([now_ms, NOW_MS], &own, &stranger);
         let Some(Err(AdmissionError::Certificate(found))) = &talk.dialer.end else {
             panic!("{talk:?}")
         };
@@ -488,7 +509,7 @@ fn truncated_messages_admit_nobody() {
         for (place, message) in heard.iter().enumerate() {
             for length in 0..message.len() {
                 let mut exchange = side.exchange(role, peer);
-                exchange.start();
+                exchange.start(NOW_MS);
                 let before = heard.iter().take(place);
                 let admitted = before
                     .filter_map(|it| exchange.handle(it, NOW_MS).admission)
@@ -534,7 +555,7 @@ fn messages_out_of_turn_end_the_exchange() {
                 .filter(|it| kind(it) != heard.get(place).and_then(|it| kind(it)))
             {
                 let mut exchange = side.exchange(role, peer);
-                exchange.start();
+                exchange.start(NOW_MS);
                 let mut admissions = Vec::new();
                 for message in heard.iter().take(place) {
                     admissions.extend(exchange.handle(message, NOW_MS).admission);
@@ -562,7 +583,7 @@ proptest! {
         let role = if dialer { Role::Dialer } else { Role::Listener };
         let side = Side::new(&device("demo", 1, 2));
         let mut exchange = side.exchange(role, device("demo", 1, 3).key().public());
-        exchange.start();
+        exchange.start(NOW_MS);
         for message in messages {
             let step = exchange.handle(&message, NOW_MS);
             prop_assert!(step.admission.is_none());

@@ -1,10 +1,8 @@
 //! The behaviour in a swarm, with peers put before it as if mDNS had found them.
 
-use std::sync::Arc;
-
 use futures::StreamExt;
 use libp2p::{Swarm, swarm, swarm::SwarmEvent};
-use sedge_identity::Admitted;
+use sedge_identity::{Admitted, Clock, LocalIdentity, Membership};
 
 use super::*;
 use crate::{
@@ -19,7 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn node(app: &str, seed: u8) -> Swarm<Behaviour> {
     let identity = device(app, 1, seed);
     let peer = identity.peer_id();
-    let transport = transport(identity, Arc::new(Admitted::new(8)), || ISSUED_MS).unwrap();
+    let clock = Clock::new(|| ISSUED_MS, 0);
+    let membership = Membership::new(LocalIdentity::clone(&identity), Admitted::new(8), clock);
+    let transport = transport(membership).unwrap();
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(PATIENCE);
     Swarm::new(transport, Behaviour::new(peer, false), peer, config)
 }

@@ -1,0 +1,172 @@
+//! What all who take part in admission share: who this device is at present, who is admitted, and the time.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::{
+    admitted::Admitted, certificate::Certificate, chain::CertificateChain, clock::Clock,
+    local::LocalIdentity, refusal::CertificateError, trust::Verified,
+};
+
+/// A device's part in its app. Cheap to clone; clones are the same.
+#[derive(Debug, Clone)]
+pub struct Membership {
+    /// Replaced as a whole when the certificate is renewed or the trust changes.
+    identity: Arc<RwLock<Arc<LocalIdentity>>>,
+    admitted: Arc<Admitted>,
+    clock: Arc<Clock>,
+}
+
+impl Membership {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(identity: LocalIdentity, admitted: Admitted, clock: Clock) -> Self {
+        Self {
+            identity: Arc::new(RwLock::new(Arc::new(identity))),
+            admitted: Arc::new(admitted),
+            clock: Arc::new(clock),
+        }
+    }
+
+    /// Who this device is now. Asked for anew each time it matters, because it may be renewed.
+    #[must_use]
+    pub fn identity(&self) -> Arc<LocalIdentity> {
+        let identity = self.identity.read();
+        Arc::clone(&identity.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces who this device is: with another certificate of its key, or another trust. Connections that are open are
+    /// the mesh's affair.
+    pub fn replace(&self, identity: LocalIdentity) {
+        let own = self.identity.write();
+        *own.unwrap_or_else(PoisonError::into_inner) = Arc::new(identity);
+    }
+
+    /// The admitted peers.
+    #[must_use]
+    pub fn admitted(&self) -> &Arc<Admitted> {
+        &self.admitted
+    }
+
+    /// The clock by which certificates are judged.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<Clock> {
+        &self.clock
+    }
+
+    /// Takes up another certificate of this device, if others would take it.
+    ///
+    /// # Errors
+    /// [`CertificateError`] as others would find it; then the present one stays.
+    pub fn renew(&self, chain: &CertificateChain) -> Result<(), CertificateError> {
+        let own = self.identity();
+        let (key, trust) = (own.key().clone(), own.trust().clone());
+        self.replace(LocalIdentity::new(key, chain, trust, self.clock.now_ms())?);
+        Ok(())
+    }
+}
+
+impl Verified<Certificate> {
+    /// The last moment at which all certificates of the chain are valid, the root's included, in ms since the Unix epoch.
+    #[must_use]
+    pub fn ends_ms(&self) -> u64 {
+        let ends = self.along_chain().map(|it| it.not_after_ms);
+        ends.min().unwrap_or_default()
+    }
+
+    /// The latest time that an issuer of the chain has put its name to, in ms since the Unix epoch: the beginning of what
+    /// it signed.
+    #[must_use]
+    pub fn begins_ms(&self) -> u64 {
+        let begins = self.along_chain().map(|it| it.not_before_ms);
+        begins.max().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        AppId, CLOCK_TOLERANCE_MS, CertificateKind, CertificateRequest, DeviceKey, Issuer,
+        SignedCertificate, Trust, Validity,
+    };
+
+    const NOW_MS: u64 = 1_750_000_000_000;
+
+    struct Issuing {
+        root: Issuer,
+        site: Issuer,
+    }
+
+    impl Issuing {
+        fn new() -> Self {
+            let app = AppId::new("demo").unwrap();
+            let issuer = |seed| Issuer::new(app.clone(), DeviceKey::from_seed([seed; 32]));
+            Self {
+                root: issuer(1),
+                site: issuer(2),
+            }
+        }
+
+        fn root_certificate(&self, life_ms: u64) -> SignedCertificate {
+            let request = CertificateRequest {
+                kind: CertificateKind::Issuer,
+                validity: Validity::Life { life_ms },
+                ..CertificateRequest::development(self.root.public(), "root")
+            };
+            self.root.issue(request, [1; 16], NOW_MS).unwrap()
+        }
+
+        fn chain(&self, site_ms: u64, device_ms: u64) -> CertificateChain {
+            let request = |subject, kind, life_ms| CertificateRequest {
+                kind,
+                validity: Validity::Life { life_ms },
+                ..CertificateRequest::development(subject, "it")
+            };
+            let site = request(self.site.public(), CertificateKind::Issuer, site_ms);
+            let device = DeviceKey::from_seed([3; 32]).public();
+            let device = request(device, CertificateKind::Device, device_ms);
+            let above = self.root.issue(site, [2; 16], NOW_MS).unwrap();
+            let first = self.site.issue(device, [3; 16], NOW_MS).unwrap();
+            CertificateChain::new(first, &[above]).unwrap()
+        }
+    }
+
+    fn member(issuing: &Issuing, chain: &CertificateChain, root_ms: u64) -> Membership {
+        let app = AppId::new("demo").unwrap();
+        let trust = Trust::certified(app, &[issuing.root_certificate(root_ms)]).unwrap();
+        let identity = LocalIdentity::new(DeviceKey::from_seed([3; 32]), chain, trust, NOW_MS);
+        let clock = Clock::new(|| NOW_MS, 0);
+        Membership::new(identity.unwrap(), Admitted::new(1), clock)
+    }
+
+    /// Goal: whichever certificate ends first, the root's own too, ends the whole.
+    #[test]
+    fn a_chain_ends_with_its_first_end() {
+        let issuing = Issuing::new();
+        for (device_ms, site_ms, root_ms) in [(5, 6, 7), (6, 5, 7), (7, 6, 5)] {
+            let member = member(&issuing, &issuing.chain(site_ms, device_ms), root_ms);
+            let own = member.identity();
+            assert_eq!(own.certificate().ends_ms(), NOW_MS + 5);
+            assert_eq!(own.certificate().begins_ms(), NOW_MS - CLOCK_TOLERANCE_MS);
+        }
+    }
+
+    /// Goal: a device takes up a certificate that others would take, for all who share its membership, and keeps the
+    /// present one where they would not; what an earlier reader holds does not change.
+    #[test]
+    fn only_a_good_certificate_is_taken_up() {
+        let issuing = Issuing::new();
+        let first = issuing.chain(100, 100);
+        let member = member(&issuing, &first, 1_000);
+        let (before, shared) = (member.identity(), member.clone());
+        let renewed = issuing.chain(200, 200);
+        member.renew(&renewed).unwrap();
+        assert_eq!(shared.identity().certificate().signed(), &renewed);
+        assert_eq!(before.certificate().signed(), &first);
+
+        member.clock().raise(NOW_MS + 201);
+        let error = member.renew(&issuing.chain(150, 150)).unwrap_err();
+        assert!(matches!(error, CertificateError::Expired { .. }), "{error}");
+        assert_eq!(shared.identity().certificate().signed(), &renewed);
+    }
+}
