@@ -7,7 +7,7 @@ use automerge::transaction::Transactable;
 use automerge::{ActorId, AutoCommit, Change, ROOT};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use sedge_crdt::query::{Params, Select, Statement, Work};
-use sedge_crdt::{Delta, Document, DocumentId, FeedLimits, Store, Value, parse_json};
+use sedge_crdt::{Store, Value, parse_json};
 use sedge_identity::{AppId, DeviceKey};
 use std::hint::black_box;
 
@@ -85,84 +85,6 @@ fn queries(criterion: &mut Criterion) {
     group.bench_function("filter_decoded", |it| {
         it.iter(|| select.filter().matches(black_box(&car), &work).unwrap());
     });
-}
-
-/// The changes of one document: its first one, and ten updates.
-fn deltas(criterion: &mut Criterion) {
-    let folder = tempfile::tempdir().unwrap();
-    let store = store(&folder);
-    store.import("cars", &[car(0)]).unwrap();
-    let id = DocumentId::new(&"car-000000".into()).unwrap();
-    let delta = |have: &[[u8; 32]]| {
-        let part = store.delta("cars", id.as_bytes(), have, 1 << 20).unwrap();
-        Delta::decode(&part.unwrap().delta).unwrap()
-    };
-    let first = delta(&[]);
-    let heads = || {
-        let limits = FeedLimits {
-            wanted: &|_| true,
-            full: &mut |_| false,
-            scan_max: 10,
-        };
-        store.feed_page(0, limits).unwrap().entries[0].heads.clone()
-    };
-    let begun = heads();
-    let update = |year: usize| {
-        let update = format!("UPDATE cars SET year = {year} WHERE _id = 'car-000000'");
-        store.execute(&update, &Params::new()).unwrap();
-    };
-    update(0);
-    let one_update = delta(&begun);
-    (1..10).for_each(update);
-    let (updates, updated) = (delta(&begun), heads());
-    update(10);
-    let last_update = delta(&updated);
-    let ingest =
-        |record: &[u8], delta: &Delta| Document::ingest(record, "cars", &id, delta).unwrap();
-    let changes = ingest(&[], &first).changes;
-    let record: Vec<u8> = changes
-        .iter()
-        .flat_map(|change| change.raw_bytes().to_vec())
-        .collect();
-    let updated = ingest(&record, &updates);
-    let tail = updated.changes.iter().map(Change::raw_bytes);
-    let tail: Vec<u8> = std::iter::once(&record[..])
-        .chain(tail)
-        .collect::<Vec<_>>()
-        .concat();
-    let snapshot = updated.document.unwrap().compact(&id).unwrap();
-    let applied = with_a_message(&changes[0]);
-    assert!(ingest(&[], &first).document.is_none() && ingest(&[], &applied).document.is_some());
-    let mut group = criterion.benchmark_group("delta");
-    group.bench_function("read_first_change", |it| {
-        it.iter(|| ingest(&[], black_box(&first)))
-    });
-    group.bench_function("apply_first_change", |it| {
-        it.iter(|| ingest(&[], black_box(&applied)))
-    });
-    group.bench_function("apply_one_update", |it| {
-        it.iter(|| ingest(&record, black_box(&one_update)))
-    });
-    group.bench_function("apply_update_behind_eleven_changes", |it| {
-        it.iter(|| ingest(&tail, black_box(&last_update)))
-    });
-    group.bench_function("apply_update_behind_a_snapshot", |it| {
-        it.iter(|| ingest(&snapshot, black_box(&last_update)))
-    });
-    group.bench_function("apply_ten_updates", |it| {
-        it.iter(|| ingest(&record, black_box(&updates)))
-    });
-}
-
-/// A delta of the change with a message, which no store writes, so that it is applied and not only read.
-fn with_a_message(change: &Change) -> Delta {
-    let mut change = change.decode();
-    change.message = Some("m".to_owned());
-    let change = Change::from(change).bytes().into_owned();
-    let length = change.len();
-    // Field 2 of the wire form, with a length of two bytes.
-    let header = [0x12, length as u8 | 0x80, (length >> 7) as u8];
-    Delta::decode(&[&header[..], &change].concat()).unwrap()
 }
 
 /// A document's first change: from its operations, and by a transaction of automerge.
@@ -243,5 +165,5 @@ fn writes(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(parts, values, queries, deltas, first_changes, reads, writes);
+criterion_group!(parts, values, queries, first_changes, reads, writes);
 criterion_main!(parts);

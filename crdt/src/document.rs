@@ -5,6 +5,7 @@
 //! and tried (`ingest`) first, and what both lead to is the visible value (`visible`). Maps are born deterministically
 //! (`birth`).
 
+mod acceptance;
 mod at;
 mod before;
 mod birth;
@@ -32,10 +33,13 @@ use crate::value::Value;
 use automerge::{Automerge, Change, ChangeHash};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+pub(crate) use acceptance::Grounds;
+pub use acceptance::NotAccepted;
 pub use chunk::ChunkError;
-pub(crate) use delta::DEVICE_ACTOR_BYTES;
+pub(crate) use delta::{DEVICE_ACTOR_BYTES, heads_after};
 pub use delta::{Delta, DeltaError};
 pub(crate) use history::{History, Moment};
+pub(crate) use ingest::Decoded;
 pub use ingest::Ingested;
 pub use wellformed::IllFormed;
 pub(crate) use write::{Author, Written, create};

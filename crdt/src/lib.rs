@@ -14,24 +14,31 @@ pub mod query;
 mod random;
 #[cfg(any(test, feature = "fuzz", feature = "rocksdb"))]
 mod record;
+mod rights;
+mod seal;
 #[cfg(feature = "rocksdb")]
 mod store;
 mod time;
 mod value;
+mod wire;
 
 pub use blob::{
     AttachmentError, BLOB_CHUNK_BYTES, BlobId, BlobIdError, BlobRef, ChunkProof, ProofError,
     attachments_of, check_metadata, chunk_bytes, chunk_count, chunk_offset, proof_hashes,
 };
-pub use document::{ChunkError, Delta, DeltaError, Document, DocumentError, IllFormed, Ingested};
+pub use document::{
+    ChunkError, Delta, DeltaError, Document, DocumentError, IllFormed, Ingested, NotAccepted,
+};
 pub use id::{DocumentId, IdError};
 pub use random::{RandomError, random};
+pub use seal::{Evidence, EvidenceError, Sealed, SealedChange};
 #[cfg(feature = "rocksdb")]
 pub use store::{
-    Arrival, Arrived, Attachments, BlobError, BlobReader, BlobStat, Check, Checkpoint,
-    CheckpointError, Collected, CollectionStatus, Commit, Committed, Contents, Deadline, DeltaPart,
-    Digest, Durability, Feed, FeedCursor, FeedEntry, FeedLimits, FeedPage, Imported, LogEntry,
-    LogPage, Misfit, Move, Observation, Origin, Outcome, Replication, Row, Since, Store,
-    StoreError, StoreOptions, Transacted, Transaction, Update, View,
+    Arrival, Arrived, Arriving, Attachments, BlobError, BlobReader, BlobStat, Bundle, Bundled,
+    Check, Checkpoint, CheckpointError, Collected, CollectionStatus, Commit, Committed, Contents,
+    Deadline, DeltaPart, Digest, Durability, Feed, FeedCursor, FeedEntry, FeedLimits, FeedPage,
+    Flood, Imported, LogEntry, LogPage, Misfit, Move, Observation, Origin, Outcome, Released,
+    Replication, Row, Since, Store, StoreError, StoreOptions, Transacted, Transaction, Update,
+    View,
 };
 pub use value::{Attachment, DEPTH_MAX, DecodeError, JsonError, Value, parse_json};

@@ -240,3 +240,39 @@ pub const INDEX_IDS_BYTES_MAX: usize = 16 << 20;
 pub const INDEX_READ_DOCUMENTS_MAX: usize = 16;
 /// See [`INDEX_READ_DOCUMENTS_MAX`].
 pub const INDEX_READ_BYTES_MAX: usize = 1 << 20;
+
+/// Most proofs in one delta, which is cut before there are more.
+pub const DELTA_PROOFS_MAX: usize = 4_096;
+
+/// Bytes of changes of one actor in one document that one proof stands for at most, but for those that were sealed as one: a
+/// delta is cut where all of it is proven, so a history that is sent in parts needs proofs on its way.
+pub const PROOF_BYTES_MAX: u64 = 1 << 20;
+
+/// Least seals for one more thread to be worth it when they are checked: one takes some 40 µs, a thread some 30 µs to begin.
+pub const SEALS_PER_THREAD_MIN: usize = 8;
+
+/// Most seals in one bundle from outside: a page of documents, each changed by several devices.
+pub const BUNDLE_SEALS_MAX: usize = 16 * 1_024;
+
+/// Most certificates in one bundle from outside.
+pub const BUNDLE_CERTIFICATES_MAX: usize = 1_024;
+
+/// Most verified certificates that are kept in memory: the devices that a store hears of within one page or so. One takes a few
+/// kilobytes, and to verify one again some 80 µs.
+pub const CERTIFIED_KEPT_MAX: usize = 1_024;
+
+/// Most entries of the feed that are looked through for changes to seal, before what was found is sealed.
+pub const SEAL_SCAN_MAX: usize = 4_096;
+
+/// Most documents whose changes are sealed in one batch of the database, which other writers wait for: some 5 ms.
+pub const SEAL_DOCUMENTS_MAX: usize = 512;
+
+/// Least time between two rounds of sealing, in milliseconds: the first change after a rest is sealed at once, those that
+/// follow it closely together.
+pub const SEAL_PAUSE_MS: u64 = 2;
+
+/// Commits that wait for their changes to be sealed, before they are told. Of what is beyond, the peers hear by the feed alone.
+pub const COMMITS_UNSEALED_MAX: usize = 1_024;
+
+/// Memory that those take, in bytes.
+pub const COMMITS_UNSEALED_BYTES_MAX: usize = 4 << 20;

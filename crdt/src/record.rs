@@ -49,9 +49,34 @@ pub(crate) struct DocumentState {
     pub(crate) sequence: u64,
     /// When its changes were made.
     pub(crate) times: Times,
+    /// Where the feed stood with the newest change that this store has made in it; 0 without one, [`SET_ASIDE`] once that
+    /// turned out not to be sealable. Beyond what is sealed, that change and the own ones that it builds on may not leave
+    /// the device.
+    pub(crate) own_sequence: u64,
+    /// Bytes of the own changes that are not sealed, behind those of `earlier`; of use only while there are such changes.
+    pub(crate) unsealed_bytes: u32,
+    /// The heads without the own changes that are not sealed, ascending; of use only while there are such changes.
+    pub(crate) known: Vec<ChangeHash>,
+    /// Own changes before the newest one that are to be sealed beside it: the last of each incarnation, and where all between
+    /// two would be too much to travel at once.
+    pub(crate) earlier: Vec<OwnChange>,
     /// Its newest changes, ascending.
     pub(crate) heads: Vec<ChangeHash>,
 }
+
+/// A change that this store has made under one of its incarnations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OwnChange {
+    /// The incarnation's number.
+    pub(crate) incarnation: u32,
+    pub(crate) seq: u64,
+    pub(crate) hash: ChangeHash,
+    /// Bytes of it and of those before it that are sealed with it alone.
+    pub(crate) bytes: u32,
+}
+
+/// Stands for a place in the feed up to which nothing will ever be sealed.
+pub(crate) const SET_ASIDE: u64 = u64::MAX;
 
 impl DocumentState {
     /// How many changes this store has made in it under an incarnation.
@@ -63,6 +88,30 @@ impl DocumentState {
         }
     }
 
+    /// Whether own changes in it are not sealed, where all are up to a place in the feed.
+    pub(crate) fn is_unsealed(&self, sealed_to: u64) -> bool {
+        self.own_sequence > sealed_to
+    }
+
+    /// The heads of what may leave the device.
+    pub(crate) fn sealed_heads(&self, sealed_to: u64) -> &[ChangeHash] {
+        match self.is_unsealed(sealed_to) {
+            true => &self.known,
+            false => &self.heads,
+        }
+    }
+
+    /// The newest own change, if it is not sealed. Nothing but later own changes can build on one, so it is a head.
+    pub(crate) fn unsealed_head(&self) -> Option<OwnChange> {
+        let head = self.heads.iter().find(|head| !self.known.contains(head))?;
+        Some(OwnChange {
+            incarnation: self.incarnation,
+            seq: self.own_seq,
+            hash: *head,
+            bytes: self.unsealed_bytes,
+        })
+    }
+
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut bytes = self.own_seq.to_le_bytes().to_vec();
         bytes.extend_from_slice(&self.incarnation.to_le_bytes());
@@ -70,7 +119,17 @@ impl DocumentState {
         bytes.extend_from_slice(&self.sequence.to_le_bytes());
         bytes.extend_from_slice(&self.times.first_ms.to_le_bytes());
         bytes.extend_from_slice(&self.times.last_ms.to_le_bytes());
-        for head in &self.heads {
+        bytes.extend_from_slice(&self.own_sequence.to_le_bytes());
+        bytes.extend_from_slice(&self.unsealed_bytes.to_le_bytes());
+        bytes.extend_from_slice(&(self.known.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&(self.earlier.len() as u16).to_le_bytes());
+        for own in &self.earlier {
+            bytes.extend_from_slice(&own.incarnation.to_le_bytes());
+            bytes.extend_from_slice(&own.seq.to_le_bytes());
+            bytes.extend_from_slice(&own.hash.0);
+            bytes.extend_from_slice(&own.bytes.to_le_bytes());
+        }
+        for head in self.known.iter().chain(&self.heads) {
             bytes.extend_from_slice(&head.0);
         }
         bytes
@@ -83,10 +142,20 @@ impl DocumentState {
         let (tail_chunks, rest) = rest.split_first_chunk::<4>()?;
         let (sequence, rest) = rest.split_first_chunk::<8>()?;
         let (first_ms, rest) = rest.split_first_chunk::<8>()?;
-        let (last_ms, heads) = rest.split_first_chunk::<8>()?;
+        let (last_ms, rest) = rest.split_first_chunk::<8>()?;
+        let (own_sequence, rest) = rest.split_first_chunk::<8>()?;
+        let (unsealed_bytes, rest) = rest.split_first_chunk::<4>()?;
+        let (known, rest) = rest.split_first_chunk::<4>()?;
+        let (earlier, rest) = rest.split_first_chunk::<2>()?;
+        let earlier = usize::from(u16::from_le_bytes(*earlier));
+        let (earlier, heads) = rest.split_at_checked(earlier * OwnChange::BYTES)?;
+        let earlier = earlier.as_chunks::<{ OwnChange::BYTES }>().0;
         let (heads, []) = heads.as_chunks::<32>() else {
             return None;
         };
+        let known = usize::try_from(u32::from_le_bytes(*known)).ok()?;
+        let (known, heads) = heads.split_at_checked(known)?;
+        let hashes = |heads: &[[u8; 32]]| heads.iter().map(|head| ChangeHash(*head)).collect();
         Some(Self {
             own_seq: u64::from_le_bytes(*own_seq),
             incarnation: u32::from_le_bytes(*incarnation),
@@ -96,7 +165,27 @@ impl DocumentState {
                 first_ms: i64::from_le_bytes(*first_ms),
                 last_ms: i64::from_le_bytes(*last_ms),
             },
-            heads: heads.iter().map(|head| ChangeHash(*head)).collect(),
+            own_sequence: u64::from_le_bytes(*own_sequence),
+            unsealed_bytes: u32::from_le_bytes(*unsealed_bytes),
+            known: hashes(known),
+            earlier: earlier.iter().filter_map(OwnChange::read).collect(),
+            heads: hashes(heads),
+        })
+    }
+}
+
+impl OwnChange {
+    const BYTES: usize = 4 + 8 + 32 + 4;
+
+    fn read(bytes: &[u8; Self::BYTES]) -> Option<Self> {
+        let (incarnation, rest) = bytes.split_first_chunk::<4>()?;
+        let (seq, rest) = rest.split_first_chunk::<8>()?;
+        let (hash, bytes) = rest.split_first_chunk::<32>()?;
+        Some(Self {
+            incarnation: u32::from_le_bytes(*incarnation),
+            seq: u64::from_le_bytes(*seq),
+            hash: ChangeHash(*hash),
+            bytes: u32::from_le_bytes(bytes.try_into().ok()?),
         })
     }
 }
@@ -134,8 +223,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn records_round_trip(own_seq in any::<u64>(), incarnation in any::<u32>(), tail_chunks in any::<u32>(), sequence in any::<u64>(), first_ms in any::<i64>(), last_ms in any::<i64>(), heads in prop::collection::vec(any::<[u8; 32]>(), 0..4)) {
-            let state = DocumentState { own_seq, incarnation, tail_chunks, sequence, times: Times { first_ms, last_ms }, heads: heads.into_iter().map(ChangeHash).collect() };
+        fn records_round_trip(own_seq in any::<u64>(), incarnation in any::<u32>(), tail_chunks in any::<u32>(), sequence in any::<u64>(), own_sequence in any::<u64>(), unsealed_bytes in any::<u32>(), first_ms in any::<i64>(), last_ms in any::<i64>(), known in prop::collection::vec(any::<[u8; 32]>(), 0..3), earlier in prop::collection::vec((any::<u32>(), any::<u64>(), any::<[u8; 32]>(), any::<u32>()), 0..3), heads in prop::collection::vec(any::<[u8; 32]>(), 0..4)) {
+            let [known, heads] = [known, heads].map(|hashes| hashes.into_iter().map(ChangeHash).collect());
+            let state = DocumentState { own_seq, incarnation, tail_chunks, sequence, own_sequence, unsealed_bytes, times: Times { first_ms, last_ms }, known, earlier: earlier.into_iter().map(|(incarnation, seq, hash, bytes)| OwnChange { incarnation, seq, hash: ChangeHash(hash), bytes }).collect(), heads };
             let bytes = state.bytes();
             prop_assert_eq!(DocumentState::read(&bytes), Some(state));
             prop_assert_eq!(DocumentState::read(&bytes[..bytes.len() - 1]), None);

@@ -30,6 +30,7 @@ mod reads;
 mod replication;
 mod scan;
 mod schema;
+mod seals;
 mod source;
 mod statements;
 mod transaction;
@@ -44,7 +45,10 @@ use group::{Group, Pending, Ticket};
 use index::Worker;
 use log::Log;
 use observe::Observers;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
+use seals::authority::Authority;
+use seals::release::Release;
+use seals::sealer::Sealer;
 use sedge_identity::{AppId, PublicKey};
 use statements::Statements;
 use std::path::Path;
@@ -64,19 +68,29 @@ pub use execute::{Imported, Outcome};
 pub use log::{Checkpoint, CheckpointError, LogEntry, LogPage, Since};
 pub use observe::{Misfit, Move, Observation, Row, Update};
 pub use replication::{
-    Arrival, Arrived, DeltaPart, Feed, FeedCursor, FeedEntry, FeedLimits, FeedPage,
+    Arrival, Arrived, Arriving, Bundle, Bundled, DeltaPart, Feed, FeedCursor, FeedEntry,
+    FeedLimits, FeedPage, Flood,
 };
+pub use seals::release::Released;
 pub use transaction::Transaction;
 pub use view::View;
 
 /// An open store. Cheap to clone; the database closes with the last clone.
 #[derive(Clone)]
-pub struct Store(Arc<Inner>, Arc<Worker>);
+pub struct Store(Arc<Inner>, Arc<Workers>);
+
+/// The threads of a store, which end with it.
+#[derive(Default)]
+struct Workers {
+    indexes: Worker,
+    sealing: Sealer,
+}
 
 struct Inner {
     database: Arc<Database>,
     blobs: Blobs,
     statements: Statements,
+    app: AppId,
     device: PublicKey,
     feed: [u8; 16],
     durability: Durability,
@@ -85,6 +99,10 @@ struct Inner {
     /// The newest durable commit.
     published: watch::Sender<View>,
     commits: broadcast::Sender<Arc<Commit>>,
+    authority: Authority,
+    /// The time of the newest seal, in ms; whoever seals holds it.
+    sealing: Mutex<u64>,
+    release: Release,
     observers: Observers,
     /// Who is asked before anything is evicted.
     replication: RwLock<Option<Arc<dyn Replication>>>,
@@ -125,6 +143,7 @@ impl Store {
         let identity = database.begin(database.identify(app, device)?, durability)?;
         let catalog = Arc::new(Catalog::load(&database)?);
         let (sequence, time_ms) = database.newest().clock()?;
+        let (sealed_to, sealed_ms) = database.newest().sealed()?;
         let (commits, _) = broadcast::channel(COMMITS_QUEUED_MAX);
         let actor = identity.incarnation.actor(device);
         let view = View::new(&database, Arc::clone(&catalog), sequence, actor.clone());
@@ -132,6 +151,7 @@ impl Store {
         let inner = Arc::new(Inner {
             blobs: Blobs::open(path)?,
             statements: Statements::new(),
+            app: app.clone(),
             device: *device,
             feed: identity.feed,
             durability,
@@ -140,6 +160,7 @@ impl Store {
                 catalog,
                 log: Log::load(&database, feed_keep_bytes)?,
                 time_ms,
+                sealed_to,
                 incarnation: identity.incarnation,
                 actor,
             }),
@@ -147,12 +168,15 @@ impl Store {
             group: Group::new(),
             published: watch::Sender::new(view),
             commits,
+            authority: Authority::new(),
+            sealing: Mutex::new(sealed_ms),
+            release: Release::new(sealed_to, sequence),
             observers: Observers::default(),
             database,
         });
         let store = Self(inner, Arc::default());
         if has_work {
-            store.1.wake(&store.0);
+            store.1.indexes.wake(&store.0);
         }
         Ok(store)
     }
@@ -259,6 +283,7 @@ impl Inner {
         let Some(commit) = commit else { return };
         let commit = Arc::new(commit);
         self.observers.tell(&commit);
+        self.release.publish(&commit);
         if self.commits.send(commit).is_err() {
             tracing::trace!("nobody subscribes to commits");
         }

@@ -4,10 +4,15 @@
 #![cfg(feature = "rocksdb")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod sealing;
+
 use automerge::legacy::OpId;
-use automerge::{ActorId, Change, ExpandedChange};
+use automerge::{Change, ExpandedChange};
+use sealing::{Packet, actor, identity};
 use sedge_crdt::query::Params;
-use sedge_crdt::{Arrival, Arrived, DEPTH_MAX, DocumentId, Imported, Store, Value, parse_json};
+use sedge_crdt::{
+    Arrived, DEPTH_MAX, Delta, DocumentId, Imported, Sealed, Store, Value, parse_json,
+};
 use sedge_identity::{AppId, DeviceKey};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -31,11 +36,11 @@ fn what_is_out_of_bounds_changes_nothing() {
     );
     there.import("cars", &[document(&large)]).unwrap();
     let id = DocumentId::new(&"b".into()).unwrap();
-    let delta = there
-        .delta("cars", id.as_bytes(), &[], 1 << 20)
+    let packet = Packet::of(&there, "cars", &[id.as_bytes()]);
+    let delta = Sealed::decode(&packet.documents[0].2)
         .unwrap()
-        .unwrap()
-        .delta;
+        .delta
+        .encode();
     let (documents, texts, deltas) = (documents(), texts(), deltas(&delta));
     let ids = [
         vec![b'"'; 600],
@@ -61,24 +66,25 @@ fn what_is_out_of_bounds_changes_nothing() {
         assert!(parse_json(text).is_err(), "{what}");
     }
     for (what, delta) in &deltas {
-        refused(&here, id.as_bytes(), delta, what);
+        refused(&here, &unsealed("cars", id.as_bytes(), delta), what);
         unchanged(&here, &before, what);
     }
-    for (rule, delta) in &ill_formed(&here) {
-        let reason = refused(&here, b"\"a\"", delta, rule);
+    for (rule, packet) in &ill_formed(&here) {
+        let reason = refused(&here, packet, rule);
         assert!(reason.contains(rule), "{rule}: {reason}");
         unchanged(&here, &before, rule);
     }
     for id in &ids {
-        refused(&here, id, &delta, &String::from_utf8_lossy(id));
+        let mut packet = packet.clone();
+        packet.documents[0].1.clone_from(id);
+        refused(&here, &packet, &String::from_utf8_lossy(id));
         unchanged(&here, &before, "an id");
     }
     let grown = peak_bytes() - peak;
     assert!(grown <= GROWTH_MAX, "the process grew by {grown} bytes");
 
-    let arrived = here.ingest(&[arrival(id.as_bytes(), &delta)], [1].into());
     assert_eq!(
-        arrived.unwrap(),
+        packet.arrive(&here),
         [Arrived::Applied { incomplete: false }],
         "the store still takes in what is good"
     );
@@ -86,7 +92,9 @@ fn what_is_out_of_bounds_changes_nothing() {
 
 fn open(path: &Path, device: u8) -> Store {
     let key = DeviceKey::from_seed([device; 32]);
-    Store::open(path, &AppId::new("demo").unwrap(), &key.public()).unwrap()
+    let store = Store::open(path, &AppId::new("demo").unwrap(), &key.public()).unwrap();
+    store.certify(identity("demo", device)).unwrap();
+    store
 }
 
 fn document(json: &str) -> Value {
@@ -99,9 +107,9 @@ fn unchanged(store: &Store, before: &(Vec<sedge_crdt::CollectionStatus>, u64), w
     assert_eq!(store.transaction_id(), *transaction, "{what}");
 }
 
-/// Hands a delta to the store, which must refuse it and say why.
-fn refused(store: &Store, id: &[u8], delta: &[u8], what: &str) -> String {
-    let arrived = store.ingest(&[arrival(id, delta)], [1].into()).unwrap();
+/// Hands a document to the store, which must refuse it and say why.
+fn refused(store: &Store, packet: &Packet, what: &str) -> String {
+    let arrived = packet.arrive(store);
     let [Arrived::Rejected { reason }] = &arrived[..] else {
         panic!("{what}: {arrived:?}");
     };
@@ -109,11 +117,19 @@ fn refused(store: &Store, id: &[u8], delta: &[u8], what: &str) -> String {
     reason.clone()
 }
 
-fn arrival<'a>(id: &'a [u8], delta: &'a [u8]) -> Arrival<'a> {
-    Arrival {
-        collection: "cars",
-        id,
-        delta,
+/// Bytes in the place of a document's delta, with nothing that proves them.
+fn unsealed(collection: &str, id: &[u8], delta: &[u8]) -> Packet {
+    let mut length = delta.len();
+    let mut sealed = vec![0x0a]; // field 1 of the wire form
+    while length >= 0x80 {
+        sealed.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    sealed.push(length as u8);
+    sealed.extend_from_slice(delta);
+    Packet {
+        documents: vec![(collection.to_owned(), id.to_vec(), sealed)],
+        ..Packet::default()
     }
 }
 
@@ -208,16 +224,13 @@ fn deltas(good: &[u8]) -> Vec<(String, Vec<u8>)> {
 }
 
 /// Changes of document "a" with a right hash that no device makes, each with the rule that it breaks.
-fn ill_formed(store: &Store) -> Vec<(&'static str, Vec<u8>)> {
-    let good = store
-        .delta("cars", b"\"a\"", &[], 1 << 20)
-        .unwrap()
-        .unwrap();
-    let length = good.delta[1] as usize;
-    let chunk = good.delta[2..2 + length].to_vec();
-    let first = Change::from_bytes(chunk).unwrap();
+fn ill_formed(store: &Store) -> Vec<(&'static str, Packet)> {
+    let (mallory, id) = (identity("demo", 9), DocumentId::new(&"a".into()).unwrap());
+    let good = Packet::of(store, "cars", &[id.as_bytes()]);
+    let good = Sealed::decode(&good.documents[0].2).unwrap().delta;
+    let first = Change::from_bytes(good.chunks()[0].clone()).unwrap();
     let next = ExpandedChange {
-        actor_id: ActorId::from([9; 16]),
+        actor_id: actor(&mallory),
         hash: None,
         start_op: NonZeroU64::new(first.max_op() + 1).unwrap(),
         deps: vec![first.hash()],
@@ -236,7 +249,10 @@ fn ill_formed(store: &Store) -> Vec<(&'static str, Vec<u8>)> {
         ("its number is 2", gap),
         ("its operations begin at 1", early),
     ]
-    .map(|(rule, change)| (rule, wire(Change::from(change).raw_bytes())))
+    .map(|(rule, change)| {
+        let delta = Delta::decode(&wire(Change::from(change).raw_bytes())).unwrap();
+        (rule, Packet::sealed_by(&mallory, "cars", &id, delta))
+    })
     .into()
 }
 

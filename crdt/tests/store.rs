@@ -26,6 +26,7 @@ mod indexes;
 mod opening;
 #[path = "store/replication.rs"]
 mod replication;
+mod sealing;
 #[path = "store/statements.rs"]
 mod statements;
 #[path = "store/transactions.rs"]
@@ -35,11 +36,12 @@ mod types;
 
 use automerge::legacy::{Key, ObjectId, Op, OpId, OpType};
 use automerge::{ActorId, Change, ChangeHash, ExpandedChange};
+use sealing::{Packet, actor, identity};
 use sedge_crdt::query::Params;
 use sedge_crdt::query::limits::PAGE_ROWS_MAX;
 use sedge_crdt::{
-    Arrival, Arrived, DEPTH_MAX, Deadline, Digest, DocumentId, FeedLimits, Imported, Outcome,
-    Store, StoreError, Value, parse_json,
+    Arrived, DEPTH_MAX, Deadline, Delta, Digest, DocumentId, FeedLimits, Imported, Outcome, Store,
+    StoreError, Value, parse_json,
 };
 use sedge_identity::{AppId, DeviceKey};
 use std::path::Path;
@@ -51,7 +53,9 @@ fn open(path: &Path, device: u8) -> Store {
 
 fn try_open(path: &Path, app: &str, device: u8) -> Result<Store, StoreError> {
     let key = DeviceKey::from_seed([device; 32]);
-    Store::open(path, &AppId::new(app).unwrap(), &key.public())
+    let store = Store::open(path, &AppId::new(app).unwrap(), &key.public())?;
+    store.certify(identity(app, device))?;
+    Ok(store)
 }
 
 fn params(json: &str) -> Params {
@@ -117,20 +121,26 @@ fn replicate_within(from: &Store, to: &Store, bytes_max: usize) -> usize {
         full: &mut |_| false,
         scan_max: 100_000,
     };
+    from.seal().unwrap();
     let page = from.feed_page(0, limits).unwrap();
     let mut moved = 0;
     for entry in page.entries {
         let id = entry.id.as_bytes();
         let mut lacking = to.lacking(&entry.collection, id, &entry.heads).unwrap();
         while let Some(have) = lacking {
-            let part = from.delta(&entry.collection, id, &have, bytes_max).unwrap();
+            let mut bundle = from.bundle();
+            let part = bundle
+                .add(&entry.collection, id, &have, bytes_max, |_, _| true)
+                .unwrap();
             let part = part.unwrap();
-            let arrival = Arrival {
-                collection: &entry.collection,
-                id,
-                delta: &part.delta,
+            let bundled = bundle.finish().unwrap();
+            let chains = bundled.certificates.into_iter().map(|(_, chain)| chain);
+            let packet = Packet {
+                certificates: chains.collect(),
+                seals: bundled.seals,
+                documents: vec![(entry.collection.to_string(), id.to_vec(), part.delta)],
             };
-            let arrived = to.ingest(&[arrival], [1].into()).unwrap();
+            let arrived = packet.arrive(to);
             assert_eq!(arrived, [Arrived::Applied { incomplete: false }]);
             moved += 1;
             lacking = part.more_after;

@@ -50,7 +50,7 @@ fn history() -> History {
     let first = first_delta(COLLECTION, &id, &fields).expect("it can be written");
     let wire = WireDelta::decode(&*first).expect("it was encoded");
     let delta = Delta::decode(&first).expect("it was encoded");
-    let ingested = Document::ingest(&[], COLLECTION, &id, &delta).expect("it is honest");
+    let ingested = Document::ingest_assumed(&[], COLLECTION, &id, &delta).expect("it is honest");
     let mut births = ingested.changes;
     let mut authored = births.split_off(wire.births.len());
     let mut document = AutoCommit::new();
@@ -303,7 +303,7 @@ fn is_dealt_with(record: &mut Vec<u8>, change: &Change) -> bool {
         changes: vec![change.raw_bytes().to_vec()],
     };
     let delta = Delta::decode(&delta.encode_to_vec()).expect("its parts are good");
-    match Document::ingest(record, COLLECTION, &fixtures::document_id(), &delta) {
+    match Document::ingest_assumed(record, COLLECTION, &fixtures::document_id(), &delta) {
         Ok(ingested) if ingested.incomplete => false,
         Ok(ingested) => {
             for change in &ingested.changes {

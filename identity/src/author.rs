@@ -85,7 +85,8 @@ impl Author {
         self.0.first.subject
     }
 
-    /// The name of the device's certificate, by which seals refer to it.
+    /// The name of the device's certificate. Seals refer to it with its issuers', by the
+    /// [name of the chain](crate::CertificateChain::name).
     #[must_use]
     pub fn name(&self) -> CertificateName {
         self.0.name

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     armour::ArmourError,
-    certificate::SignedCertificate,
+    certificate::{CertificateName, SignedCertificate},
     limits::{CERTIFICATE_BYTES_MAX, CHAIN_CERTIFICATES_MAX},
     refusal::CertificateError,
 };
@@ -89,6 +89,20 @@ impl CertificateChain {
     #[must_use]
     pub fn issuers(&self) -> &[SignedCertificate] {
         &self.issuers
+    }
+
+    /// The name of the chain: that of its certificate where a root signed it, else BLAKE3 of the names of all certificates. A
+    /// certificate has several chains once an issuer of it was certified anew, and they may give different rights.
+    #[must_use]
+    pub fn name(&self) -> CertificateName {
+        if self.issuers.is_empty() {
+            return self.first.name();
+        }
+        let mut hasher = blake3::Hasher::new();
+        for certificate in self.iter() {
+            hasher.update(certificate.name().as_bytes());
+        }
+        CertificateName::from_bytes(*hasher.finalize().as_bytes())
     }
 
     /// All of them, the first one first.

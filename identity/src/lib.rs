@@ -3,8 +3,10 @@
 //! Nothing here does IO, reads a clock or draws random bytes: the time (milliseconds since the Unix
 //! epoch) and randomness are arguments, so every decision can be repeated in a test.
 
-#![cfg_attr(not(test), warn(clippy::indexing_slicing))]
-#![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::wildcard_enum_match_arm)
+)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod actor;

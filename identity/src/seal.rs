@@ -48,7 +48,7 @@ pub struct SealTerms<'a> {
     pub app: &'a AppId,
     /// The collection of all its changes.
     pub collection: &'a str,
-    /// The certificate of the key that signs.
+    /// The certificates of the key that signs, by the name of their chain.
     pub certificate: CertificateName,
     /// The incarnation in which the changes were made.
     pub incarnation: Incarnation,
@@ -160,7 +160,7 @@ impl Seal {
         ActorName::of(key, self.incarnation)
     }
 
-    /// The certificate of the key that signed it, by its name.
+    /// The certificates of the key that signed it, by the [name of their chain](crate::CertificateChain::name).
     #[must_use]
     pub fn certificate(&self) -> CertificateName {
         self.certificate

@@ -246,8 +246,13 @@ impl NodeBuilder {
         let peer = identity.peer_id();
         let clock = Clock::new(now_ms, 0);
         let membership = Membership::new(identity, Admitted::new(ADMITTED_PEERS_MAX), clock);
+        store.certify(membership.identity())?;
+        store.set_audience(true);
+        let sealing = store.clone();
+        let sealed = tokio::task::spawn_blocking(move || sealing.seal());
+        sealed.await.map_err(|_| NodeError::Stopped("sealing"))??;
         let transport = transport(membership.clone())?;
-        let commits = store.commits();
+        let commits = store.released();
         let mesh = Mesh::start(
             config,
             peer,

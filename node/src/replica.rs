@@ -3,14 +3,15 @@
 use crate::limits::DAMAGED_DOCUMENTS_TOLD_MAX;
 use bytes::Bytes;
 use sedge_crdt::{
-    Arrival, Arrived, Commit as StoreCommit, Committed, DeltaPart as StoreDeltaPart, FeedCursor,
-    FeedEntry, FeedLimits, Origin as StoreOrigin, Replication, Store, StoreError,
+    Arrival, Arrived, Arriving, Bundle as StoreBundle, Committed, DeltaPart as StoreDeltaPart,
+    FeedCursor, FeedEntry, FeedLimits, Flood, Origin as StoreOrigin, Released, Replication, Store,
+    StoreError,
 };
 use sedge_mesh::{
     Answered, Bundle, ChangeHash, ChangesLimits, CollectionName, Commit, Cursor, Delta, DeltaPart,
     DocumentKey, FeedId, FeedPage, FeedPosition, IngestOutcome, Interest, MeshHandle, Missing,
-    NameError, Offered, Origin, PageLimits, PeerKey, PeerStatus, Replica, ReplicaError, Sequence,
-    collect_deltas, fits_flood, limits::FLOOD_DOCUMENTS_MAX,
+    NameError, NamedCertificate, Offered, Origin, PageLimits, PartLimits, PeerKey, PeerStatus,
+    Replica, ReplicaError, Sequence, collect_deltas, fits_flood, limits::FLOOD_DOCUMENTS_MAX,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -108,6 +109,7 @@ impl StoreReplica {
             }
             Arrived::Applied { incomplete: false } => IngestOutcome::Applied,
             Arrived::Known => IngestOutcome::Known,
+            Arrived::UnknownCertificate => IngestOutcome::UnknownCertificate,
             Arrived::Rejected { reason } => IngestOutcome::Rejected { reason },
             Arrived::Damaged { reason } => {
                 self.tell_damage(document, &reason);
@@ -116,39 +118,49 @@ impl StoreReplica {
         }
     }
 
-    /// The changes of a document that who has these heads lacks, or the first of them.
+    /// Adds the changes of a document that who has these heads lacks, or the first of them, to a bundle.
     fn delta(
         &self,
+        bundle: &mut StoreBundle,
         document: &DocumentKey,
         have_heads: &[ChangeHash],
-        bytes_max: usize,
+        limits: PartLimits,
     ) -> Result<Option<DeltaPart>, ReplicaError> {
         let have: Vec<[u8; 32]> = have_heads.iter().map(|head| head.0).collect();
         let collection = document.collection.as_str();
-        let part = self
-            .store
-            .delta(collection, document.id(), &have, bytes_max);
+        let mut evidence_bytes = 0;
+        let fits = |delta: usize, evidence: usize| {
+            evidence_bytes = evidence;
+            limits.hold(delta, evidence)
+        };
+        let part = bundle.add(
+            collection,
+            document.id(),
+            &have,
+            limits.delta_bytes_max,
+            fits,
+        );
         let part = self
             .unless_damaged(document, part)
             .map_err(failed("read a document's changes"))?;
-        let carried = |part: &StoreDeltaPart| {
-            let bytes = part.delta.len();
-            if bytes > bytes_max {
-                let reason = format!("a change of {bytes} bytes is too large to be carried");
-                self.tell_damage(document, &reason);
-            }
-            bytes <= bytes_max
+        let Some(StoreDeltaPart { delta, more_after }) = part else {
+            return Ok(None);
         };
-        // Changes are not sealed yet.
-        Ok(part.filter(carried).map(|part| DeltaPart {
+        if !limits.hold(delta.len(), evidence_bytes) {
+            let reason = format!(
+                "a change of {} bytes is too large to be carried",
+                delta.len()
+            );
+            self.tell_damage(document, &reason);
+            return Ok(None);
+        }
+        Ok(Some(DeltaPart {
+            evidence_bytes,
             delta: Delta {
                 document: document.clone(),
-                payload: part.delta.into(),
+                payload: delta.into(),
             },
-            evidence_bytes: 0,
-            more_after: part
-                .more_after
-                .map(|heads| heads.into_iter().map(ChangeHash).collect()),
+            more_after: more_after.map(|heads| heads.into_iter().map(ChangeHash).collect()),
         }))
     }
 }
@@ -228,9 +240,20 @@ impl Replica for StoreReplica {
         wants: &[(DocumentKey, Vec<ChangeHash>)],
         limits: ChangesLimits,
     ) -> Result<Answered, ReplicaError> {
-        collect_deltas(wants, limits, |document, have_heads, limits| {
-            self.delta(document, have_heads, limits.delta_bytes_max)
-        })
+        let mut bundle = self.store.bundle();
+        let mut answered = collect_deltas(wants, limits, |document, have_heads, limits| {
+            self.delta(&mut bundle, document, have_heads, limits)
+        })?;
+        let bundled = bundle.finish().map_err(failed("read its seals"))?;
+        let certificates = bundled.certificates.into_iter();
+        answered.bundle.certificates = certificates
+            .map(|(name, bytes)| NamedCertificate {
+                name,
+                bytes: bytes.into(),
+            })
+            .collect();
+        answered.bundle.seals = bundled.seals.into_iter().map(Bytes::from).collect();
+        Ok(answered)
     }
 
     fn ingest(
@@ -238,20 +261,12 @@ impl Replica for StoreReplica {
         bundles: Vec<Bundle>,
         origin: &Origin,
     ) -> Result<Vec<IngestOutcome>, ReplicaError> {
-        let deltas: Vec<Delta> = bundles.into_iter().flat_map(|it| it.deltas).collect();
-        let arrivals: Vec<Arrival<'_>> = deltas
-            .iter()
-            .map(|delta| Arrival {
-                collection: delta.document.collection.as_str(),
-                id: delta.document.id(),
-                delta: &delta.payload,
-            })
-            .collect();
-        let arrived = self.store.ingest(&arrivals, label(origin));
+        let arriving: Vec<Arriving<'_>> = bundles.iter().map(arriving).collect();
+        let arrived = self.store.ingest(&arriving, label(origin));
         let arrived = arrived.map_err(failed("store changes"))?;
-        let outcomes = deltas.iter().zip(arrived);
+        let deltas = bundles.iter().flat_map(|bundle| &bundle.deltas);
         let outcome = |(delta, arrived): (&Delta, _)| self.outcome(&delta.document, arrived);
-        Ok(outcomes.map(outcome).collect())
+        Ok(deltas.zip(arrived).map(outcome).collect())
     }
 
     fn cursor(&self, feed: FeedId, interest: &Interest) -> Result<Cursor, ReplicaError> {
@@ -279,16 +294,17 @@ impl Replica for StoreReplica {
     }
 }
 
-/// Tells the mesh of every commit, until the task is ended: it holds the store, whose commits never end by themselves.
+/// Tells the mesh of all that may leave the device, until the task is ended: it holds the store, whose commits never end by
+/// themselves.
 pub(crate) async fn forward_commits(
     store: Store,
-    mut commits: broadcast::Receiver<Arc<StoreCommit>>,
+    mut released: broadcast::Receiver<Arc<Released>>,
     mesh: MeshHandle,
 ) {
     loop {
-        match commits.recv().await {
-            Ok(commit) if leaves_nothing_to_tell(&commit) => {}
-            Ok(commit) => mesh.committed(told(&commit)),
+        match released.recv().await {
+            Ok(released) if leaves_nothing_to_tell(&released) => {}
+            Ok(released) => mesh.committed(told(&store, &released)),
             Err(RecvError::Lagged(_)) => mesh.committed(missed(&store)),
             Err(RecvError::Closed) => return,
         }
@@ -311,60 +327,82 @@ fn missed(store: &Store) -> Commit {
     }
 }
 
-/// Whether a commit only evicted documents, which is nobody else's business.
-fn leaves_nothing_to_tell(commit: &StoreCommit) -> bool {
-    commit
-        .documents
-        .iter()
-        .all(|document| document.delta.changes() == 0)
+/// Whether commits only evicted documents, which is nobody else's business.
+fn leaves_nothing_to_tell(released: &Released) -> bool {
+    !released.commits.is_empty() && committed(released).next().is_none()
 }
 
-fn told(commit: &StoreCommit) -> Commit {
-    let documents = commit.documents.iter();
-    let documents: Vec<&Committed> = documents
-        .filter(|document| document.delta.changes() > 0)
-        .collect();
-    let names = documents
-        .iter()
-        .map(|document| CollectionName::new(&document.collection));
+/// The documents that have new changes.
+fn committed(released: &Released) -> impl Iterator<Item = &Committed> {
+    let documents = released.commits.iter().flat_map(|commit| &commit.documents);
+    documents.filter(|document| document.delta.changes() > 0)
+}
+
+fn told(store: &Store, released: &Released) -> Commit {
+    if released.commits.is_empty() {
+        return missed(store);
+    }
+    let names = committed(released).map(|document| CollectionName::new(&document.collection));
     // As far as can be told before they are encoded.
-    let deltas: Result<Vec<Delta>, NameError> =
-        match fits_flood(documents.iter().map(|it| it.delta.bytes()), []) {
-            true => documents.iter().copied().map(delta).collect(),
-            false => Ok(Vec::new()),
-        };
+    let fits = fits_flood(committed(released).map(|it| it.delta.bytes()), []);
     Commit {
-        origin: match &commit.origin {
+        origin: match &released.origin {
             StoreOrigin::Local => Origin::Local,
             StoreOrigin::Remote(label) => named(label),
         },
-        last_sequence: Sequence(commit.sequence),
-        documents: documents.len(),
+        last_sequence: Sequence(released.sequence),
+        documents: committed(released).count(),
         collections: names.filter_map(Result::ok).collect(),
-        floods: deltas.map(floods).unwrap_or_else(|error| {
-            tracing::error!(%error, "a commit can't be flooded; it is only offered");
-            BTreeMap::new()
-        }),
+        floods: match fits {
+            true => floods(store, released),
+            false => BTreeMap::new(),
+        },
     }
 }
 
-/// The deltas of a commit, those of each collection together.
-fn floods(deltas: Vec<Delta>) -> BTreeMap<CollectionName, Bundle> {
-    let mut floods = BTreeMap::<_, Bundle>::new();
-    for delta in deltas {
-        let bundle = floods.entry(delta.document.collection.clone());
-        bundle.or_default().deltas.push(delta);
-    }
-    floods
-}
-
-fn delta(document: &Committed) -> Result<Delta, NameError> {
-    let collection = CollectionName::new(&document.collection)?;
-    let id = Bytes::copy_from_slice(document.id.as_bytes());
-    Ok(Delta {
-        document: DocumentKey::new(collection, id)?,
-        payload: document.delta.encode().into(),
+/// What was released, one bundle for each collection; nothing where that fails, since it is offered in any case.
+fn floods(store: &Store, released: &Released) -> BTreeMap<CollectionName, Bundle> {
+    let floods = store.flood(released).map_err(|error| error.to_string());
+    let floods = floods.and_then(|floods| {
+        let named = floods.into_iter().map(bundle);
+        named
+            .collect::<Result<_, _>>()
+            .map_err(|error| error.to_string())
+    });
+    floods.unwrap_or_else(|error| {
+        tracing::error!(error, "changes can't be flooded; they are only offered");
+        BTreeMap::new()
     })
+}
+
+fn bundle(flood: Flood) -> Result<(CollectionName, Bundle), NameError> {
+    let collection = CollectionName::new(&flood.collection)?;
+    let deltas = flood.documents.into_iter().map(|(id, delta)| {
+        Ok(Delta {
+            document: DocumentKey::new(collection.clone(), id)?,
+            payload: delta.into(),
+        })
+    });
+    let bundle = Bundle {
+        certificates: Vec::new(),
+        seals: flood.seals.into_iter().map(Bytes::from).collect(),
+        deltas: deltas.collect::<Result<_, _>>()?,
+    };
+    Ok((collection, bundle))
+}
+
+fn arriving(bundle: &Bundle) -> Arriving<'_> {
+    let arrivals = bundle.deltas.iter().map(|delta| Arrival {
+        collection: delta.document.collection.as_str(),
+        id: delta.document.id(),
+        delta: &delta.payload,
+    });
+    let certificates = bundle.certificates.iter();
+    Arriving {
+        certificates: certificates.map(|it| it.bytes.as_ref()).collect(),
+        seals: bundle.seals.iter().map(AsRef::as_ref).collect(),
+        arrivals: arrivals.collect(),
+    }
 }
 
 fn label(origin: &Origin) -> Arc<[u8]> {

@@ -1,23 +1,20 @@
 //! What travels of one document: authored changes, and births by the places of their maps.
 
+use super::acceptance::covered;
 use super::birth::{BIRTH_ACTOR_BYTES, is_birth};
 use super::chunk::{self, ChunkError};
-use super::wellformed::IllFormed;
-use super::{Document, DocumentError, contained};
+use super::{Document, DocumentError, NotAccepted, contained};
 use crate::limits::{
     CHANGE_OPS_MAX, CHUNK_BYTES_MAX, DELTA_BIRTH_BYTES_MAX, DELTA_BIRTHS_MAX, DELTA_BYTES_MAX,
-    DELTA_CHANGES_MAX, DELTA_OPS_MAX, FIELD_NAME_BYTES_MAX, PLAIN_BYTES_MAX,
+    DELTA_CHANGES_MAX, DELTA_OPS_MAX, DELTA_PROOFS_MAX, FIELD_NAME_BYTES_MAX, PLAIN_BYTES_MAX,
 };
+use crate::seal::{Proof, Proofs, SealedChange};
 use crate::value::DEPTH_MAX;
+use crate::wire;
 use automerge::legacy::Key;
-use automerge::{Change, ChangeHash, ReadDoc};
+use automerge::{ActorId, Change, ChangeHash, ReadDoc};
 use prost::Message;
 use std::collections::{BTreeSet, HashMap};
-
-/// The generated wire types.
-mod wire {
-    include!(concat!(env!("OUT_DIR"), "/sedge.document.v1.rs"));
-}
 
 /// Bytes of a device's actor id.
 pub(crate) const DEVICE_ACTOR_BYTES: usize = 16;
@@ -77,17 +74,15 @@ pub enum DeltaError {
     /// A change is damaged.
     #[error("a change can't be decoded: {0}")]
     Change(String),
+    /// Proofs that name no change of the delta, or too many of them.
+    #[error("the delta's proofs name what is not there, or are more than {DELTA_PROOFS_MAX}")]
+    Proofs,
     /// A change whose actor is no device.
     #[error("a change names an actor of {0} bytes; devices have {DEVICE_ACTOR_BYTES}")]
     Actor(usize),
-    /// A change that no honest device makes.
-    #[error("the change {change} is not well-formed: {rule}")]
-    IllFormed {
-        /// The change.
-        change: ChangeHash,
-        /// What it breaks.
-        rule: IllFormed,
-    },
+    /// A change that no store accepts.
+    #[error(transparent)]
+    NotAccepted(#[from] NotAccepted),
     /// The document refused it.
     #[error(transparent)]
     Document(#[from] DocumentError),
@@ -103,6 +98,10 @@ impl Delta {
 
     /// The bytes that travel.
     pub fn encode(&self) -> Vec<u8> {
+        self.to_wire().encode_to_vec()
+    }
+
+    pub(crate) fn to_wire(&self) -> wire::Delta {
         let births = self.births.iter().map(|place| wire::Birth {
             parent: place.parent.map_or(0, |parent| parent as u32 + 1),
             key: place.key.clone(),
@@ -111,7 +110,6 @@ impl Delta {
             births: births.collect(),
             changes: self.changes.clone(),
         }
-        .encode_to_vec()
     }
 
     /// Reads bytes from outside.
@@ -119,7 +117,10 @@ impl Delta {
     /// # Errors
     /// Damaged bytes, or more or other parts than a delta may have.
     pub fn decode(bytes: &[u8]) -> Result<Self, DeltaError> {
-        let wire = wire::Delta::decode(bytes)?;
+        Self::from_wire(wire::Delta::decode(bytes)?)
+    }
+
+    pub(crate) fn from_wire(wire: wire::Delta) -> Result<Self, DeltaError> {
         let births = wire.births.into_iter().map(|birth| Place {
             parent: (birth.parent as usize).checked_sub(1),
             key: birth.key,
@@ -192,6 +193,11 @@ impl Delta {
         keys.sum::<usize>() + self.changes.iter().map(Vec::len).sum::<usize>()
     }
 
+    /// The chunks of its authored changes, as they travel.
+    pub fn chunks(&self) -> &[Vec<u8>] {
+        &self.changes
+    }
+
     /// How many authored changes it carries.
     pub fn changes(&self) -> usize {
         self.changes.len()
@@ -250,16 +256,51 @@ impl Named {
     }
 }
 
-/// A part of what a store lacks of a document, closed under dependencies.
+/// A part of what a store lacks of a document, closed under dependencies, with what proves all of it.
 pub(crate) struct Part {
     pub(crate) delta: Delta,
+    /// The proofs of its changes, each with the number and hash of the change that it is of.
+    pub(crate) proofs: Vec<(u32, ChangeHash, Proof)>,
     /// `None` when nothing is left; else the heads that the store has once it has taken this part in.
     pub(crate) more_after: Option<Vec<ChangeHash>>,
 }
 
+/// How much one part may hold.
+#[derive(Clone, Copy)]
+pub(super) struct PartLimits {
+    /// Bytes beyond which a part is cut where all of it is proven.
+    pub(super) bytes: usize,
+    /// Operations that no part has more of.
+    pub(super) operations: u64,
+}
+
+/// A part while it is gathered.
+#[derive(Default)]
+struct Gathered {
+    named: Named,
+    chunks: Vec<Vec<u8>>,
+    /// The changes with the births that they need.
+    taken: Vec<Change>,
+    proofs: Vec<(u32, ChangeHash, Proof)>,
+    bytes: usize,
+    operations: u64,
+    /// Actors whose latest changes no proof covers yet.
+    unproven: BTreeSet<ActorId>,
+}
+
+/// How much of what is gathered is proven.
+#[derive(Clone, Copy, Default)]
+struct Boundary {
+    births: usize,
+    chunks: usize,
+    taken: usize,
+    proofs: usize,
+}
+
 impl Document {
-    /// What a store that has `have` (and everything before) lacks of this document, as far as it fits `bytes_max` and
-    /// one delta may go. The first change always fits.
+    /// What a store that has `have` (and everything before) lacks of what is proven of this document, as far as it fits
+    /// `bytes_max` and one delta may go. The first change fits with all that is needed to prove it. `None` when even that is
+    /// more than any store takes at once.
     ///
     /// # Errors
     /// Automerge can't give the changes out.
@@ -267,11 +308,21 @@ impl Document {
         &self,
         have: &[ChangeHash],
         bytes_max: usize,
-    ) -> Result<Part, DocumentError> {
-        contained(|| self.part(have, bytes_max, DELTA_OPS_MAX))
+        proofs: &Proofs,
+    ) -> Result<Option<Part>, DocumentError> {
+        let limits = PartLimits {
+            bytes: bytes_max,
+            operations: DELTA_OPS_MAX,
+        };
+        contained(|| self.part(have, limits, proofs))
     }
 
-    pub(super) fn part(&self, have: &[ChangeHash], bytes_max: usize, ops_max: u64) -> Part {
+    pub(super) fn part(
+        &self,
+        have: &[ChangeHash],
+        limits: PartLimits,
+        proofs: &Proofs,
+    ) -> Option<Part> {
         let known: Vec<ChangeHash> = have.iter().filter(|hash| self.has(hash)).copied().collect();
         let (births, authored): (Vec<Change>, Vec<Change>) = self
             .automerge
@@ -280,37 +331,111 @@ impl Document {
             .partition(|change| is_birth(change.actor_id()));
         let births = births.into_iter().map(|birth| (birth.hash(), birth));
         let mut births: HashMap<ChangeHash, Change> = births.collect();
-        let (mut named, mut chunks, mut taken) = (Named::default(), Vec::new(), Vec::new());
-        let (mut bytes, mut operations, mut more) = (0, 0, false);
-        for mut change in authored {
-            let before = named.places.len();
-            let needed = take_births(&mut births, &change);
-            for birth in &needed {
-                named.add(birth, |hash| self.automerge.get_change_by_hash(hash));
+        let proofs = by_change(&authored, proofs);
+        let covered = covered(authored.iter(), proofs.keys().copied());
+        let (mut gathered, mut boundary, mut more) = (Gathered::default(), None, false);
+        for (change, is_covered) in authored.into_iter().zip(covered) {
+            if !is_covered {
+                continue;
             }
-            let chunk = sent(&mut change);
-            bytes += chunk.len() + PART_BYTES;
-            // One that breaks the bound counts as if it met it; whoever gets it refuses it.
-            let measured = chunk::measure(&chunk);
-            operations += measured.map_or(CHANGE_OPS_MAX, |measured| measured.operations);
-            let fits = bytes + named.bytes() <= bytes_max
-                && operations <= ops_max
-                && chunks.len() < DELTA_CHANGES_MAX
-                && named.fit();
-            if !fits && !chunks.is_empty() {
-                named.truncate(before);
+            let needed = take_births(&mut births, &change);
+            let proof = proofs.get(&change.hash()).map(|proof| Proof::clone(proof));
+            gathered.add(change, needed, proof, |hash| {
+                self.automerge.get_change_by_hash(hash)
+            });
+            if !gathered.fits(limits) && (boundary.is_some() || !gathered.can_be_taken(limits)) {
+                gathered.cut(boundary?);
                 more = true;
                 break;
             }
-            chunks.push(chunk);
-            taken.extend(needed);
-            taken.push(change);
+            boundary = gathered.boundary().or(boundary);
         }
-        Part {
-            delta: Delta::of(named, chunks),
-            more_after: more.then(|| heads_after(known, &taken)),
-        }
+        Some(Part {
+            delta: Delta::of(gathered.named, gathered.chunks),
+            proofs: gathered.proofs,
+            more_after: more.then(|| heads_after(known, &gathered.taken)),
+        })
     }
+}
+
+impl Gathered {
+    fn add(
+        &mut self,
+        mut change: Change,
+        births: Vec<Change>,
+        proof: Option<Proof>,
+        find: impl Fn(&ChangeHash) -> Option<Change>,
+    ) {
+        for birth in &births {
+            self.named.add(birth, &find);
+        }
+        let chunk = sent(&mut change);
+        self.bytes += chunk.len() + PART_BYTES;
+        // One that breaks the bound counts as if it met it; whoever gets it refuses it.
+        let measured = chunk::measure(&chunk);
+        self.operations += measured.map_or(CHANGE_OPS_MAX, |measured| measured.operations);
+        match proof {
+            Some(proof) => {
+                self.unproven.remove(change.actor_id());
+                self.bytes += SealedChange::BYTES;
+                let number = self.chunks.len() as u32;
+                self.proofs.push((number, change.hash(), proof));
+            }
+            None => {
+                self.unproven.insert(change.actor_id().clone());
+            }
+        }
+        self.chunks.push(chunk);
+        self.taken.extend(births);
+        self.taken.push(change);
+    }
+
+    /// Whether it is as small as it is meant to be.
+    fn fits(&self, limits: PartLimits) -> bool {
+        self.bytes + self.named.bytes() <= limits.bytes && self.can_be_taken(limits)
+    }
+
+    /// Whether a store takes so much at once.
+    fn can_be_taken(&self, limits: PartLimits) -> bool {
+        self.operations <= limits.operations
+            && self.chunks.len() <= DELTA_CHANGES_MAX
+            && self.proofs.len() <= DELTA_PROOFS_MAX
+            && self.named.fit()
+            && (self.chunks.len() == 1 || self.bytes + self.named.bytes() <= DELTA_BYTES_MAX)
+    }
+
+    /// Where it ends, if all of it is proven.
+    fn boundary(&self) -> Option<Boundary> {
+        self.unproven.is_empty().then_some(Boundary {
+            births: self.named.places.len(),
+            chunks: self.chunks.len(),
+            taken: self.taken.len(),
+            proofs: self.proofs.len(),
+        })
+    }
+
+    fn cut(&mut self, boundary: Boundary) {
+        self.named.truncate(boundary.births);
+        self.chunks.truncate(boundary.chunks);
+        self.taken.truncate(boundary.taken);
+        self.proofs.truncate(boundary.proofs);
+    }
+}
+
+/// The proofs of these changes.
+fn by_change<'p>(changes: &[Change], proofs: &'p Proofs) -> HashMap<ChangeHash, &'p Proof> {
+    let mut by_number: HashMap<(&[u8], u64), Vec<&Proof>> = HashMap::new();
+    for proof in proofs.iter() {
+        let number = (&proof.actor.0[..], proof.seq);
+        by_number.entry(number).or_default().push(proof);
+    }
+    let found = changes.iter().filter_map(|change| {
+        let (actor, seq, hash) = (change.actor_id().to_bytes(), change.seq(), change.hash());
+        let proofs = by_number.get(&(actor, seq))?;
+        let proof = proofs.iter().find(|proof| proof.is_of(actor, seq, &hash))?;
+        Some((hash, *proof))
+    });
+    found.collect()
 }
 
 /// A change as it travels. Automerge deflates from 256 bytes on, which takes longer than all else that is done with a change of
@@ -336,7 +461,7 @@ fn take_births(births: &mut HashMap<ChangeHash, Change>, change: &Change) -> Vec
 }
 
 /// The heads of a history that had `heads`, with these changes.
-pub(super) fn heads_after(heads: Vec<ChangeHash>, changes: &[Change]) -> Vec<ChangeHash> {
+pub(crate) fn heads_after(heads: Vec<ChangeHash>, changes: &[Change]) -> Vec<ChangeHash> {
     let mut heads: BTreeSet<ChangeHash> = heads.into_iter().collect();
     heads.extend(changes.iter().map(Change::hash));
     for dependency in changes.iter().flat_map(|change| change.deps()) {

@@ -6,16 +6,15 @@
 //! there and come out as it came. A record that would not load again, or could not be sent on, never comes to be. The
 //! first change of a document is mostly spared all this (`first`).
 
+use super::acceptance::{Grounds, accept, check_form};
 use super::before::Before;
 use super::birth::{Birth, Births};
 use super::delta::{DEVICE_ACTOR_BYTES, Place, heads_after};
-use super::wellformed;
 use super::{Delta, DeltaError, Document, chunk, contained, first};
 use crate::id::DocumentId;
 use crate::limits::DELTA_OPS_MAX;
 use crate::value::Value;
 use automerge::{Change, ChangeHash};
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 /// What became of a delta.
@@ -35,18 +34,19 @@ pub struct Ingested {
 }
 
 impl Document {
-    /// The document of a record with what is new of a delta behind it.
+    /// The document of a record with what is accepted of a delta behind it.
     ///
     /// # Errors
-    /// The delta is malformed, or the record would not load with it. Panics of automerge are errors too.
-    pub fn ingest(
+    /// The delta is malformed or not acceptable, or the record would not load with it. Panics of automerge are errors too.
+    pub(crate) fn ingest(
         record: &[u8],
         collection: &str,
         id: &DocumentId,
-        delta: &Delta,
+        delta: Decoded,
+        grounds: Option<Grounds<'_>>,
     ) -> Result<Ingested, DeltaError> {
         contained(|| {
-            let arrival = Arrival::of(record, collection, id, delta)?;
+            let arrival = Arrival::of(record, collection, id, delta, grounds)?;
             match arrival.first_value(id) {
                 Some(value) => Ok(arrival.begin(value)),
                 None => arrival.append(id),
@@ -54,8 +54,23 @@ impl Document {
         })?
     }
 
-    /// The same by loading the document, and the record once more with what is new: what [`ingest`](Self::ingest) gives is
-    /// compared with it.
+    /// The same as if seals covered all of the delta: what is checked is its form alone.
+    ///
+    /// # Errors
+    /// As [`ingest`](Self::ingest).
+    #[cfg(any(test, feature = "fuzz"))]
+    pub fn ingest_assumed(
+        record: &[u8],
+        collection: &str,
+        id: &DocumentId,
+        delta: &Delta,
+    ) -> Result<Ingested, DeltaError> {
+        let decoded = Decoded::new(delta.clone())?;
+        Self::ingest(record, collection, id, decoded, None)
+    }
+
+    /// The same by loading the document, and the record once more with what is new: what
+    /// [`ingest_assumed`](Self::ingest_assumed) gives is compared with it.
     #[cfg(any(test, feature = "fuzz"))]
     pub(crate) fn ingest_loaded(
         record: &[u8],
@@ -63,8 +78,9 @@ impl Document {
         id: &DocumentId,
         delta: &Delta,
     ) -> Result<Ingested, DeltaError> {
+        let decoded = Decoded::new(delta.clone())?;
         contained(|| {
-            let mut arrival = Arrival::of(record, collection, id, delta)?;
+            let mut arrival = Arrival::of(record, collection, id, decoded, None)?;
             arrival.before = Before::loaded(Document::load(record)?);
             let mut ingested = arrival.append(id)?;
             let chunks = ingested.changes.iter().map(Change::raw_bytes);
@@ -74,6 +90,32 @@ impl Document {
             ingested.value = again.value(id);
             Ok(ingested)
         })?
+    }
+}
+
+/// A delta whose changes are measured and decoded.
+pub(crate) struct Decoded {
+    births: Vec<Place>,
+    changes: Vec<Authored>,
+}
+
+impl Decoded {
+    /// Decodes the changes of a delta from outside, each of which is measured first.
+    ///
+    /// # Errors
+    /// A change is out of bounds or damaged, or no device's.
+    pub(crate) fn new(delta: Delta) -> Result<Self, DeltaError> {
+        contained(|| {
+            Ok(Self {
+                births: delta.births,
+                changes: decode(delta.changes)?,
+            })
+        })?
+    }
+
+    /// The changes, in the order of the delta.
+    pub(crate) fn changes(&self) -> impl Iterator<Item = &Change> {
+        self.changes.iter().map(|authored| &authored.change)
     }
 }
 
@@ -94,25 +136,30 @@ impl Arrival {
         record: &[u8],
         collection: &str,
         id: &DocumentId,
-        delta: &Delta,
+        delta: Decoded,
+        grounds: Option<Grounds<'_>>,
     ) -> Result<Self, DeltaError> {
         let before = Before::of(record)?;
         let is_here = |hash: &ChangeHash| before.has(hash);
-        let unknown = unknown(is_here, delta)?;
+        let unknown = unknown(is_here, delta.changes);
         let total = unknown.len();
-        let named = named_births(collection, id, delta);
+        let named = named_births(collection, id, &delta.births);
         let ready = in_order(is_here, unknown, &named);
-        let incomplete = ready.len() < total;
-        let ready = ready.into_iter().map(|it| (it.change, it.chunk.to_vec()));
-        let (ready, chunks): (Vec<Change>, Vec<Vec<u8>>) = ready.unzip();
-        let (mut changes, places) = needed(named, &delta.births, &ready);
+        let accepted = match grounds {
+            Some(grounds) => accept(collection, id, ready, grounds)?,
+            None => ready,
+        };
+        let incomplete = accepted.len() < total;
+        let accepted = accepted.into_iter().map(|it| (it.change, it.chunk));
+        let (accepted, chunks): (Vec<Change>, Vec<Vec<u8>>) = accepted.unzip();
+        let (mut changes, places) = needed(named, &delta.births, &accepted);
         let delta = Delta {
             births: places,
             changes: chunks,
         };
         changes.retain(|birth| !is_here(&birth.hash()));
         let births = changes.len();
-        changes.extend(ready);
+        changes.extend(accepted);
         Ok(Self {
             before,
             changes,
@@ -166,36 +213,22 @@ impl Arrival {
         if self.changes.is_empty() {
             return Ok(());
         }
-        let mut ancestry = self.before.ancestry();
-        for (number, change) in self.changes.iter().enumerate() {
-            if number >= self.births {
-                wellformed::check(change, &mut ancestry).map_err(|rule| {
-                    let change = change.hash();
-                    DeltaError::IllFormed { change, rule }
-                })?;
-            }
-            ancestry.add(Cow::Borrowed(change));
-        }
+        check_form(self.before.ancestry(), &self.changes, self.births)?;
         Ok(())
     }
 }
 
 /// An authored change and the chunk that it travels in.
-struct Authored<'a> {
-    change: Change,
-    chunk: &'a [u8],
+pub(super) struct Authored {
+    pub(super) change: Change,
+    chunk: Vec<u8>,
 }
 
-/// The delta's authored changes that are not here yet, measured and decoded.
-fn unknown(
-    is_here: impl Fn(&ChangeHash) -> bool,
-    delta: &Delta,
-) -> Result<Vec<Authored<'_>>, DeltaError> {
-    let mut unknown = Vec::new();
-    let mut hashes = HashSet::new();
+fn decode(chunks: Vec<Vec<u8>>) -> Result<Vec<Authored>, DeltaError> {
+    let mut authored = Vec::with_capacity(chunks.len());
     let mut operations = 0;
-    for chunk in &delta.changes {
-        let measured = chunk::measure(chunk)?;
+    for chunk in chunks {
+        let measured = chunk::measure(&chunk)?;
         operations += measured.operations;
         if operations > DELTA_OPS_MAX {
             return Err(DeltaError::Operations);
@@ -210,18 +243,27 @@ fn unknown(
             DEVICE_ACTOR_BYTES => {}
             length => return Err(DeltaError::Actor(length)),
         }
-        if !is_here(&change.hash()) && hashes.insert(change.hash()) {
-            unknown.push(Authored { change, chunk });
-        }
+        drop(measured);
+        authored.push(Authored { change, chunk });
     }
-    Ok(unknown)
+    Ok(authored)
+}
+
+/// The changes that are not here yet, each once.
+fn unknown(is_here: impl Fn(&ChangeHash) -> bool, changes: Vec<Authored>) -> Vec<Authored> {
+    let mut hashes = HashSet::new();
+    let mut is_new = |authored: &Authored| {
+        let hash = authored.change.hash();
+        !is_here(&hash) && hashes.insert(hash)
+    };
+    changes.into_iter().filter(|it| is_new(it)).collect()
 }
 
 /// The births that the delta names, parents first.
-fn named_births(collection: &str, id: &DocumentId, delta: &Delta) -> Vec<Change> {
+fn named_births(collection: &str, id: &DocumentId, places: &[Place]) -> Vec<Change> {
     let births = Births::of(collection, id);
-    let mut named: Vec<Birth> = Vec::with_capacity(delta.births.len());
-    for place in &delta.births {
+    let mut named: Vec<Birth> = Vec::with_capacity(places.len());
+    for place in places {
         let parent = place.parent.and_then(|number| named.get(number));
         named.push(births.under(parent, &place.key));
     }
@@ -260,13 +302,13 @@ fn needed(named: Vec<Change>, places: &[Place], changes: &[Change]) -> (Vec<Chan
 }
 
 /// The changes whose dependencies are all here, births, or before them, in such an order.
-fn in_order<'a>(
+fn in_order(
     is_here: impl Fn(&ChangeHash) -> bool,
-    changes: Vec<Authored<'a>>,
+    changes: Vec<Authored>,
     births: &[Change],
-) -> Vec<Authored<'a>> {
+) -> Vec<Authored> {
     let mut known: HashSet<ChangeHash> = births.iter().map(Change::hash).collect();
-    let mut waiting: HashMap<ChangeHash, Vec<Authored<'a>>> = HashMap::new();
+    let mut waiting: HashMap<ChangeHash, Vec<Authored>> = HashMap::new();
     let mut ready = Vec::with_capacity(changes.len());
     for authored in changes {
         let mut released = vec![authored];

@@ -23,6 +23,8 @@ pub struct Commit {
     pub origin: Origin,
     /// The documents it changed, one entry each, in feed order.
     pub documents: Vec<Committed>,
+    /// How many of them have own changes that are to be sealed before they leave the device.
+    pub unsealed: usize,
 }
 
 /// One document of a commit.

@@ -139,7 +139,7 @@ impl Database {
         let mut batch = self.batch();
         batch.put(META, META_APP, app.as_str());
         batch.put(META, META_DEVICE, device.as_bytes());
-        batch.put(META, META_INCARNATION, identity.incarnation.bytes());
+        identity.incarnation.store(&mut batch);
         batch.put(META, META_FEED, identity.feed);
         batch.put(META, META_FORMAT, FORMAT.to_le_bytes());
         batch.write()?;

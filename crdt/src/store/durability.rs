@@ -99,7 +99,7 @@ impl Database {
             feed: random()?,
         };
         let mut batch = self.batch();
-        batch.put(META, META_INCARNATION, identity.incarnation.bytes());
+        identity.incarnation.store(&mut batch);
         batch.put(META, META_FEED, identity.feed);
         batch.delete(META, META_UNSYNCED);
         batch.write()?;

@@ -4,6 +4,7 @@ use super::schema::DocumentState;
 use crate::document::{Delta, Document, DocumentError};
 use crate::id::DocumentId;
 use crate::limits::TAIL_CHUNKS_MAX;
+use crate::seal::Proofs;
 use crate::value::Value;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -24,6 +25,10 @@ pub(super) struct Entry {
     /// The changes this transaction made.
     pub(super) delta: Delta,
     evicted: bool,
+    /// This device has made changes in it that are to be sealed.
+    pub(super) wrote: bool,
+    /// Where they were looked at: what proves its changes.
+    pub(super) proofs: Option<Proofs>,
 }
 
 /// What a write did to a document.
@@ -62,6 +67,8 @@ impl Entry {
             record,
             delta: Delta::default(),
             evicted: false,
+            wrote: false,
+            proofs: None,
         }
     }
 

@@ -10,6 +10,8 @@ use crate::limits::{
 };
 use crate::query::QueryError;
 use crate::random::RandomError;
+use crate::rights::RightsError;
+use sedge_identity::{CertificateError, SealError};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -252,6 +254,23 @@ pub enum StoreError {
     /// A delta from another store is refused.
     #[error(transparent)]
     Delta(#[from] DeltaError),
+    /// The store hasn't been told as whom it writes and whom it trusts.
+    #[error(
+        "the store has no identity yet, so nothing is sealed and nothing is taken in from others"
+    )]
+    NotCertified,
+    /// An identity that can't be this store's.
+    #[error("the identity is of another device or app than the store")]
+    OtherIdentity,
+    /// A certificate is refused.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The rules of a certificate can't be used.
+    #[error(transparent)]
+    Rights(#[from] RightsError),
+    /// A seal can't be made.
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// An attachment can't be kept or given.
     #[error(transparent)]
     Attachment(#[from] BlobError),

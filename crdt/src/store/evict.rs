@@ -8,8 +8,8 @@ use super::Store;
 use super::database::Batch;
 use super::error::StoreError;
 use super::schema::{
-    CURSOR_KEY_BYTES, CURSORS, DOCUMENTS, DocumentKey, FEED, META, META_EVICTED, META_INCARNATION,
-    STATES, VALUES,
+    CURSOR_KEY_BYTES, CURSORS, DOCUMENTS, DocumentKey, FEED, META, META_EVICTED, PROOFS, STATES,
+    VALUES,
 };
 use super::transaction::Transaction;
 use crate::id::DocumentId;
@@ -86,14 +86,14 @@ impl Transaction<'_> {
             batch.delete_range(CURSORS, &[], &[u8::MAX; CURSOR_KEY_BYTES + 1]);
         }
         if let Some(incarnation) = self.renewed {
-            batch.put(META, META_INCARNATION, incarnation.bytes());
+            incarnation.store(batch);
         }
     }
 }
 
 /// Removes all there is of a document.
 pub(super) fn remove(batch: &mut Batch<'_>, key: &[u8], sequence: u64) {
-    for family in [DOCUMENTS, VALUES, STATES] {
+    for family in [DOCUMENTS, VALUES, STATES, PROOFS] {
         batch.delete(family, key);
     }
     batch.delete(FEED, &sequence.to_be_bytes());

@@ -241,6 +241,7 @@ mod tests {
             sequence,
             origin: Origin::Local,
             documents: Vec::new(),
+            unsealed: 0,
         };
         Pending {
             view: view.clone(),

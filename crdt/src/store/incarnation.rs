@@ -4,15 +4,13 @@
 //! were given might be given again: for every store made or restored, after an end that may have lost what others
 //! have heard of, and when own changes are evicted. What a document's state counts holds in one incarnation alone.
 
-use super::database::damaged;
+use super::database::{Batch, damaged};
 use super::error::StoreError;
-use super::schema::META_INCARNATION;
-use crate::document::DEVICE_ACTOR_BYTES;
+use super::schema::{META, META_INCARNATION, META_INCARNATIONS};
 use crate::random::random;
+use crate::seal::actor_id;
 use automerge::ActorId;
-use sedge_identity::PublicKey;
-
-const ACTOR_DOMAIN: &[u8] = b"sedge actor 1";
+use sedge_identity::{ActorName, PublicKey};
 
 /// One incarnation of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,16 +38,26 @@ impl Incarnation {
 
     /// The actor under which a device writes.
     pub(super) fn actor(self, device: &PublicKey) -> ActorId {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(ACTOR_DOMAIN);
-        hasher.update(device.as_bytes());
-        hasher.update(&self.name);
-        let mut bytes = [0; DEVICE_ACTOR_BYTES];
-        hasher.finalize_xof().fill(&mut bytes);
-        ActorId::from(&bytes[..])
+        actor_id(ActorName::of(
+            device,
+            sedge_identity::Incarnation(self.name),
+        ))
     }
 
-    pub(super) fn bytes(self) -> Vec<u8> {
+    /// Makes it the store's, beside those that it had before.
+    pub(super) fn store(self, batch: &mut Batch<'_>) {
+        let number = [META_INCARNATIONS, &self.number.to_le_bytes()].concat();
+        batch.put(META, &number, self.name);
+        batch.put(META, META_INCARNATION, self.bytes());
+    }
+
+    /// The name of one that this store has or had.
+    pub(super) fn read_name(bytes: &[u8]) -> Result<sedge_identity::Incarnation, StoreError> {
+        let name = bytes.try_into().map_err(|_| damaged(META_INCARNATIONS))?;
+        Ok(sedge_identity::Incarnation(name))
+    }
+
+    fn bytes(self) -> Vec<u8> {
         [&self.number.to_le_bytes()[..], &self.name].concat()
     }
 

@@ -3,7 +3,10 @@
 use super::database::{Database, Entry, damaged, decode};
 use super::error::StoreError;
 use super::scan::Scan;
-use super::schema::{DOCUMENTS, DocumentKey, DocumentState, META, META_CLOCK, STATES, VALUES};
+use super::schema::{
+    DOCUMENTS, DocumentKey, DocumentState, META, META_CLOCK, META_SEALED, STATES, VALUES,
+};
+use super::seals::sealer::read_sealed;
 use crate::value::{Encoded, Value};
 use rocksdb::{DBPinnableSlice, DBRawIterator, Direction, IteratorMode, ReadOptions, Snapshot};
 
@@ -38,6 +41,14 @@ impl<'a> Reads<'a> {
             return Err(damaged(META_CLOCK));
         };
         Ok((u64::from_le_bytes(*sequence), i64::from_le_bytes(*time)))
+    }
+
+    /// Up to where in the feed own changes are sealed, and the time of the last seal in ms; zeros before the first.
+    pub(super) fn sealed(self) -> Result<(u64, u64), StoreError> {
+        match self.get(META, META_SEALED)? {
+            Some(bytes) => read_sealed(&bytes).ok_or_else(|| damaged(META_SEALED)),
+            None => Ok((0, 0)),
+        }
     }
 
     pub(super) fn record(self, key: &DocumentKey) -> Result<Option<Vec<u8>>, StoreError> {

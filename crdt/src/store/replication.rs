@@ -1,15 +1,21 @@
-//! What the store offers to whoever replicates it: its feed, heads, deltas and cursors.
+//! What the store offers to whoever replicates it: its feed, heads and cursors, the changes that others lack
+//! (`outgoing`), and a way in for theirs (`arriving`).
 
-use super::Store;
-use super::commit::Origin;
+mod arriving;
+mod outgoing;
+
 use super::error::StoreError;
 use super::schema::{CURSORS, DocumentKey, DocumentState, FEED, read_u64};
 use super::source::Source;
 use super::view::View;
-use crate::document::{Delta, Document};
+use super::{Inner, Store};
+use crate::document::Document;
 use crate::id::DocumentId;
 use automerge::ChangeHash;
 use std::sync::Arc;
+
+pub use arriving::{Arrival, Arrived, Arriving};
+pub use outgoing::{Bundle, Bundled, Flood};
 
 /// The feed's identity and its newest sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,22 +59,11 @@ pub struct FeedLimits<'a> {
 /// What a store lacks of a document, or the first part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeltaPart {
-    /// An encoded [`Delta`], whose dependencies are there or within it.
+    /// An encoded [`Sealed`](crate::Sealed), whose dependencies are there or within it.
     pub delta: Vec<u8>,
     /// `None` when nothing is left; else the heads that the store has once it has taken this in, with which the rest is
     /// to be asked for.
     pub more_after: Option<Vec<[u8; 32]>>,
-}
-
-/// A delta as it arrives, unchecked.
-#[derive(Clone, Debug)]
-pub struct Arrival<'a> {
-    /// The collection's name.
-    pub collection: &'a str,
-    /// The document's id in canonical form.
-    pub id: &'a [u8],
-    /// An encoded [`Delta`].
-    pub delta: &'a [u8],
 }
 
 /// How far another store's feed has been taken in.
@@ -80,30 +75,6 @@ pub struct FeedCursor {
     pub whole_to: u64,
 }
 
-/// What became of an arrival.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Arrived {
-    /// Something of it was new and is durable. `incomplete` when changes were left out whose dependencies are not here.
-    Applied {
-        /// See above.
-        incomplete: bool,
-    },
-    /// All of it was here.
-    Known,
-    /// None of what is new could be applied: it builds on changes that are not here.
-    MissingDependencies,
-    /// It will never be acceptable.
-    Rejected {
-        /// Why.
-        reason: String,
-    },
-    /// What this store has of the document is damaged, so that nothing can be added; the sender is not at fault.
-    Damaged {
-        /// What is damaged, and what to do.
-        reason: String,
-    },
-}
-
 impl Store {
     /// This store's feed.
     pub fn feed(&self) -> Feed {
@@ -113,12 +84,13 @@ impl Store {
         }
     }
 
-    /// The stretch of the feed after `after`.
+    /// The stretch of the feed after `after`, as far as it is sealed.
     ///
     /// # Errors
     /// The database fails.
     pub fn feed_page(&self, after: u64, limits: FeedLimits<'_>) -> Result<FeedPage, StoreError> {
-        let view = self.view();
+        let sealed_to = self.0.release.sealed_to();
+        let view = self.0.newest_view();
         let mut page = FeedPage {
             entries: Vec::new(),
             up_to: after,
@@ -128,7 +100,7 @@ impl Store {
         for _ in 0..limits.scan_max {
             let Some(entry) = entries.next() else {
                 // What was committed last may be in the feed no more: it was evicted.
-                page.up_to = after.max(view.transaction_id());
+                page.up_to = after.max(sealed_to);
                 break;
             };
             let (sequence, bytes) = entry?;
@@ -137,6 +109,10 @@ impl Store {
             let (Ok(sequence), Some(key)) = (sequence, key) else {
                 return Err(damaged_feed());
             };
+            if sequence > sealed_to {
+                page.up_to = after.max(sealed_to);
+                break;
+            }
             let collection = view.catalog().name(key.collection);
             let collection = collection.ok_or_else(damaged_feed)?;
             if (limits.wanted)(&collection) {
@@ -145,10 +121,15 @@ impl Store {
                     Err(StoreError::Damaged { .. }) => DocumentState::default(),
                     state => state?.unwrap_or_default(),
                 };
+                let heads = state.sealed_heads(sealed_to);
+                if heads.is_empty() && state.is_unsealed(sealed_to) {
+                    page.up_to = sequence; // nothing of it may leave the device
+                    continue;
+                }
                 let entry = FeedEntry {
                     collection,
                     id: key.id,
-                    heads: state.heads.iter().map(|head| head.0).collect(),
+                    heads: heads.iter().map(|head| head.0).collect(),
                 };
                 if (limits.full)(&entry) {
                     break;
@@ -171,7 +152,8 @@ impl Store {
         id: &[u8],
         offered: &[[u8; 32]],
     ) -> Result<Option<Vec<[u8; 32]>>, StoreError> {
-        let view = self.view();
+        let sealed_to = self.0.release.sealed_to();
+        let view = self.0.newest_view();
         let Some(key) = view.key(collection, id) else {
             return Ok(Some(Vec::new()));
         };
@@ -184,68 +166,8 @@ impl Store {
             let document = view.load(&key)?;
             here = offered.iter().all(|hash| document.has(&ChangeHash(*hash)));
         }
-        let heads = state.heads.iter().map(|head| head.0);
+        let heads = state.sealed_heads(sealed_to).iter().map(|head| head.0);
         Ok((!here).then(|| heads.collect()))
-    }
-
-    /// The changes of a document that are not in the ancestry of `have`, or the first of them if all would take more
-    /// than `bytes_max`; `None` when there are none. The first change always fits.
-    ///
-    /// # Errors
-    /// The database fails, or the stored document is damaged.
-    pub fn delta(
-        &self,
-        collection: &str,
-        id: &[u8],
-        have: &[[u8; 32]],
-        bytes_max: usize,
-    ) -> Result<Option<DeltaPart>, StoreError> {
-        let view = self.view();
-        let Some(key) = view.key(collection, id) else {
-            return Ok(None);
-        };
-        let have: Vec<ChangeHash> = have.iter().map(|hash| ChangeHash(*hash)).collect();
-        let part = view.load(&key)?.delta(&have, bytes_max);
-        let part = part.map_err(|error| StoreError::damaged_document(&key.id, &error))?;
-        let more_after = part.more_after;
-        Ok((part.delta.changes() > 0).then(|| DeltaPart {
-            delta: part.delta.encode(),
-            more_after: more_after.map(|heads| heads.iter().map(|head| head.0).collect()),
-        }))
-    }
-
-    /// Takes in deltas from another store in one transaction; one answer each, in order. What was applied is durable
-    /// on return. `origin` is told to the subscribers of [`commits`](Self::commits).
-    ///
-    /// # Errors
-    /// The database fails: then nothing was applied.
-    pub fn ingest(
-        &self,
-        arrivals: &[Arrival<'_>],
-        origin: Arc<[u8]>,
-    ) -> Result<Vec<Arrived>, StoreError> {
-        let mut transaction = self.0.transaction();
-        let mut answers = Vec::with_capacity(arrivals.len());
-        for arrival in arrivals {
-            let taken = decode(arrival)
-                .and_then(|(id, delta)| transaction.ingest(arrival.collection, &id, delta));
-            answers.push(match taken {
-                Ok(taken) if taken.applied => Arrived::Applied {
-                    incomplete: taken.incomplete,
-                },
-                Ok(taken) if taken.incomplete => Arrived::MissingDependencies,
-                Ok(_) => Arrived::Known,
-                Err(StoreError::Database(error)) => return Err(error.into()),
-                Err(error @ StoreError::Damaged { .. }) => Arrived::Damaged {
-                    reason: error.to_string(),
-                },
-                Err(error) => Arrived::Rejected {
-                    reason: error.to_string(),
-                },
-            });
-        }
-        transaction.commit(Origin::Remote(origin))?;
-        Ok(answers)
     }
 
     /// How far another store's feed has been taken in for a scope (8 bytes that name what of it); the default when
@@ -277,14 +199,14 @@ impl Store {
 
 impl View {
     /// The key of a document that may be here.
-    fn key(&self, collection: &str, id: &[u8]) -> Option<DocumentKey> {
+    pub(super) fn key(&self, collection: &str, id: &[u8]) -> Option<DocumentKey> {
         Some(DocumentKey {
             collection: self.catalog().number(collection)?,
             id: DocumentId::from_canonical(id).ok()?,
         })
     }
 
-    fn load(&self, key: &DocumentKey) -> Result<Document, StoreError> {
+    pub(super) fn load(&self, key: &DocumentKey) -> Result<Document, StoreError> {
         match self.reads().record(key)? {
             Some(record) => Document::load(&record)
                 .map_err(|error| StoreError::damaged_document(&key.id, &error)),
@@ -293,9 +215,12 @@ impl View {
     }
 }
 
-fn decode(arrival: &Arrival<'_>) -> Result<(DocumentId, Delta), StoreError> {
-    let id = DocumentId::from_canonical(arrival.id)?;
-    Ok((id, Delta::decode(arrival.delta)?))
+impl Inner {
+    /// The database as it is now, with what is sealed since the newest commit became visible. It may hold commits that are
+    /// not yet durable; nothing of this device's own in them is sealed.
+    fn newest_view(&self) -> View {
+        self.view().renewed(&self.database)
+    }
 }
 
 fn cursor_key(feed: &[u8; 16], scope: &[u8; 8]) -> Vec<u8> {

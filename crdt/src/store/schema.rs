@@ -6,7 +6,10 @@
 //! | `collections` | collection name | number (u32), documents (u64), sum (32 B) |
 //! | `documents` | collection number (u32), document id | Automerge chunks: a snapshot and changes, or changes only |
 //! | `values` | the same | the visible value in binary form; absent for a deleted document |
-//! | `states` | the same | own seq (u64) in the incarnation (u32), chunks behind the snapshot (u32), sequence in the feed (u64), times of the first and the last change (i64 each, ms), heads (32 B each) |
+//! | `states` | the same | own seq (u64) in the incarnation (u32), chunks behind the snapshot (u32), sequence in the feed (u64), times of the first and the last change (i64 each, ms), sequence of the newest own change (u64), bytes of those not sealed (u32), how many known heads (u32) and earlier own changes (u16) there are, the latter (48 B each), the former (32 B each), heads (32 B each); see `record` |
+//! | `proofs` | the same | which seals prove its changes; see `seal::proofs` |
+//! | `seals` | seal name (16 B) | proofs that name it (u32), collection number (u32), the seal (147 B), the leaves of its tree (32 B each) if all are known |
+//! | `certificates` | certificate name (32 B) | the certificates of its chain, each behind its length (u32) |
 //! | `feed` | sequence (u64) | collection number (u32), document id; one entry for each document |
 //! | `log` | sequence (u64) | position (u64), time (i64, ms), whether it is of this device (u8), lengths (u16, u32), collection number (u32) and document id, the visible value before and after; see `log` |
 //! | `attachments` | blob id (32 B), length (u64) | documents that name it (i64), when that last changed (u64, ms); see `blobs` |
@@ -19,7 +22,7 @@
 pub(super) use crate::record::{DocumentKey, DocumentState};
 
 /// The version of everything in this module. A store of another format is refused.
-pub(super) const FORMAT: u32 = 5;
+pub(super) const FORMAT: u32 = 6;
 
 pub(super) const META: &str = "meta";
 pub(super) const COLLECTIONS: &str = "collections";
@@ -34,9 +37,12 @@ pub(super) const ATTACHMENTS: &str = "attachments";
 pub(super) const INDEXES: &str = "indexes";
 pub(super) const ENTRIES: &str = "entries";
 pub(super) const LOG: &str = "log";
+pub(super) const PROOFS: &str = "proofs";
+pub(super) const SEALS: &str = "seals";
+pub(super) const CERTIFICATES: &str = "certificates";
 
 /// All families, in no particular order.
-pub(super) const FAMILIES: [&str; 11] = [
+pub(super) const FAMILIES: [&str; 14] = [
     META,
     COLLECTIONS,
     DOCUMENTS,
@@ -48,6 +54,9 @@ pub(super) const FAMILIES: [&str; 11] = [
     INDEXES,
     ENTRIES,
     LOG,
+    PROOFS,
+    SEALS,
+    CERTIFICATES,
 ];
 
 pub(super) const META_FORMAT: &[u8] = b"format";
@@ -55,7 +64,13 @@ pub(super) const META_APP: &[u8] = b"app";
 pub(super) const META_DEVICE: &[u8] = b"device";
 /// The incarnation's number (u32) and name (8 B).
 pub(super) const META_INCARNATION: &[u8] = b"incarnation";
+/// Followed by an incarnation's number (u32): its name (8 B). Every one that this store has had.
+pub(super) const META_INCARNATIONS: &[u8] = b"incarnation ";
 pub(super) const META_FEED: &[u8] = b"feed";
+/// Up to where in the feed the own changes are sealed (u64), and the time of the last seal (u64, ms).
+pub(super) const META_SEALED: &[u8] = b"sealed";
+/// Followed by a document's key: its own changes can't be sealed under this device's certificate. Empty.
+pub(super) const META_SET_ASIDE: &[u8] = b"set aside ";
 /// There while the store is open with commits that are not synced, and after an unclean end of that. Empty.
 pub(super) const META_UNSYNCED: &[u8] = b"unsynced";
 /// The newest sequence at which documents were evicted (u64), to which the feed leads no more.

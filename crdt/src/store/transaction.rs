@@ -16,13 +16,20 @@ use super::error::StoreError;
 use super::history::authored_times;
 use super::incarnation::Incarnation;
 use super::schema::{DocumentKey, DocumentState};
+use super::seals::kept::{KeptSeal, StagedSeals};
 use super::source::Source;
 use super::writer::{Writer, WriterGuard};
-use crate::document::{Author, Delta, Document, DocumentError, Written, create};
+use crate::document::{
+    Author, Decoded, Document, DocumentError, Grounds, Ingested, Written, create, heads_after,
+};
 use crate::id::DocumentId;
-use crate::limits::{DOCUMENT_BYTES_WARN, TRANSACTION_BYTES_MAX};
+use crate::limits::{DOCUMENT_BYTES_WARN, PROOF_BYTES_MAX, TRANSACTION_BYTES_MAX};
 use crate::query::Edit;
+use crate::record::SET_ASIDE;
+use crate::seal::Proofs;
 use crate::value::Value;
+use automerge::ChangeHash;
+use sedge_identity::{MerkleHash, Seal};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +55,23 @@ pub struct Transaction<'a> {
     pub(super) evicts: bool,
     /// The incarnation that begins with its commit, if one does.
     pub(super) renewed: Option<Incarnation>,
+    /// What proves the staged documents' changes.
+    seals: StagedSeals,
+}
+
+/// The seals that came with a delta.
+pub(super) struct ArrivingSeals<'a> {
+    pub(super) grounds: Grounds<'a>,
+    pub(super) seals: &'a [Seal],
+    /// For each seal its leaves, if all are known.
+    pub(super) leaves: &'a [Option<Vec<MerkleHash>>],
+}
+
+impl ArrivingSeals<'_> {
+    fn leaves(&self, seal: usize) -> Vec<MerkleHash> {
+        let leaves = self.leaves.get(seal).and_then(Option::as_ref);
+        leaves.cloned().unwrap_or_default()
+    }
 }
 
 /// What became of a delta from another store.
@@ -93,6 +117,7 @@ impl Inner {
             warnings: Vec::new(),
             evicts: false,
             renewed: None,
+            seals: StagedSeals::default(),
             writer,
         }
     }
@@ -163,7 +188,7 @@ impl Transaction<'_> {
         &mut self,
         collection: &str,
         key: DocumentKey,
-        entry: Entry,
+        mut entry: Entry,
         value: Value,
     ) -> Result<bool, StoreError> {
         check_value(&value, 0)?;
@@ -192,8 +217,9 @@ impl Transaction<'_> {
         check_delta(&written.delta)?;
         let heads = vec![written.change.hash()];
         let visible = Some((Value::Map(fields), encoded));
-        let grown = grown(&entry.state, self.incarnation(), written, heads, visible);
+        let grown = self.grown(&entry, written, heads, visible);
         self.check_size(&key.id, grown.encoded.as_deref())?;
+        entry.wrote = true;
         self.grow(key, entry, grown, None);
         self.check_room().map(|()| true)
     }
@@ -230,12 +256,13 @@ impl Transaction<'_> {
         })
     }
 
-    /// Takes what is new of a delta from another store. After an error the document is as it was.
+    /// Takes what is new and accepted of a delta from another store. After an error the document is as it was.
     pub(super) fn ingest(
         &mut self,
         collection: &str,
         id: &DocumentId,
-        delta: Delta,
+        delta: Decoded,
+        sealed: &ArrivingSeals<'_>,
     ) -> Result<Taken, StoreError> {
         let key = DocumentKey {
             collection: match self.catalog.number(collection) {
@@ -244,8 +271,9 @@ impl Transaction<'_> {
             },
             id: id.clone(),
         };
-        let entry = self.entry(&key)?;
-        let ingested = match Document::ingest(entry.record(), collection, id, &delta) {
+        let mut entry = self.entry(&key)?;
+        let grounds = Some(sealed.grounds);
+        let ingested = match Document::ingest(entry.record(), collection, id, delta, grounds) {
             Ok(ingested) => ingested,
             Err(error) => {
                 load(&key.id, &entry)?; // a damaged record of our own is nobody else's fault
@@ -257,33 +285,91 @@ impl Transaction<'_> {
             incomplete: ingested.incomplete,
         };
         if taken.applied {
-            let chunks = ingested.changes.iter();
-            // Own changes can come back from others; none of their numbers may be used again.
-            let own = chunks
-                .clone()
-                .filter(|change| *change.actor_id() == self.writer.actor);
-            let incarnation = self.incarnation();
-            let own_seq = own.map(|change| change.seq()).max().unwrap_or(0);
-            let (own_seq, incarnation) = match own_seq > entry.state.own_seq_in(incarnation) {
-                true => (own_seq, incarnation),
-                false => (entry.state.own_seq, entry.state.incarnation),
-            };
-            let grown = Grown {
-                encoded: ingested.value.as_ref().map(Value::encode),
-                visible: ingested.value,
-                state: DocumentState {
-                    own_seq,
-                    incarnation,
-                    times: entry.state.times.with(authored_times(&ingested.changes)),
-                    heads: ingested.heads,
-                    ..entry.state.clone()
-                },
-                chunks: chunks.map(|change| change.raw_bytes().to_vec()).collect(),
-                delta: ingested.delta,
-            };
+            self.prove(&key, &mut entry, &ingested, sealed)?;
+            let grown = self.arrived(&entry, &ingested);
             self.grow(key, entry, grown, ingested.document.as_ref());
         }
         Ok(taken)
+    }
+
+    /// What a document becomes with what arrived of it.
+    fn arrived(&self, entry: &Entry, ingested: &Ingested) -> Grown {
+        let chunks = ingested.changes.iter();
+        // Own changes can come back from others; none of their numbers may be used again.
+        let own = chunks
+            .clone()
+            .filter(|change| *change.actor_id() == self.writer.actor);
+        let incarnation = self.incarnation();
+        let own_seq = own.map(|change| change.seq()).max().unwrap_or(0);
+        let (own_seq, incarnation) = match own_seq > entry.state.own_seq_in(incarnation) {
+            true => (own_seq, incarnation),
+            false => (entry.state.own_seq, entry.state.incarnation),
+        };
+        let known = match self.is_unsealed(entry) {
+            true => heads_after(entry.state.known.clone(), &ingested.changes),
+            false => Vec::new(),
+        };
+        Grown {
+            encoded: ingested.value.as_ref().map(Value::encode),
+            visible: ingested.value.clone(),
+            state: DocumentState {
+                own_seq,
+                incarnation,
+                times: entry.state.times.with(authored_times(&ingested.changes)),
+                known,
+                heads: ingested.heads.clone(),
+                ..entry.state.clone()
+            },
+            chunks: chunks.map(|change| change.raw_bytes().to_vec()).collect(),
+            delta: ingested.delta.clone(),
+        }
+    }
+
+    /// Keeps with a document what proves the changes that arrived of it.
+    fn prove(
+        &mut self,
+        key: &DocumentKey,
+        entry: &mut Entry,
+        ingested: &Ingested,
+        sealed: &ArrivingSeals<'_>,
+    ) -> Result<(), StoreError> {
+        let reads = self.store.database.newest();
+        let mut proofs = match entry.proofs.take() {
+            Some(proofs) => proofs,
+            None if entry.is_new() => Proofs::default(),
+            None => reads.proofs(&key.bytes())?,
+        };
+        for proven in sealed.grounds.proven {
+            let change = ingested
+                .changes
+                .iter()
+                .find(|it| it.hash() == proven.change);
+            let (Some(change), Some(seal)) = (change, sealed.seals.get(proven.seal)) else {
+                continue;
+            };
+            let seal = KeptSeal::new(key.collection, seal.clone(), sealed.leaves(proven.seal));
+            let of_actor = ingested.changes.iter();
+            let of_actor = of_actor.filter(|it| it.actor_id() == change.actor_id());
+            let bytes = of_actor.map(|it| it.raw_bytes().len()).sum();
+            let proof = proven.proof(change.seq(), bytes);
+            self.seals.add(&mut proofs, proof, &seal, true, reads)?;
+        }
+        entry.proofs = Some(proofs);
+        Ok(())
+    }
+
+    /// Has own changes of a document sealed that were set aside.
+    pub(super) fn touch(&mut self, key: DocumentKey) -> Result<(), StoreError> {
+        let mut entry = self.entry(&key)?;
+        if entry.state.own_sequence == SET_ASIDE {
+            entry.wrote = true;
+            self.stage_entry(key, entry);
+        }
+        Ok(())
+    }
+
+    fn is_unsealed(&self, entry: &Entry) -> bool {
+        entry.wrote || entry.state.is_unsealed(self.writer.sealed_to)
     }
 
     /// A document with its state; `None` when nothing has ever been written under the id.
@@ -339,7 +425,7 @@ impl Transaction<'_> {
     fn modify(
         &mut self,
         key: DocumentKey,
-        entry: Entry,
+        mut entry: Entry,
         write: impl FnOnce(&mut Document, Author) -> Result<Option<Written>, DocumentError>,
     ) -> Result<bool, StoreError> {
         let mut document = load(&key.id, &entry)?;
@@ -352,16 +438,56 @@ impl Transaction<'_> {
             let encoded = value.encode();
             (value, encoded)
         });
-        let grown = grown(
-            &entry.state,
-            self.incarnation(),
-            written,
-            document.heads(),
-            visible,
-        );
+        let grown = self.grown(&entry, written, document.heads(), visible);
         self.check_size(&key.id, grown.encoded.as_deref())?;
+        entry.wrote = true;
         self.grow(key, entry, grown, Some(&document));
         self.check_room().map(|()| true)
+    }
+
+    /// What a document becomes with a change of this device.
+    fn grown(
+        &self,
+        entry: &Entry,
+        written: Written,
+        heads: Vec<ChangeHash>,
+        visible: Option<(Value, Vec<u8>)>,
+    ) -> Grown {
+        let state = &entry.state;
+        let bytes = u32::try_from(written.change.raw_bytes().len()).unwrap_or(u32::MAX);
+        let (known, mut earlier, mut unsealed_bytes) = match self.is_unsealed(entry) {
+            true => (
+                state.known.clone(),
+                state.earlier.clone(),
+                state.unsealed_bytes,
+            ),
+            false => (state.heads.clone(), Vec::new(), 0),
+        };
+        unsealed_bytes = unsealed_bytes.saturating_add(bytes);
+        let is_own_proof =
+            state.incarnation != self.incarnation() || u64::from(unsealed_bytes) > PROOF_BYTES_MAX;
+        if is_own_proof && self.is_unsealed(entry) {
+            earlier.extend(state.unsealed_head());
+            unsealed_bytes = bytes;
+        }
+        let changes = written.births.iter().chain([&written.change]);
+        let (visible, encoded) = visible.unzip();
+        Grown {
+            visible,
+            encoded,
+            state: DocumentState {
+                own_seq: written.change.seq(),
+                incarnation: self.incarnation(),
+                times: state.times.with([written.change.timestamp()]),
+                unsealed_bytes,
+                known,
+                earlier,
+                heads,
+                ..state.clone()
+            },
+            chunks: changes.map(|change| change.raw_bytes().to_vec()).collect(),
+            delta: written.delta,
+        }
     }
 
     fn grow(
@@ -409,28 +535,4 @@ impl Transaction<'_> {
 fn load(id: &DocumentId, entry: &Entry) -> Result<Document, StoreError> {
     let loaded = entry.load();
     loaded.map_err(|error| StoreError::damaged_document(id, &error))
-}
-
-fn grown(
-    state: &DocumentState,
-    incarnation: u32,
-    written: Written,
-    heads: Vec<automerge::ChangeHash>,
-    visible: Option<(Value, Vec<u8>)>,
-) -> Grown {
-    let changes = written.births.iter().chain([&written.change]);
-    let (visible, encoded) = visible.unzip();
-    Grown {
-        visible,
-        encoded,
-        state: DocumentState {
-            own_seq: written.change.seq(),
-            incarnation,
-            times: state.times.with([written.change.timestamp()]),
-            heads,
-            ..state.clone()
-        },
-        chunks: changes.map(|change| change.raw_bytes().to_vec()).collect(),
-        delta: written.delta,
-    }
 }

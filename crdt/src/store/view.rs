@@ -57,6 +57,17 @@ impl View {
         }))
     }
 
+    /// The same with the database as it is now.
+    pub(super) fn renewed(&self, database: &Arc<Database>) -> Self {
+        let Seen {
+            catalog,
+            sequence,
+            actor,
+            ..
+        } = &*self.0;
+        Self::new(database, Arc::clone(catalog), *sequence, actor.clone())
+    }
+
     /// The newest transaction in it. Local to this store.
     pub fn transaction_id(&self) -> u64 {
         self.0.sequence

@@ -31,6 +31,8 @@ pub(super) struct Writer {
     pub(super) log: Log,
     /// The time of the newest own change, in milliseconds since 1970.
     pub(super) time_ms: i64,
+    /// Up to where in the feed all own changes are sealed.
+    pub(super) sealed_to: u64,
     pub(super) incarnation: Incarnation,
     /// Who writes in this incarnation.
     pub(super) actor: ActorId,

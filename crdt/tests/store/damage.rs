@@ -237,7 +237,8 @@ fn a_torn_end_is_no_damage() {
         assert_eq!(opens_with(&older).unwrap(), 0, "{length} bytes and others");
     }
     for length in (0..synced).step_by(synced / 20) {
-        let told = opens_with(&log[..length]).unwrap_err();
+        let told = opens_with(&log[..length]);
+        let told = told.expect_err(&format!("{length} of {synced} bytes"));
         assert!(
             matches!(told, StoreError::Damaged { .. }),
             "{length}: {told}"

@@ -93,6 +93,7 @@ fn nothing_of_an_evicted_document_remains() {
         full: &mut |_| false,
         scan_max: 100,
     };
+    store.seal().unwrap();
     let page = store.feed_page(0, limits).unwrap();
     assert!(page.entries.is_empty());
     assert_eq!(page.up_to, evicted.transaction_id);

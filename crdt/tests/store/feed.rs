@@ -18,7 +18,10 @@ fn open_keeping(path: &Path, feed_keep_bytes: u64) -> Store {
         feed_keep_bytes,
         ..StoreOptions::default()
     };
-    Store::open_with(path, &AppId::new("demo").unwrap(), &key.public(), options).unwrap()
+    let store = Store::open_with(path, &AppId::new("demo").unwrap(), &key.public(), options);
+    let store = store.unwrap();
+    store.certify(identity("demo", 1)).unwrap();
+    store
 }
 
 /// All pages since then, each within its bounds.

@@ -9,7 +9,10 @@ fn open_unsynced(path: &Path) -> Store {
         durability: Durability::Os,
         ..StoreOptions::default()
     };
-    Store::open_with(path, &AppId::new("demo").unwrap(), &key.public(), options).unwrap()
+    let store = Store::open_with(path, &AppId::new("demo").unwrap(), &key.public(), options);
+    let store = store.unwrap();
+    store.certify(identity("demo", 1)).unwrap();
+    store
 }
 
 /// What a crash of the system leaves of a store: its files as they are while it is open.

@@ -191,22 +191,15 @@ fn a_collection_of_refused_documents_is_none() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (a, b) = (open(one.path(), 1), open(two.path(), 2));
     insert(&a, r#"{"_id":"a","n":1}"#);
-    let good = a
-        .delta("cars", b"\"a\"", &[], usize::MAX)
-        .unwrap()
-        .unwrap()
-        .delta;
+    let mut packet = Packet::of(&a, "cars", &[b"\"a\""]);
+    let good = packet.documents[0].2.clone();
     let magic = [0x85, 0x6f, 0x4a, 0x83];
     let at = good.windows(4).position(|bytes| bytes == magic).unwrap();
     let mut bad = good.clone();
     bad[at + 4] ^= 1;
-    let arrival = |collection, delta| Arrival {
-        collection,
-        id: b"\"a\"",
-        delta,
-    };
-    let arrivals = [arrival("planes", &bad[..]), arrival("cars", &good)];
-    let arrived = b.ingest(&arrivals, [1].into()).unwrap();
+    let planes = ("planes".to_owned(), b"\"a\"".to_vec(), bad);
+    packet.documents.insert(0, planes);
+    let arrived = packet.arrive(&b);
     assert!(matches!(
         arrived[..],
         [Arrived::Rejected { .. }, Arrived::Applied { .. }]

@@ -84,9 +84,9 @@ pub struct PartLimits {
 }
 
 impl PartLimits {
-    fn hold(&self, part: &DeltaPart) -> bool {
-        part.delta.payload.len() <= self.delta_bytes_max
-            && part.evidence_bytes <= self.evidence_bytes_max
+    /// Whether a payload of so many bytes, and what it adds to the seals and certificates, keeps within them.
+    pub fn hold(&self, payload_bytes: usize, evidence_bytes: usize) -> bool {
+        payload_bytes <= self.delta_bytes_max && evidence_bytes <= self.evidence_bytes_max
     }
 }
 
@@ -125,7 +125,11 @@ pub fn collect_deltas(
         }
         answer.answered += 1;
         let part = part_of(document, have_heads, limits.part)?;
-        if let Some(part) = part.filter(|part| limits.part.hold(part)) {
+        if let Some(part) = part.filter(|part| {
+            limits
+                .part
+                .hold(part.delta.payload.len(), part.evidence_bytes)
+        }) {
             bytes += part.delta.payload.len() + part.evidence_bytes;
             answer.bundle.deltas.push(part.delta);
             answer.more_after = part.more_after;

@@ -1,6 +1,7 @@
 //! What travels of a document, and what of it is taken.
 
 use super::*;
+use crate::document::delta::PartLimits;
 use crate::document::delta::Place;
 use crate::limits::{DELTA_BIRTH_BYTES_MAX, DELTA_OPS_MAX, FIELD_NAME_BYTES_MAX};
 use crate::value::DEPTH_MAX;
@@ -104,7 +105,7 @@ fn operations_of_a_delta_are_bounded() {
     for _ in 0..=DELTA_OPS_MAX / 60_000 {
         many.extend(one.clone());
     }
-    let taken = Document::ingest(&[], COLLECTION, &id(), &many);
+    let taken = Document::ingest_assumed(&[], COLLECTION, &id(), &many);
     assert!(matches!(taken, Err(DeltaError::Operations)));
 }
 
@@ -117,7 +118,12 @@ fn a_history_beyond_the_operations_of_a_delta_travels_in_parts() {
     }
     let (document, mut have) = (a.document(), Vec::new());
     for (changes, more) in [(2, true), (2, true), (1, false)] {
-        let part = document.part(&have, usize::MAX, 8);
+        let limits = PartLimits {
+            bytes: usize::MAX,
+            operations: 8,
+        };
+        let part = document.part(&have, limits, &all_proofs(&document));
+        let part = part.unwrap();
         assert_eq!(
             (part.delta.changes(), part.more_after.is_some()),
             (changes, more)

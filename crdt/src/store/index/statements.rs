@@ -54,7 +54,7 @@ impl Store {
             Statement::Schema(Schema::DropIndex(drop)) => self.drop_index(drop, deadline),
             _ => return Ok(None),
         };
-        self.1.wake(&self.0); // also if it is only not known to be durable
+        self.1.indexes.wake(&self.0); // also if it is only not known to be durable
         let (items, warning) = altered?;
         Ok(Some(Outcome {
             transaction_id: self.transaction_id(),

@@ -10,7 +10,10 @@ use super::super::error::StoreError;
 use super::super::evict;
 use super::super::group::{Pending, Ticket};
 use super::super::log::{Log, Stamp};
-use super::super::schema::{DOCUMENTS, FEED, META, META_CLOCK, STATES, VALUES};
+use super::super::schema::{
+    DOCUMENTS, FEED, META, META_CLOCK, META_SEALED, PROOFS, STATES, VALUES,
+};
+use super::super::seals::sealer::sealed_bytes;
 use super::super::view::View;
 use super::Transaction;
 use std::collections::BTreeSet;
@@ -76,8 +79,10 @@ impl Transaction<'_> {
             time_ms: now_ms().max(self.time_ms),
             is_local: origin == Origin::Local,
         };
-        let (sequence, log, documents) = self.write(time_ms, stamp)?;
+        let unsealed = self.staged.values().filter(|entry| entry.wrote).count();
+        let (sequence, sealed_to, log, documents) = self.write(time_ms, stamp)?;
         let writer = &mut *self.writer;
+        writer.sealed_to = sealed_to;
         writer.sequence = sequence;
         writer.log = log;
         writer.time_ms = time_ms;
@@ -90,6 +95,7 @@ impl Transaction<'_> {
             sequence,
             origin,
             documents,
+            unsealed,
         }));
         Ok(())
     }
@@ -109,10 +115,14 @@ impl Transaction<'_> {
         &mut self,
         time_ms: i64,
         stamp: Stamp,
-    ) -> Result<(u64, Log, Vec<Committed>), StoreError> {
+    ) -> Result<(u64, u64, Log, Vec<Committed>), StoreError> {
         let database: &Database = &self.store.database;
+        let reads = database.newest();
         let catalog = Arc::make_mut(&mut self.catalog);
         let mut batch = database.batch();
+        // Where nothing waits to be sealed, what others have sealed doesn't either.
+        let all_sealed = self.writer.sealed_to >= self.writer.sequence
+            && !self.staged.values().any(|entry| entry.wrote);
         let mut sequence = self.writer.sequence;
         let mut log = self.writer.log;
         log.trim(database, sequence, &mut batch)?;
@@ -125,7 +135,10 @@ impl Transaction<'_> {
             sequence += 1;
             let bytes = key.bytes();
             match entry.is_evicted() {
-                true => evict::remove(&mut batch, &bytes, entry.state.sequence),
+                true => {
+                    self.seals.remove(&reads.proofs(&bytes)?, reads)?;
+                    evict::remove(&mut batch, &bytes, entry.state.sequence);
+                }
                 false => put(&mut batch, &bytes, &mut entry, sequence),
             }
             let (before, after) = (entry.before.as_ref(), entry.visible.as_ref());
@@ -133,7 +146,7 @@ impl Transaction<'_> {
             catalog.indexes.follow(&key, before, after, &mut batch);
             let seen = entry.visible_bytes();
             let [before, after] = seen.each_ref().map(Option::as_deref);
-            if !entry.is_evicted() {
+            if !entry.is_evicted() && entry.delta.changes() > 0 {
                 log.append(&mut batch, sequence, stamp, &bytes, before, after);
             }
             let digest = |value| Digest::of_encoded(&key.id, value);
@@ -159,8 +172,16 @@ impl Transaction<'_> {
         let clock = [sequence.to_le_bytes(), time_ms.to_le_bytes()];
         batch.put(META, META_CLOCK, clock.concat());
         self.store_evictions(&mut batch, sequence);
+        self.seals.write(&mut batch);
+        let sealed_to = match all_sealed {
+            true => sequence,
+            false => self.writer.sealed_to,
+        };
+        if all_sealed {
+            batch.put(META, META_SEALED, sealed_bytes(sequence, reads.sealed()?.1));
+        }
         batch.write_unsynced()?;
-        Ok((sequence, log, documents))
+        Ok((sequence, sealed_to, log, documents))
     }
 }
 
@@ -179,6 +200,12 @@ fn put(batch: &mut Batch<'_>, key: &[u8], entry: &mut Entry, sequence: u64) {
     if earlier > 0 {
         batch.delete(FEED, &earlier.to_be_bytes());
     }
+    if entry.wrote {
+        entry.state.own_sequence = sequence;
+    }
     batch.put(STATES, key, entry.state.bytes());
+    if let Some(proofs) = &entry.proofs {
+        batch.put(PROOFS, key, proofs.encode());
+    }
     batch.put(FEED, &sequence.to_be_bytes(), key);
 }

@@ -51,10 +51,10 @@ fn refused(change: ExpandedChange, rule: IllFormed) {
         changes: vec![change.raw_bytes().to_vec()],
     };
     for store in [base, ahead] {
-        let Err(error) = Document::ingest(&store.record, COLLECTION, &id(), &delta) else {
+        let Err(error) = Document::ingest_assumed(&store.record, COLLECTION, &id(), &delta) else {
             panic!("it was taken in: {rule}");
         };
-        let DeltaError::IllFormed { rule: found, .. } = &error else {
+        let DeltaError::NotAccepted(NotAccepted::IllFormed { rule: found, .. }) = &error else {
             panic!("{error}");
         };
         assert_eq!(*found, rule);
@@ -245,8 +245,8 @@ fn counters_out_of_bounds_are_refused() {
         births: vec![],
         changes: vec![first.raw_bytes().to_vec()],
     };
-    let taken = Document::ingest(&[], COLLECTION, &id(), &delta);
-    let Err(DeltaError::IllFormed { rule, .. }) = taken else {
+    let taken = Document::ingest_assumed(&[], COLLECTION, &id(), &delta);
+    let Err(DeltaError::NotAccepted(NotAccepted::IllFormed { rule, .. })) = taken else {
         panic!("a first change with a huge counter was taken in");
     };
     assert_eq!(rule, IllFormed::Counter(0));
@@ -282,12 +282,14 @@ fn what_comes_with_a_refused_change_is_refused() {
         vec![put("x", vec![made(&good, "a"), OpId::new(77, &actor(1))])],
     ));
     delta.changes.push(bad.raw_bytes().to_vec());
-    let taken = Document::ingest(&base.record, COLLECTION, &id(), &delta);
-    assert!(matches!(taken, Err(DeltaError::IllFormed { change, .. }) if change == bad.hash()));
+    let taken = Document::ingest_assumed(&base.record, COLLECTION, &id(), &delta);
+    assert!(
+        matches!(taken, Err(DeltaError::NotAccepted(NotAccepted::IllFormed { change, .. })) if change == bad.hash())
+    );
     let alone = Delta {
         births,
         changes: vec![],
     };
-    let taken = Document::ingest(&base.record, COLLECTION, &id(), &alone).unwrap();
+    let taken = Document::ingest_assumed(&base.record, COLLECTION, &id(), &alone).unwrap();
     assert!(taken.changes.is_empty());
 }

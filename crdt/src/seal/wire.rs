@@ -1,0 +1,140 @@
+//! The bytes of sealed changes.
+
+use crate::document::{Delta, DeltaError};
+use crate::limits::DELTA_PROOFS_MAX;
+use crate::wire;
+use prost::Message;
+use sedge_identity::{MerkleHash, SEAL_CHANGES_MAX, Seal, SealError, SealName};
+
+/// A document's changes on their way between two stores, with the seals that cover them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sealed {
+    /// The changes.
+    pub delta: Delta,
+    /// Where they stand in seals. Not every change is named: a seal covers what its actor made before, too.
+    pub proofs: Vec<SealedChange>,
+}
+
+/// A change's place in a seal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SealedChange {
+    /// The change, counted in the delta's changes.
+    pub change: u32,
+    /// The seal.
+    pub seal: SealName,
+    /// Which of the seal's leaves is the change's.
+    pub index: u16,
+}
+
+/// A seal as it travels beside the documents whose changes it proves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// The seal.
+    pub seal: Seal,
+    /// The hashes of its tree that the documents beside it don't give: see [`sedge_identity::prove`].
+    pub rest: Vec<MerkleHash>,
+}
+
+/// Why bytes are no evidence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EvidenceError {
+    /// Not the wire format.
+    #[error("a seal can't be decoded: {0}")]
+    Wire(#[from] prost::DecodeError),
+    /// The seal itself is none.
+    #[error("a seal is refused: {0}")]
+    Seal(#[from] SealError),
+    /// The hashes beside it are cut, or too many.
+    #[error(
+        "a seal comes with {bytes} bytes of hashes; they have 32 each, and at most {SEAL_CHANGES_MAX} are needed"
+    )]
+    Rest {
+        /// Their bytes.
+        bytes: usize,
+    },
+}
+
+impl Sealed {
+    /// The bytes that travel.
+    pub fn encode(&self) -> Vec<u8> {
+        let proofs = self.proofs.iter().map(|proof| wire::Proof {
+            change: proof.change,
+            seal: proof.seal.0.to_vec(),
+            index: proof.index.into(),
+        });
+        wire::Sealed {
+            delta: Some(self.delta.to_wire()),
+            proofs: proofs.collect(),
+        }
+        .encode_to_vec()
+    }
+
+    /// Reads bytes from outside.
+    ///
+    /// # Errors
+    /// Damaged bytes, or more or other parts than there may be.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DeltaError> {
+        let wire = wire::Sealed::decode(bytes)?;
+        let delta = Delta::from_wire(wire.delta.unwrap_or_default())?;
+        if wire.proofs.len() > DELTA_PROOFS_MAX {
+            return Err(DeltaError::Proofs);
+        }
+        let proof = |proof: wire::Proof| {
+            let change = usize::try_from(proof.change).ok();
+            if change.is_none_or(|change| change >= delta.changes()) {
+                return None;
+            }
+            Some(SealedChange {
+                change: proof.change,
+                seal: SealName(proof.seal.try_into().ok()?),
+                index: proof.index.try_into().ok()?,
+            })
+        };
+        let proofs = wire.proofs.into_iter().map(proof);
+        let proofs = proofs.collect::<Option<_>>().ok_or(DeltaError::Proofs)?;
+        Ok(Self { delta, proofs })
+    }
+
+    /// The bytes of its parts, without encoding them; what travels has a few more.
+    pub fn bytes(&self) -> usize {
+        self.delta.bytes() + self.proofs.len() * SealedChange::BYTES
+    }
+}
+
+impl SealedChange {
+    /// About what one takes on the wire.
+    pub(crate) const BYTES: usize = 32;
+}
+
+impl Evidence {
+    /// The bytes that travel.
+    pub fn encode(&self) -> Vec<u8> {
+        wire::Evidence {
+            seal: self.seal.to_bytes().to_vec(),
+            rest: self.rest.iter().flat_map(|hash| hash.0).collect(),
+        }
+        .encode_to_vec()
+    }
+
+    /// Reads bytes from outside. Whether the seal holds is not looked at.
+    ///
+    /// # Errors
+    /// They are no evidence.
+    pub fn decode(bytes: &[u8]) -> Result<Self, EvidenceError> {
+        let wire = wire::Evidence::decode(bytes)?;
+        let seal = Seal::decode(&wire.seal)?;
+        let refused = EvidenceError::Rest {
+            bytes: wire.rest.len(),
+        };
+        let (rest, []) = wire.rest.as_chunks::<32>() else {
+            return Err(refused);
+        };
+        if rest.len() > SEAL_CHANGES_MAX {
+            return Err(refused);
+        }
+        Ok(Self {
+            seal,
+            rest: rest.iter().map(|hash| MerkleHash(*hash)).collect(),
+        })
+    }
+}

@@ -1,0 +1,237 @@
+//! Taking in what other stores give.
+
+use super::super::commit::Origin;
+use super::super::error::StoreError;
+use super::super::seals::authority::Own;
+use super::super::source::Source;
+use super::super::transaction::{ArrivingSeals, Transaction};
+use super::super::{Inner, Store};
+use crate::document::{Decoded, Grounds};
+use crate::id::DocumentId;
+use crate::limits::{BUNDLE_CERTIFICATES_MAX, BUNDLE_SEALS_MAX};
+use crate::seal::{
+    Authorities, Certified, Claims, Evidence, NotProven, Proven, Sealed, SealedChange, check,
+};
+use sedge_identity::{CertificateName, MerkleHash, Seal};
+use std::sync::Arc;
+
+/// A document's changes as they arrive, unchecked.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a> {
+    /// The collection's name.
+    pub collection: &'a str,
+    /// The document's id in canonical form.
+    pub id: &'a [u8],
+    /// An encoded [`Sealed`].
+    pub delta: &'a [u8],
+}
+
+/// Documents that arrive together with what proves their changes: as another store's [`Bundle`](super::Bundle) gave them.
+#[derive(Clone, Debug, Default)]
+pub struct Arriving<'a> {
+    /// Chains of certificates.
+    pub certificates: Vec<&'a [u8]>,
+    /// Each an encoded [`Evidence`].
+    pub seals: Vec<&'a [u8]>,
+    /// The documents.
+    pub arrivals: Vec<Arrival<'a>>,
+}
+
+/// What became of an arrival.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Arrived {
+    /// Something of it was new and is durable. `incomplete` when changes were left out whose dependencies are not here.
+    Applied {
+        /// See above.
+        incomplete: bool,
+    },
+    /// All of it was here.
+    Known,
+    /// None of what is new could be applied: it builds on changes that are not here, or no seal covers it.
+    MissingDependencies,
+    /// A seal names a certificate that is not here.
+    UnknownCertificate,
+    /// It will never be acceptable.
+    Rejected {
+        /// Why.
+        reason: String,
+    },
+    /// What this store has of the document is damaged, so that nothing can be added; the sender is not at fault.
+    Damaged {
+        /// What is damaged, and what to do.
+        reason: String,
+    },
+}
+
+/// An arrival, decoded.
+struct Opened {
+    id: DocumentId,
+    delta: Decoded,
+    proofs: Vec<SealedChange>,
+}
+
+/// A bundle whose documents are decoded and whose seals are checked.
+struct Checked {
+    documents: Vec<Result<(Opened, Vec<Proven>), Arrived>>,
+    seals: Vec<Seal>,
+    /// For each seal its leaves, if the documents gave all of them.
+    leaves: Vec<Option<Vec<MerkleHash>>>,
+}
+
+/// What this store knows, while it takes in a bundle.
+struct Known<'a> {
+    store: &'a Inner,
+    own: &'a Own,
+}
+
+impl Store {
+    /// Takes in bundles from another store in one transaction; one answer for each document, in order. What was applied is
+    /// durable on return. `origin` is told to the subscribers of [`commits`](Self::commits).
+    ///
+    /// # Errors
+    /// The device is not certified, or the database fails: then nothing was applied.
+    pub fn ingest(
+        &self,
+        bundles: &[Arriving<'_>],
+        origin: Arc<[u8]>,
+    ) -> Result<Vec<Arrived>, StoreError> {
+        let own = self.0.authority.own()?;
+        let opened: Vec<_> = bundles.iter().map(|it| open(&self.0, &own, it)).collect();
+        let mut transaction = self.0.transaction();
+        let mut answers = Vec::new();
+        for (bundle, opened) in bundles.iter().zip(opened) {
+            take(&mut transaction, &own, bundle, opened?, &mut answers)?;
+        }
+        transaction.commit(Origin::Remote(origin))?;
+        Ok(answers)
+    }
+}
+
+/// Decodes the documents of a bundle and checks its seals; the store is asked for certificates only.
+fn open(store: &Inner, own: &Own, bundle: &Arriving<'_>) -> Result<Checked, StoreError> {
+    let evidence = seals(store, own, bundle)?;
+    let opened: Vec<Result<Opened, Arrived>> = bundle.arrivals.iter().map(decode).collect();
+    let claims = bundle.arrivals.iter().zip(&opened);
+    let claims = claims.filter_map(|(arrival, opened)| {
+        let opened = opened.as_ref().ok()?;
+        Some(Claims {
+            collection: arrival.collection,
+            id: &opened.id,
+            changes: opened.delta.changes().collect(),
+            proofs: &opened.proofs,
+        })
+    });
+    let claims: Vec<Claims<'_>> = claims.collect();
+    let checked = check(&store.app, &evidence, &claims, &Known { store, own });
+    drop(claims);
+    let mut proven = checked.documents.into_iter();
+    let documents = opened.into_iter().map(|opened| {
+        let opened = opened?;
+        match proven.next() {
+            Some(Ok(proven)) => Ok((opened, proven)),
+            Some(Err(NotProven::UnknownCertificate(_))) => Err(Arrived::UnknownCertificate),
+            Some(Err(NotProven::Refused(reason))) => Err(Arrived::Rejected { reason }),
+            None => Err(Arrived::MissingDependencies),
+        }
+    });
+    Ok(Checked {
+        documents: documents.collect(),
+        seals: evidence.into_iter().map(|evidence| evidence.seal).collect(),
+        leaves: checked.leaves,
+    })
+}
+
+/// Learns the certificates of a bundle and decodes its seals. What is wrong with one is told, and its documents are refused
+/// for want of it.
+fn seals(store: &Inner, own: &Own, bundle: &Arriving<'_>) -> Result<Vec<Evidence>, StoreError> {
+    for chain in bundle.certificates.iter().take(BUNDLE_CERTIFICATES_MAX) {
+        match store.learn(own, chain) {
+            Err(error @ StoreError::Database(_)) => return Err(error),
+            Err(error) => tracing::warn!(%error, "a certificate that came with changes is refused"),
+            Ok(()) => {}
+        }
+    }
+    let evidence = bundle.seals.iter().take(BUNDLE_SEALS_MAX);
+    let evidence = evidence.filter_map(|bytes| match Evidence::decode(bytes) {
+        Ok(evidence) => Some(evidence),
+        Err(error) => {
+            tracing::warn!(%error, "a seal that came with changes is refused");
+            None
+        }
+    });
+    Ok(evidence.collect())
+}
+
+fn decode(arrival: &Arrival<'_>) -> Result<Opened, Arrived> {
+    let decode = || {
+        let id = DocumentId::from_canonical(arrival.id)?;
+        let Sealed { delta, proofs } = Sealed::decode(arrival.delta)?;
+        let delta = Decoded::new(delta)?;
+        Ok::<_, StoreError>(Opened { id, delta, proofs })
+    };
+    decode().map_err(|error| Arrived::Rejected {
+        reason: error.to_string(),
+    })
+}
+
+fn take(
+    transaction: &mut Transaction<'_>,
+    own: &Own,
+    bundle: &Arriving<'_>,
+    checked: Checked,
+    answers: &mut Vec<Arrived>,
+) -> Result<(), StoreError> {
+    for (arrival, document) in bundle.arrivals.iter().zip(checked.documents) {
+        let (opened, proven) = match document {
+            Ok(document) => document,
+            Err(answer) => {
+                answers.push(answer);
+                continue;
+            }
+        };
+        let sealed = ArrivingSeals {
+            grounds: Grounds {
+                proven: &proven,
+                policy: own.identity.trust().policy(),
+            },
+            seals: &checked.seals,
+            leaves: &checked.leaves,
+        };
+        let taken = transaction.ingest(arrival.collection, &opened.id, opened.delta, &sealed);
+        answers.push(match taken {
+            Ok(taken) if taken.applied => Arrived::Applied {
+                incomplete: taken.incomplete,
+            },
+            Ok(taken) if taken.incomplete => Arrived::MissingDependencies,
+            Ok(_) => Arrived::Known,
+            Err(StoreError::Database(error)) => return Err(error.into()),
+            Err(error @ StoreError::Damaged { .. }) => Arrived::Damaged {
+                reason: error.to_string(),
+            },
+            Err(error) => Arrived::Rejected {
+                reason: error.to_string(),
+            },
+        });
+    }
+    Ok(())
+}
+
+impl Authorities for Known<'_> {
+    fn certified(&self, name: &CertificateName) -> Option<Arc<Certified>> {
+        match self.store.certified(self.own, name) {
+            Ok(certified) => certified,
+            Err(error) => {
+                tracing::warn!(%error, "a certificate can't be read");
+                None
+            }
+        }
+    }
+
+    fn is_known(&self, evidence: &Evidence, collection: &str) -> bool {
+        let kept = self.store.database.newest().seal(&evidence.seal.name());
+        let number = self.store.view().catalog().number(collection);
+        kept.ok().flatten().is_some_and(|kept| {
+            kept.seal == evidence.seal && number.is_some_and(|number| number == kept.collection)
+        })
+    }
+}

@@ -1,0 +1,159 @@
+//! Whose seals count: this device's identity, and the certificates of those whose seals came.
+
+use super::super::database::damaged;
+use super::super::error::StoreError;
+use super::super::reads::Reads;
+use super::super::schema::CERTIFICATES;
+use super::super::{Inner, Store};
+use crate::limits::CERTIFIED_KEPT_MAX;
+use crate::seal::Certified;
+use hashlink::LruCache;
+use parking_lot::{Mutex, RwLock};
+use sedge_identity::{
+    CertificateChain, CertificateError, CertificateName, LocalIdentity, SignedCertificate,
+};
+use std::sync::Arc;
+
+/// What a store knows of identities.
+pub(in crate::store) struct Authority {
+    own: RwLock<Option<Arc<Own>>>,
+    certified: Mutex<LruCache<CertificateName, Arc<Certified>>>,
+}
+
+/// As whom this store writes, and whom it trusts.
+pub(in crate::store) struct Own {
+    pub(in crate::store) identity: Arc<LocalIdentity>,
+    pub(in crate::store) certified: Arc<Certified>,
+    pub(in crate::store) name: CertificateName,
+}
+
+impl Authority {
+    pub(in crate::store) fn new() -> Self {
+        Self {
+            own: RwLock::default(),
+            certified: Mutex::new(LruCache::new(CERTIFIED_KEPT_MAX)),
+        }
+    }
+
+    /// # Errors
+    /// [`StoreError::NotCertified`] before [`Store::certify`].
+    pub(in crate::store) fn own(&self) -> Result<Arc<Own>, StoreError> {
+        self.own.read().clone().ok_or(StoreError::NotCertified)
+    }
+}
+
+impl Store {
+    /// Says as whom this store writes and whom it trusts, from now on: what is written here is sealed, what others sealed is
+    /// taken in. To be called again with each new certificate.
+    ///
+    /// # Errors
+    /// The identity is of another device or app, or the database fails.
+    pub fn certify(&self, identity: Arc<LocalIdentity>) -> Result<(), StoreError> {
+        let inner = &self.0;
+        if identity.key().public() != inner.device || *identity.app() != inner.app {
+            return Err(StoreError::OtherIdentity);
+        }
+        let chain = identity.certificate().signed();
+        let name = chain.name();
+        let author = identity.trust().verify_author(chain)?;
+        let certified = Arc::new(Certified::new(author)?);
+        if inner.database.newest().certificate(&name)?.as_ref() != Some(chain) {
+            let mut batch = inner.database.batch();
+            batch.put(CERTIFICATES, name.as_bytes(), chain_bytes(chain));
+            batch.write_unsynced()?;
+        }
+        let authority = &inner.authority;
+        *authority.own.write() = Some(Arc::new(Own {
+            identity,
+            certified,
+            name,
+        }));
+        authority.certified.lock().clear(); // the roots may be others
+        inner.retry_set_aside(&*authority.own()?)?;
+        self.1.sealing.start(inner);
+        inner.release.wake();
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Who holds a certificate that is here, if its issuers are trusted.
+    pub(in crate::store) fn certified(
+        &self,
+        own: &Own,
+        name: &CertificateName,
+    ) -> Result<Option<Arc<Certified>>, StoreError> {
+        if let Some(certified) = self.authority.certified.lock().get(name) {
+            return Ok(Some(Arc::clone(certified)));
+        }
+        let Some(chain) = self.database.newest().certificate(name)? else {
+            return Ok(None);
+        };
+        let Ok(author) = own.identity.trust().verify_author(&chain) else {
+            return Ok(None); // its root was trusted once
+        };
+        Ok(Some(self.keep(*name, Certified::new(author)?)))
+    }
+
+    fn keep(&self, name: CertificateName, certified: Certified) -> Arc<Certified> {
+        let certified = Arc::new(certified);
+        let mut kept = self.authority.certified.lock();
+        kept.insert(name, Arc::clone(&certified));
+        certified
+    }
+
+    /// Keeps a chain that came from outside, if its issuers are trusted. It is durable with what is written next.
+    pub(in crate::store) fn learn(&self, own: &Own, bytes: &[u8]) -> Result<(), StoreError> {
+        let chain = read_chain(bytes)?;
+        let name = chain.name();
+        if self.authority.certified.lock().contains_key(&name) {
+            return Ok(());
+        }
+        let author = own.identity.trust().verify_author(&chain)?;
+        let certified = Certified::new(author)?;
+        let mut batch = self.database.batch();
+        batch.put(CERTIFICATES, name.as_bytes(), chain_bytes(&chain));
+        batch.write_unsynced()?;
+        self.keep(name, certified);
+        Ok(())
+    }
+}
+
+impl Reads<'_> {
+    pub(in crate::store) fn certificate(
+        self,
+        name: &CertificateName,
+    ) -> Result<Option<CertificateChain>, StoreError> {
+        let bytes = self.get(CERTIFICATES, name.as_bytes())?;
+        let read =
+            |bytes: Vec<u8>| read_chain(&bytes).map_err(|_| damaged(CERTIFICATES.as_bytes()));
+        bytes.map(read).transpose()
+    }
+}
+
+/// The certificates of a chain, each behind its length: as they are kept, and as they travel.
+pub(in crate::store) fn chain_bytes(chain: &CertificateChain) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for certificate in chain.iter() {
+        let certificate = certificate.as_bytes();
+        bytes.extend_from_slice(&(certificate.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(certificate);
+    }
+    bytes
+}
+
+fn read_chain(mut bytes: &[u8]) -> Result<CertificateChain, CertificateError> {
+    let mut certificates = Vec::new();
+    while !bytes.is_empty() {
+        let damaged = || CertificateError::Damaged("the chain");
+        let (length, rest) = bytes.split_first_chunk::<4>().ok_or_else(damaged)?;
+        let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| damaged())?;
+        let (certificate, rest) = rest.split_at_checked(length).ok_or_else(damaged)?;
+        certificates.push(SignedCertificate::from_bytes(certificate)?);
+        bytes = rest;
+    }
+    let (first, issuers) = certificates
+        .split_first()
+        .ok_or(CertificateError::Damaged("the chain"))?;
+    CertificateChain::new(first.clone(), issuers)
+}

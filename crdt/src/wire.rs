@@ -1,0 +1,3 @@
+//! The generated wire types of what travels of documents.
+
+include!(concat!(env!("OUT_DIR"), "/sedge.document.v1.rs"));
