@@ -80,6 +80,8 @@ pub(crate) struct Checked {
     pub(crate) documents: Vec<Result<Vec<Proven>, NotProven>>,
     /// For each seal that came, its leaves if the documents gave all of them.
     pub(crate) leaves: Vec<Option<Vec<MerkleHash>>>,
+    /// Whether a seal came that no document names, or twice.
+    pub(crate) has_unnamed: bool,
 }
 
 /// A seal with the leaves that the documents give.
@@ -152,6 +154,7 @@ pub(crate) fn check(
     Checked {
         documents,
         leaves: leaves.collect(),
+        has_unnamed: named.iter().any(|named| named.known.is_empty()),
     }
 }
 

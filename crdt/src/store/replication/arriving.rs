@@ -2,7 +2,7 @@
 
 use super::super::commit::Origin;
 use super::super::error::StoreError;
-use super::super::seals::authority::Own;
+use super::super::seals::authority::{Own, read_chain};
 use super::super::source::Source;
 use super::super::transaction::{ArrivingSeals, Transaction};
 use super::super::{Inner, Store};
@@ -10,9 +10,11 @@ use crate::document::{Decoded, Grounds};
 use crate::id::DocumentId;
 use crate::limits::{BUNDLE_CERTIFICATES_MAX, BUNDLE_SEALS_MAX};
 use crate::seal::{
-    Authorities, Certified, Claims, Evidence, NotProven, Proven, Sealed, SealedChange, check,
+    Authorities, Certified, Claims, Evidence, EvidenceError, NotProven, Proven, Sealed,
+    SealedChange, check,
 };
 use sedge_identity::{CertificateName, MerkleHash, Seal};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A document's changes as they arrive, unchecked.
@@ -82,6 +84,29 @@ struct Checked {
 struct Known<'a> {
     store: &'a Inner,
     own: &'a Own,
+    /// The certificates that came with it and are refused.
+    refused: Refused,
+}
+
+/// Why certificates are refused.
+type Refused = BTreeMap<CertificateName, String>;
+
+impl Known<'_> {
+    /// Of a certificate that is not known to be good.
+    fn unknown(&self, name: &CertificateName) -> Arrived {
+        let reason = match self.refused.get(name) {
+            Some(reason) => reason.clone(),
+            None => match self.store.database.newest().certificate(name) {
+                Ok(None) => return Arrived::UnknownCertificate,
+                Ok(Some(chain)) => match self.own.identity.trust().verify_author(&chain) {
+                    Err(error) => error.to_string(),
+                    Ok(_) => return Arrived::UnknownCertificate,
+                },
+                Err(error) => error.to_string(),
+            },
+        };
+        Arrived::Rejected { reason }
+    }
 }
 
 impl Store {
@@ -109,7 +134,10 @@ impl Store {
 
 /// Decodes the documents of a bundle and checks its seals; the store is asked for certificates only.
 fn open(store: &Inner, own: &Own, bundle: &Arriving<'_>) -> Result<Checked, StoreError> {
-    let evidence = seals(store, own, bundle)?;
+    let (evidence, refused) = match seals(store, own, bundle)? {
+        Ok(seals) => seals,
+        Err(reason) => return Ok(Checked::refused(bundle, &reason)),
+    };
     let opened: Vec<Result<Opened, Arrived>> = bundle.arrivals.iter().map(decode).collect();
     let claims = bundle.arrivals.iter().zip(&opened);
     let claims = claims.filter_map(|(arrival, opened)| {
@@ -122,14 +150,26 @@ fn open(store: &Inner, own: &Own, bundle: &Arriving<'_>) -> Result<Checked, Stor
         })
     });
     let claims: Vec<Claims<'_>> = claims.collect();
-    let checked = check(&store.app, &evidence, &claims, &Known { store, own });
+    let known = Known {
+        store,
+        own,
+        refused,
+    };
+    let checked = check(&store.app, &evidence, &claims, &known);
     drop(claims);
+    // Seals that nothing needs would give one content ever new names where it is flooded.
+    if checked.has_unnamed {
+        return Ok(Checked::refused(
+            bundle,
+            "a seal came with it that no document names",
+        ));
+    }
     let mut proven = checked.documents.into_iter();
     let documents = opened.into_iter().map(|opened| {
         let opened = opened?;
         match proven.next() {
             Some(Ok(proven)) => Ok((opened, proven)),
-            Some(Err(NotProven::UnknownCertificate(_))) => Err(Arrived::UnknownCertificate),
+            Some(Err(NotProven::UnknownCertificate(name))) => Err(known.unknown(&name)),
             Some(Err(NotProven::Refused(reason))) => Err(Arrived::Rejected { reason }),
             None => Err(Arrived::MissingDependencies),
         }
@@ -141,25 +181,58 @@ fn open(store: &Inner, own: &Own, bundle: &Arriving<'_>) -> Result<Checked, Stor
     })
 }
 
-/// Learns the certificates of a bundle and decodes its seals. What is wrong with one is told, and its documents are refused
-/// for want of it.
-fn seals(store: &Inner, own: &Own, bundle: &Arriving<'_>) -> Result<Vec<Evidence>, StoreError> {
-    for chain in bundle.certificates.iter().take(BUNDLE_CERTIFICATES_MAX) {
-        match store.learn(own, chain) {
+impl Checked {
+    /// None of a bundle's documents can be taken in.
+    fn refused(bundle: &Arriving<'_>, reason: &str) -> Self {
+        let rejected = |_: &Arrival<'_>| {
+            let reason = reason.to_owned();
+            Err(Arrived::Rejected { reason })
+        };
+        Self {
+            documents: bundle.arrivals.iter().map(rejected).collect(),
+            seals: Vec::new(),
+            leaves: Vec::new(),
+        }
+    }
+}
+
+/// Decodes the seals of a bundle and learns the certificates that they name; no others are kept.
+///
+/// # Errors
+/// One of them is none. Or the database fails.
+fn seals(
+    store: &Inner,
+    own: &Own,
+    bundle: &Arriving<'_>,
+) -> Result<Result<(Vec<Evidence>, Refused), String>, StoreError> {
+    if bundle.seals.len() > BUNDLE_SEALS_MAX || bundle.certificates.len() > BUNDLE_CERTIFICATES_MAX
+    {
+        return Ok(Err("too many seals or certificates came with it".to_owned()));
+    }
+    let evidence = bundle.seals.iter().map(|bytes| Evidence::decode(bytes));
+    let evidence: Vec<Evidence> = match evidence.collect() {
+        Ok(evidence) => evidence,
+        Err(error) => return Ok(Err(EvidenceError::to_string(&error))),
+    };
+    let named: BTreeSet<CertificateName> =
+        evidence.iter().map(|it| it.seal.certificate()).collect();
+    let mut refused = Refused::new();
+    for bytes in &bundle.certificates {
+        let chain = match read_chain(bytes) {
+            Ok(chain) => chain,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let name = chain.name();
+        if !named.contains(&name) {
+            continue;
+        }
+        match store.learn(own, name, &chain) {
             Err(error @ StoreError::Database(_)) => return Err(error),
-            Err(error) => tracing::warn!(%error, "a certificate that came with changes is refused"),
+            Err(error) => drop(refused.insert(name, error.to_string())),
             Ok(()) => {}
         }
     }
-    let evidence = bundle.seals.iter().take(BUNDLE_SEALS_MAX);
-    let evidence = evidence.filter_map(|bytes| match Evidence::decode(bytes) {
-        Ok(evidence) => Some(evidence),
-        Err(error) => {
-            tracing::warn!(%error, "a seal that came with changes is refused");
-            None
-        }
-    });
-    Ok(evidence.collect())
+    Ok(Ok((evidence, refused)))
 }
 
 fn decode(arrival: &Arrival<'_>) -> Result<Opened, Arrived> {

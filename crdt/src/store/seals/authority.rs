@@ -103,16 +103,18 @@ impl Inner {
     }
 
     /// Keeps a chain that came from outside, if its issuers are trusted. It is durable with what is written next.
-    pub(in crate::store) fn learn(&self, own: &Own, bytes: &[u8]) -> Result<(), StoreError> {
-        let chain = read_chain(bytes)?;
-        let name = chain.name();
+    pub(in crate::store) fn learn(
+        &self,
+        own: &Own,
+        name: CertificateName,
+        chain: &CertificateChain,
+    ) -> Result<(), StoreError> {
         if self.authority.certified.lock().contains_key(&name) {
             return Ok(());
         }
-        let author = own.identity.trust().verify_author(&chain)?;
-        let certified = Certified::new(author)?;
+        let certified = Certified::new(own.identity.trust().verify_author(chain)?)?;
         let mut batch = self.database.batch();
-        batch.put(CERTIFICATES, name.as_bytes(), chain_bytes(&chain));
+        batch.put(CERTIFICATES, name.as_bytes(), chain_bytes(chain));
         batch.write_unsynced()?;
         self.keep(name, certified);
         Ok(())
@@ -142,7 +144,9 @@ pub(in crate::store) fn chain_bytes(chain: &CertificateChain) -> Vec<u8> {
     bytes
 }
 
-fn read_chain(mut bytes: &[u8]) -> Result<CertificateChain, CertificateError> {
+/// # Errors
+/// The bytes are no chain.
+pub(in crate::store) fn read_chain(mut bytes: &[u8]) -> Result<CertificateChain, CertificateError> {
     let mut certificates = Vec::new();
     while !bytes.is_empty() {
         let damaged = || CertificateError::Damaged("the chain");
