@@ -7,7 +7,7 @@ use crate::{
     author::{Author, Links},
     certificate::{Certificate, CertificateKind, SignedCertificate},
     chain::CertificateChain,
-    key::PublicKey,
+    key::{KeyId, PublicKey},
     limits::ROOTS_MAX,
     policy::Policy,
     refusal::CertificateError,
@@ -137,6 +137,11 @@ impl Trust {
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// The keys of the trusted issuers, by their short names.
+    pub fn roots(&self) -> impl Iterator<Item = KeyId> {
+        self.roots.iter().map(|root| root.key.id())
     }
 
     /// The app.

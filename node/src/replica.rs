@@ -165,6 +165,34 @@ impl StoreReplica {
     }
 }
 
+impl StoreReplica {
+    /// Names what a cursor covers, so that a peer that begins to want more, or to accept other changes, starts over.
+    fn scope(&self, interest: &Interest) -> Result<[u8; 8], ReplicaError> {
+        let identity = self.store.identity();
+        let identity = identity.map_err(failed("tell whom it trusts"))?;
+        let trust = identity.trust();
+        let mut hasher = blake3::Hasher::new();
+        let mut roots: Vec<String> = trust.roots().map(|root| root.to_string()).collect();
+        roots.sort_unstable();
+        let accepts = format!("{roots:?} {:?}", trust.policy().cuts);
+        hasher.update(blake3::hash(accepts.as_bytes()).as_bytes());
+        match interest {
+            Interest::Everything => {
+                hasher.update(b"everything");
+            }
+            Interest::Collections(names) => {
+                for name in names {
+                    hasher.update(&(name.as_str().len() as u64).to_le_bytes());
+                    hasher.update(name.as_str().as_bytes());
+                }
+            }
+        }
+        let mut scope = [0; 8];
+        hasher.finalize_xof().fill(&mut scope);
+        Ok(scope)
+    }
+}
+
 impl Replica for StoreReplica {
     fn feed(&self) -> Result<FeedPosition, ReplicaError> {
         let feed = self.store.feed();
@@ -270,7 +298,7 @@ impl Replica for StoreReplica {
     }
 
     fn cursor(&self, feed: FeedId, interest: &Interest) -> Result<Cursor, ReplicaError> {
-        let cursor = self.store.cursor(&feed.0, &scope(interest));
+        let cursor = self.store.cursor(&feed.0, &self.scope(interest)?);
         let cursor = cursor.map_err(failed("read a cursor"))?;
         Ok(Cursor {
             up_to: Sequence(cursor.up_to),
@@ -289,7 +317,7 @@ impl Replica for StoreReplica {
             whole_to: cursor.whole_to.0,
         };
         self.store
-            .store_cursor(&feed.0, &scope(interest), cursor)
+            .store_cursor(&feed.0, &self.scope(interest)?, cursor)
             .map_err(failed("keep a cursor"))
     }
 }
@@ -426,25 +454,6 @@ fn offered(entry: &FeedEntry) -> Result<Offered, NameError> {
         document: DocumentKey::new(collection, id)?,
         heads: entry.heads.iter().copied().map(ChangeHash).collect(),
     })
-}
-
-/// Names what a cursor covers, so that a peer that begins to want more starts over.
-fn scope(interest: &Interest) -> [u8; 8] {
-    let mut hasher = blake3::Hasher::new();
-    match interest {
-        Interest::Everything => {
-            hasher.update(b"everything");
-        }
-        Interest::Collections(names) => {
-            for name in names {
-                hasher.update(&(name.as_str().len() as u64).to_le_bytes());
-                hasher.update(name.as_str().as_bytes());
-            }
-        }
-    }
-    let mut scope = [0; 8];
-    hasher.finalize_xof().fill(&mut scope);
-    scope
 }
 
 fn failed(operation: &'static str) -> impl FnOnce(StoreError) -> ReplicaError {

@@ -177,11 +177,17 @@ impl<'a> History<'a> {
         self.changes.len()
     }
 
-    /// What the change of this number did, against what its author saw. `own` is the actor of this store.
+    /// What the change of this number did, against what its author saw. `own` is the actor of this store, `author` tells whose
+    /// seal proves the changes of an actor.
     ///
     /// # Errors
     /// Automerge fails on the document.
-    pub(crate) fn row(&self, number: usize, own: &ActorId) -> Result<Option<Value>, DocumentError> {
+    pub(crate) fn row(
+        &self,
+        number: usize,
+        own: &ActorId,
+        author: impl Fn(&ActorId) -> Option<Value>,
+    ) -> Result<Option<Value>, DocumentError> {
         let Some(change) = self.changes.get(number) else {
             return Ok(None);
         };
@@ -207,6 +213,9 @@ impl<'a> History<'a> {
                 Value::List(effect.unset.into_iter().map(Value::String).collect()),
             ),
         ]);
+        if let Some(author) = author(change.actor_id()) {
+            row.insert("author", author);
+        }
         for (name, happened) in [("inserted", effect.inserted), ("deleted", effect.deleted)] {
             if happened {
                 row.insert(name, Value::Bool(true));

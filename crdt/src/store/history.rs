@@ -14,7 +14,8 @@ use crate::document::{DEVICE_ACTOR_BYTES, Document, History, Moment};
 use crate::id::DocumentId;
 use crate::query::{self, Filter, Page, PastPoint, Point, Select};
 use crate::value::{Encoded, Value};
-use automerge::{Change, ChangeHash};
+use automerge::{ActorId, Change, ChangeHash};
+use std::collections::{BTreeMap, HashMap};
 
 /// What a statement asks of the past.
 pub(super) struct Past<'a> {
@@ -247,10 +248,37 @@ pub(super) fn changes_of(
     let document = stored(source.reads(), &key)?;
     let failed = |error| StoreError::damaged_document(&key.id, &error);
     let changes = History::of(&document, &key.id).map_err(failed)?;
+    // The newest, because what is sealed since a commit became visible is not in its view.
+    let authors = authors(source.reads().newest_of(), &key)?;
     history.page(changes.len(), |number| {
         deadline.check()?;
-        changes.row(number, source.actor()).map_err(failed)
+        let author = |actor: &ActorId| authors.get(actor.to_bytes()).cloned();
+        changes.row(number, source.actor(), author).map_err(failed)
     })
+}
+
+/// By actor, whose seals prove the changes of a document. Own changes that are not sealed yet have none.
+fn authors(reads: Reads<'_>, key: &DocumentKey) -> Result<HashMap<[u8; 16], Value>, StoreError> {
+    let mut authors = HashMap::new();
+    for proof in reads.proofs(&key.bytes())?.iter() {
+        let Some(kept) = reads.seal(&proof.seal)? else {
+            continue;
+        };
+        let Some(chain) = reads.certificate(&kept.seal.certificate())? else {
+            continue;
+        };
+        let (certificate, _) = chain.first().open()?;
+        let peer = certificate.subject.peer_id().to_string();
+        let mut author = BTreeMap::from([
+            ("name".to_owned(), Value::String(certificate.name)),
+            ("peer".to_owned(), Value::String(peer)),
+        ]);
+        if let Some(user) = certificate.user_id {
+            author.insert("userId".to_owned(), Value::String(user));
+        }
+        authors.insert(proof.actor.0, Value::Map(author));
+    }
+    Ok(authors)
 }
 
 impl Transaction<'_> {

@@ -25,6 +25,11 @@ impl<'a> Reads<'a> {
         }
     }
 
+    /// The same database as it is at this moment.
+    pub(super) fn newest_of(self) -> Self {
+        Self::newest(self.database)
+    }
+
     pub(super) fn at(database: &'a Database, snapshot: &'a Snapshot<'a>) -> Self {
         Self {
             database,

@@ -318,3 +318,29 @@ fn a_transaction_reverts_its_own_changes() {
         assert_eq!(rows(&store, "SELECT n FROM cars"), [r#"{"n":1}"#]);
     }
 }
+
+/// Goal: a change is told with the device whose seal proves it, on every store; an own one that is not sealed yet without.
+#[test]
+fn history_names_the_verified_author() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (a, b) = (open(one.path(), 1), open(two.path(), 2));
+    let authors = |store: &Store| {
+        let rows = execute(store, "HISTORY OF 'x' FROM cars").items;
+        let author = |row: &Value| row.get("author")?.get("name").map(Value::to_string);
+        rows.iter().map(author).collect::<Vec<_>>()
+    };
+    insert(&a, r#"{"_id":"x","n":1}"#);
+    assert_eq!(authors(&a), [None]);
+    replicate(&a, &b);
+    execute(&b, "UPDATE cars SET n = 2");
+    let [first, second] = ["device 1", "device 2"].map(|name| Some(format!("{name:?}")));
+    assert_eq!(authors(&b), [first.clone(), None]);
+    replicate(&b, &a);
+    for store in [&a, &b] {
+        assert_eq!(authors(store), [first.clone(), second.clone()]);
+    }
+    let row = execute(&a, "HISTORY OF 'x' FROM cars").items.remove(1);
+    let peer = DeviceKey::from_seed([2; 32]).public().peer_id();
+    let told = row.get("author").unwrap().get("peer").unwrap().to_string();
+    assert_eq!(told, format!("{:?}", peer.to_string()));
+}

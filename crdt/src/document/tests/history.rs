@@ -96,7 +96,7 @@ fn rows(document: &Document) -> Vec<Value> {
     let id = id();
     let history = History::of(document, &id).unwrap();
     let own = ActorId::from(&[1; DEVICE_ACTOR_BYTES][..]);
-    let row = |number| history.row(number, &own).unwrap().unwrap();
+    let row = |number| history.row(number, &own, |_| None).unwrap().unwrap();
     (0..history.len()).map(row).collect()
 }
 

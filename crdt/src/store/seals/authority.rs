@@ -76,6 +76,16 @@ impl Store {
     }
 }
 
+impl Store {
+    /// As whom this store writes.
+    ///
+    /// # Errors
+    /// It has not been said yet.
+    pub fn identity(&self) -> Result<Arc<LocalIdentity>, StoreError> {
+        Ok(Arc::clone(&self.0.authority.own()?.identity))
+    }
+}
+
 impl Inner {
     /// Who holds a certificate that is here, if its issuers are trusted.
     pub(in crate::store) fn certified(
