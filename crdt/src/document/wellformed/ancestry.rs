@@ -28,6 +28,8 @@ pub(in crate::document) struct Ancestry<'a> {
     actors: HashMap<ActorId, usize>,
     /// By actor and number of its change the last one that was added; its `rival` leads to the earlier ones.
     own: BTreeMap<(usize, u64), usize>,
+    /// By actor its last changes: one, and one more for each fork.
+    tips: BTreeSet<(usize, usize)>,
     /// Where actors have more than one change with a number.
     forked: BTreeSet<(usize, u64)>,
     heads: BTreeSet<usize>,
@@ -111,6 +113,10 @@ impl<'a> Ancestry<'a> {
         let number = self.nodes.len();
         let jump = previous.map_or(number, |previous| self.jump_behind(previous));
         let rival = self.own.insert((actor, known.seq), number);
+        if let Some(previous) = previous {
+            self.tips.remove(&(actor, previous));
+        }
+        self.tips.insert((actor, number));
         if rival.is_some() {
             self.forked.insert((actor, known.seq));
         }

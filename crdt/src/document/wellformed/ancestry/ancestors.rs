@@ -83,29 +83,37 @@ impl<'a> Ancestors<'a> {
 
     /// Of a change and its actor's earlier ones below it the last whose operations begin no later than this one.
     fn own_at(&self, last: usize, counter: u64) -> Option<usize> {
-        let start = |number: usize| Some(self.ancestry.nodes.get(number)?.start_op);
+        self.back(last, |number| {
+            let node = self.ancestry.nodes.get(number);
+            node.is_some_and(|node| node.start_op > counter)
+        })
+    }
+
+    /// An actor's last change: of all branches of its changes the one that leads furthest within.
+    fn last(&self, actor: usize) -> Option<usize> {
+        let known = self.last.borrow().get(&actor).copied();
+        known.unwrap_or_else(|| {
+            let tips = self.ancestry.tips.range((actor, 0)..=(actor, usize::MAX));
+            let within = tips.filter_map(|(_, tip)| self.back(*tip, |it| !self.contains(it)));
+            let seq = |number: &usize| self.ancestry.nodes.get(*number).map(|node| node.seq);
+            let found = within.max_by_key(seq);
+            self.last.borrow_mut().insert(actor, found);
+            found
+        })
+    }
+
+    /// Of a change and its actor's earlier ones below it the last that isn't too late, in a logarithm of steps. All below
+    /// one that isn't are not either.
+    fn back(&self, last: usize, is_too_late: impl Fn(usize) -> bool) -> Option<usize> {
         let mut number = last;
-        while start(number)? > counter {
+        while is_too_late(number) {
             let node = self.ancestry.nodes.get(number)?;
             number = match node.jump {
-                jump if jump != number && start(jump)? > counter => jump,
+                jump if jump != number && is_too_late(jump) => jump,
                 _ => node.previous?,
             };
         }
         Some(number)
-    }
-
-    /// An actor's last change.
-    fn last(&self, actor: usize) -> Option<usize> {
-        let known = self.last.borrow().get(&actor).copied();
-        known.unwrap_or_else(|| {
-            let own = self.ancestry.own.range((actor, 0)..=(actor, u64::MAX));
-            let newest = own.rev().map(|(_, newest)| *newest);
-            let mut all = newest.flat_map(|newest| self.rivals(newest));
-            let found = all.find(|number| self.contains(*number));
-            self.last.borrow_mut().insert(actor, found);
-            found
-        })
     }
 
     /// A change and the earlier ones with its actor and number.
