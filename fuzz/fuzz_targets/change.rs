@@ -163,7 +163,9 @@ fn tampered(program: &mut Program<'_>, changes: &[Change], actor: &ActorId) -> O
         mutate(program, &mut change, &all);
     }
     let encoded = catch_unwind(|| Change::from(change)).ok()?;
-    Change::from_bytes(encoded.raw_bytes().to_vec()).ok()
+    catch_unwind(|| Change::from_bytes(encoded.raw_bytes().to_vec()))
+        .ok()?
+        .ok()
 }
 
 fn renamed(change: &Change, actor: &ActorId) -> ExpandedChange {
