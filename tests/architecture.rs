@@ -35,6 +35,8 @@ const ALLOWED_ARROWS: &[(&str, &[&str])] = &[
 const IO_FREE: &[&str] = &[
     "crdt/src/document",
     "crdt/src/query",
+    "crdt/src/rights",
+    "crdt/src/rights.rs",
     "crdt/src/value",
     "identity/src",
     "mesh/src/proto",

@@ -54,6 +54,8 @@ mod load;
 mod mesh;
 #[path = "system/processes.rs"]
 mod processes;
+#[path = "system/rights.rs"]
+mod rights;
 #[path = "system/settings.rs"]
 mod settings;
 #[path = "system/space.rs"]

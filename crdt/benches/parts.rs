@@ -7,8 +7,8 @@ use automerge::transaction::Transactable;
 use automerge::{ActorId, AutoCommit, Change, ROOT};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use sedge_crdt::query::{Params, Select, Statement, Work};
-use sedge_crdt::{Store, Value, parse_json};
-use sedge_identity::{AppId, DeviceKey};
+use sedge_crdt::{Access, DocumentId, Store, Value, parse_json};
+use sedge_identity::{AppId, CertificateRequest, DeviceKey, Issuer, Permissions, Rights};
 use std::hint::black_box;
 
 /// Documents of the collection that is scanned.
@@ -84,6 +84,52 @@ fn queries(criterion: &mut Criterion) {
     let (car, work) = (car(5), Work::default());
     group.bench_function("filter_decoded", |it| {
         it.iter(|| select.filter().matches(black_box(&car), &work).unwrap());
+    });
+}
+
+/// What asking for a right costs, of a device whose issuer withholds nothing.
+fn rights(criterion: &mut Criterion) {
+    let access = |rule: &str| {
+        let rules = Rights::Collections([("cars".to_owned(), vec![rule.to_owned()])].into());
+        let of = |permissions| {
+            let subject = DeviceKey::from_seed([7; 32]).public();
+            let request = CertificateRequest {
+                permissions,
+                claims: [("shop".to_owned(), "berlin".to_owned())].into(),
+                ..CertificateRequest::development(subject, "pi")
+            };
+            let issuer = Issuer::new(AppId::new("bench").unwrap(), DeviceKey::from_seed([8; 32]));
+            issuer.issue(request, [1; 16], 0).unwrap().open().unwrap().0
+        };
+        let own = of(Permissions {
+            read: rules.clone(),
+            write: rules,
+        });
+        Access::of([own, of(Permissions::everything())].iter()).unwrap()
+    };
+    let (car, encoded) = (car(5), car(5).encode());
+    let plain = DocumentId::new(&"car-000005".into()).unwrap();
+    let composite = parse_json(r#"{"n":5,"shop":"berlin"}"#).unwrap();
+    let composite = DocumentId::new(&composite).unwrap();
+    let mut group = criterion.benchmark_group("rights");
+    for (name, rule, id) in [
+        ("may_write_all", "true", &plain),
+        ("may_write_id", "_id == 'car-000005'", &plain),
+        ("may_write_composite", "_id.shop == :shop", &composite),
+    ] {
+        let access = access(rule);
+        assert_eq!(access.may_write("cars", id), Ok(()));
+        group.bench_function(name, |it| {
+            it.iter(|| access.may_write("cars", black_box(id)))
+        });
+    }
+    let access = access("color == 'red' AND year >= 1985");
+    assert!(access.may_read("cars", &car) && access.may_read_encoded("cars", &encoded));
+    group.bench_function("may_read", |it| {
+        it.iter(|| access.may_read("cars", black_box(&car)))
+    });
+    group.bench_function("may_read_encoded", |it| {
+        it.iter(|| access.may_read_encoded("cars", black_box(&encoded)))
     });
 }
 
@@ -165,5 +211,5 @@ fn writes(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(parts, values, queries, first_changes, reads, writes);
+criterion_group!(parts, values, queries, rights, first_changes, reads, writes);
 criterion_main!(parts);

@@ -31,6 +31,10 @@ pub use document::{
 };
 pub use id::{DocumentId, IdError};
 pub use random::{RandomError, random};
+pub use rights::{
+    Access, Denied, Direction, RightsError, TriedRule, check_permissions, permissions_from_json,
+    permissions_to_json,
+};
 pub use seal::{Evidence, EvidenceError, Sealed, SealedChange};
 #[cfg(feature = "rocksdb")]
 pub use store::{

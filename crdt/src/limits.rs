@@ -276,3 +276,19 @@ pub const COMMITS_UNSEALED_MAX: usize = 1_024;
 
 /// Memory that those take, in bytes.
 pub const COMMITS_UNSEALED_BYTES_MAX: usize = 4 << 20;
+/// Small steps that the rules of one certificate for one collection may take to decide whether a document may be written. A
+/// part of the protocol, as every peer must come to the same answer: ids are short, and an honest rule takes some ten steps.
+/// The hardest rules take some ms.
+pub const WRITE_RULES_STEPS_MAX: u64 = 1 << 18;
+/// The same for reading a document: enough for a LIKE over the largest text that a local write may make. The hardest rules
+/// take some 100 ms.
+pub const READ_RULES_STEPS_MAX: u64 = 1 << 24;
+/// Bytes of a stored document up to which rules read it where it lies. A larger one is decoded once: looking for a field
+/// walks over those before it, and rules may name many.
+pub const RULES_IN_PLACE_BYTES_MAX: usize = 64 << 10;
+/// Rules, and characters of each, that a refusal repeats.
+pub const RULES_TOLD_MAX: usize = 3;
+/// See [`RULES_TOLD_MAX`].
+pub const RULE_CHARS_TOLD_MAX: usize = 200;
+/// Longest text of permissions as JSON, in bytes: what fits a certificate, generously spaced and escaped.
+pub const PERMISSIONS_JSON_BYTES_MAX: usize = 64 << 10;

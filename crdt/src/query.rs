@@ -52,7 +52,7 @@ pub(crate) use names::path_text;
 pub use names::{check_collection_name, check_writable_collection_name};
 pub use plan::IndexField;
 pub use returning::{Returned, Returning};
-pub use rule::{RuleScope, check_rule};
+pub(crate) use rule::{RuleScope, rule};
 pub use select::{Page, Select};
 #[cfg(feature = "rocksdb")]
 pub(crate) use sorted::SortKeys;

@@ -5,6 +5,7 @@
 //! have left share the sync of their batches (`group`). Only then a commit is the `view` that readers see, is told to
 //! subscribers, observers among them (`observe`), and acknowledged.
 
+mod access;
 mod backup;
 mod blobs;
 mod catalog;
@@ -38,6 +39,7 @@ mod view;
 mod writer;
 
 use crate::limits::COMMITS_QUEUED_MAX;
+use crate::rights::Access;
 use blobs::Blobs;
 use catalog::Catalog;
 use database::Database;
@@ -106,6 +108,8 @@ struct Inner {
     observers: Observers,
     /// Who is asked before anything is evicted.
     replication: RwLock<Option<Arc<dyn Replication>>>,
+    /// What this device may write, where that is not everything.
+    access: RwLock<Option<Arc<Access>>>,
 }
 
 /// What a transaction gave.
@@ -165,6 +169,7 @@ impl Store {
                 actor,
             }),
             replication: RwLock::default(),
+            access: RwLock::default(),
             group: Group::new(),
             published: watch::Sender::new(view),
             commits,

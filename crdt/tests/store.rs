@@ -26,6 +26,8 @@ mod indexes;
 mod opening;
 #[path = "store/replication.rs"]
 mod replication;
+#[path = "store/rights.rs"]
+mod rights;
 mod sealing;
 #[path = "store/statements.rs"]
 mod statements;

@@ -94,7 +94,7 @@ async fn dispatch(arguments: Arguments) -> Result<Done, CliError> {
             tokio::task::block_in_place(|| crate::bench::run(arguments, json))
         }
         Command::Cert(command) => tokio::task::block_in_place(|| {
-            cert::run(|| state.map_err(CliError::from), command, json)
+            cert::run(|| state.map_err(CliError::from), *command, json)
         }),
         Command::Init(arguments) => init::run(&state?, arguments, json),
         Command::Run(arguments) => run::run(&state?, arguments, json).await,

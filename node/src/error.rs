@@ -2,7 +2,7 @@
 
 use crate::backup::BackupError;
 use crate::state::StateError;
-use sedge_crdt::{CheckpointError, StoreError};
+use sedge_crdt::{CheckpointError, RightsError, StoreError};
 use sedge_identity::{
     AppIdError, ArmourError, CertificateError, IssueError, SecretError, TrustError,
 };
@@ -58,6 +58,11 @@ pub enum NodeError {
         "this device's own certificate does not hold: {0}; have another issued, then: sedge cert install FILE"
     )]
     Certificate(#[from] CertificateError),
+    /// The rights of the device's certificate can't be compiled.
+    #[error(
+        "the rights of this device's certificate can't be told: {0}; have another issued, then: sedge cert install FILE"
+    )]
+    Rights(#[from] RightsError),
     /// An address is no multiaddress.
     #[error("{address:?} is not an address: {reason}; write it like /ip4/192.168.1.5/tcp/4747")]
     Address {

@@ -8,7 +8,7 @@ use crate::state::{StateError, StateFolder, StateLock};
 use crate::store::StoreHandle;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
-use sedge_crdt::{Durability, Store, StoreOptions, random};
+use sedge_crdt::{Access, Durability, Store, StoreOptions, random};
 use sedge_identity::{
     Admitted, AppId, CertificateChain, CertificateRequest, Clock, DeviceKey, Issuer, LocalIdentity,
     Membership, SharedSecret, SignedCertificate, Trust,
@@ -318,7 +318,10 @@ fn open(
     let lock = state.lock()?;
     let key = state.key()?;
     let store = state.open_store(app, &key.public(), options)?;
-    Ok((lock, store, credentials.local(app, key, name)?))
+    let local = credentials.local(app, key, name)?;
+    let access = Access::of(local.certificate().along_chain())?;
+    store.set_access(Some(Arc::new(access)));
+    Ok((lock, store, local))
 }
 
 /// What an identity says, read before anything is opened.

@@ -38,6 +38,7 @@ impl Offline {
         let device = state.key()?.public();
         let app = AppId::new(&settings.app)?;
         let store = state.open_store(&app, &device, settings.store_options())?;
+        store.set_access(state.access()?.map(Arc::new));
         let interest = interest(&settings.subscribe)?;
         store.set_replication(Some(Arc::new(Unconnected(interest))));
         Ok(Self {

@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 const PASSPHRASE: &str = "an issuer's passphrase";
 
 /// Runs `sedge cert` in the world's folder.
-fn cert(world: &World, arguments: &[&str]) -> Ended {
+pub(crate) fn cert(world: &World, arguments: &[&str]) -> Ended {
     let mut command = world.sedge();
     command
         .env("SEDGE_PASSPHRASE", PASSPHRASE)

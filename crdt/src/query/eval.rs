@@ -102,12 +102,11 @@ impl Expr {
                     "the parameter :{name} has no value; bind the statement first"
                 )));
             }
-            ExprKind::Path(path) => match scope.document {
-                Source::Value(document) => reach(document, path).map(Cow::Borrowed),
-                Source::Encoded(document) => in_place::decoded(document, path)
-                    .map_err(|error| self.at.error(format!("a stored value is damaged: {error}")))?
-                    .map(Cow::Owned),
-            },
+            ExprKind::Path(path) => {
+                let value = self.field(path, scope.document)?;
+                scope.work.look_at(value.as_deref(), self.at)?;
+                value
+            }
             ExprKind::GroupKey(index) => scope
                 .keys
                 .get(*index)
@@ -169,6 +168,15 @@ impl Expr {
         })
     }
 
+    fn field<'a>(&self, path: &[Segment], document: Source<'a>) -> Result<Datum<'a>, QueryError> {
+        Ok(match document {
+            Source::Value(document) => reach(document, path).map(Cow::Borrowed),
+            Source::Encoded(document) => in_place::decoded(document, path)
+                .map_err(|error| self.at.error(format!("a stored value is damaged: {error}")))?
+                .map(Cow::Owned),
+        })
+    }
+
     /// The value as a part of something that is built; `None` for MISSING.
     pub(super) fn built(&self, scope: Scope<'_>) -> Result<Option<Value>, QueryError> {
         let value = self.value(scope)?;
@@ -198,6 +206,7 @@ impl Expr {
             Source::Value(document) => document.conflicts(),
             Source::Encoded(document) => document.conflicts().map_err(damaged)?.map(Cow::Owned),
         };
+        scope.work.look_at(record.as_deref(), self.at)?;
         let names = path.iter().filter_map(|segment| match segment {
             Segment::Name(name) => Some(name.as_str()),
             Segment::Index(_) => None,

@@ -56,6 +56,15 @@ impl Filter {
         self.condition.is_none()
     }
 
+    /// Whether every document satisfies it, as is plain to see: there is no condition, or it is `true`.
+    pub(crate) fn is_always(&self) -> bool {
+        let is_true = |condition: &Expr| match &condition.kind {
+            ExprKind::Literal(value) => **value == Value::Bool(true),
+            _ => false,
+        };
+        self.condition.as_ref().is_none_or(is_true)
+    }
+
     pub(super) fn condition(&self) -> Option<&Expr> {
         self.condition.as_ref()
     }

@@ -21,7 +21,11 @@ pub const HELD_BYTES_MAX: usize = 64 << 20;
 pub const BUILT_BYTES_MAX: usize = 64 << 20;
 
 /// Small steps, as those of LIKE, between two looks at the clock: some 10 ms.
-pub const STEPS_UNCHECKED_MAX: u32 = 1 << 20;
+pub const STEPS_UNCHECKED_MAX: u64 = 1 << 20;
+
+/// Bytes of a value, as estimated by `Value::held_bytes`, that count as one small step where steps are counted: comparing
+/// or copying them takes about as long as one step of LIKE.
+pub const STEP_BYTES: usize = 16;
 
 /// Rows of one answer. More are asked for in pages, or exported.
 pub const PAGE_ROWS_MAX: usize = 10_000;

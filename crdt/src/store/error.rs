@@ -10,7 +10,7 @@ use crate::limits::{
 };
 use crate::query::QueryError;
 use crate::random::RandomError;
-use crate::rights::RightsError;
+use crate::rights::{Denied, RightsError};
 use sedge_identity::{CertificateError, SealError};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -245,6 +245,9 @@ pub enum StoreError {
         "a document with _id {0} exists; say ON ID CONFLICT DO UPDATE or DO NOTHING, or use UPDATE"
     )]
     Exists(String),
+    /// A write that this device's certificate would not let others accept.
+    #[error(transparent)]
+    NotPermitted(#[from] Denied),
     /// A document of a kind that can't be stored.
     #[error("the document can't be stored: {0}")]
     Document(String),

@@ -212,6 +212,7 @@ impl Transaction<'_> {
                 document.replace(collection, id, author, &fields)
             });
         }
+        self.check_permitted(&key)?;
         let written = create(collection, id, self.author(&entry.state), &fields)?;
         fields.insert("_id".to_owned(), id.to_value());
         check_delta(&written.delta)?;
@@ -432,6 +433,7 @@ impl Transaction<'_> {
         let Some(written) = write(&mut document, self.author(&entry.state))? else {
             return Ok(false);
         };
+        self.check_permitted(&key)?;
         check_delta(&written.delta)?;
         let visible = document.value(&key.id);
         let visible = visible.map(|value| {

@@ -44,6 +44,7 @@ fn status_of(error: &StoreError) -> StatusCode {
         StoreError::UnknownCollection { .. } | StoreError::UnknownIndex { .. } => {
             StatusCode::NOT_FOUND
         }
+        StoreError::NotPermitted(_) => StatusCode::FORBIDDEN,
         StoreError::Exists(_)
         | StoreError::IndexExists { .. }
         | StoreError::NotEvictable { .. } => StatusCode::CONFLICT,

@@ -86,7 +86,7 @@ pub(super) enum Command {
                       sedge cert issue --subject KEY --name till-2 --output till-2.crt\n  \
                       sedge cert install till-2.crt"
     )]
-    Cert(CertCommand),
+    Cert(Box<CertCommand>),
     /// Show what the device is and holds, per collection with count and digest
     #[command(after_help = "Example:\n  sedge status --json")]
     Status,

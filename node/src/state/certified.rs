@@ -3,7 +3,10 @@
 use super::{Settings, StateError, StateFolder, read, write_private};
 use crate::error::NodeError;
 use crate::node::{Identity, now_ms};
-use sedge_identity::{AppId, CertificateChain, PublicKey, SignedCertificate, Trust};
+use sedge_crdt::Access;
+use sedge_identity::{
+    AppId, Certificate, CertificateChain, CertificateError, PublicKey, SignedCertificate, Trust,
+};
 use std::path::PathBuf;
 
 impl StateFolder {
@@ -68,6 +71,29 @@ impl StateFolder {
         ))
     }
 
+    /// What the installed certificate lets the device do, valid now or not: a device whose certificate has ended goes on
+    /// within its rights, and one that waits for its first is not held to any. `None` also for one that shares a secret.
+    ///
+    /// # Errors
+    /// A file can't be read, or holds no certificate.
+    pub(crate) fn access(&self) -> Result<Option<Access>, NodeError> {
+        if !self.roots_path().exists() || !self.certificate_path().exists() {
+            return Ok(None);
+        }
+        let chain = CertificateChain::from_text(&read(&self.certificate_path())?)?;
+        let mut certificates = opened(chain.iter())?;
+        // The root's certificate is not part of the chain, and limits it all the same.
+        let issuer = certificates.last().map(|top| top.issuer);
+        let roots = SignedCertificate::all_from_text(&read(&self.roots_path())?)?;
+        let roots = opened(roots.iter())?;
+        certificates.extend(
+            roots
+                .into_iter()
+                .find(|root| Some(root.subject.id()) == issuer),
+        );
+        Ok(Some(Access::of(certificates.iter())?))
+    }
+
     /// The roots of an init that was cut short stay only if they are the same.
     fn settle_roots(&self, roots: &[SignedCertificate]) -> Result<(), StateError> {
         self.check_no_secret()?;
@@ -97,6 +123,13 @@ impl StateFolder {
     fn certificate_path(&self) -> PathBuf {
         self.path().join("device.crt")
     }
+}
+
+/// What certificates say. They were verified when they were installed.
+fn opened<'a>(
+    certificates: impl Iterator<Item = &'a SignedCertificate>,
+) -> Result<Vec<Certificate>, CertificateError> {
+    certificates.map(|signed| Ok(signed.open()?.0)).collect()
 }
 
 fn text_of(roots: &[SignedCertificate]) -> String {

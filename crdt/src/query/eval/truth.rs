@@ -81,8 +81,12 @@ impl Expr {
     }
 }
 
-/// The order of a stored field and a constant, if it can be told where the field lies.
+/// The order of a stored field and a constant, if it can be told where the field lies. Where steps count, they are those of
+/// decoded values.
 fn in_place(left: &Expr, right: &Expr, scope: Scope<'_>) -> Option<Ordering> {
+    if scope.work.is_metered() {
+        return None;
+    }
     match (scope.document, &left.kind, &right.kind) {
         (Source::Encoded(document), ExprKind::Path(path), ExprKind::Literal(constant)) => {
             in_place::order(document, path, constant)

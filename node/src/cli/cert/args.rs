@@ -24,8 +24,9 @@ pub(in crate::cli) enum CertCommand {
                       sedge cert issue --subject KEY --name till-2 --output till-2.crt --claim shop=berlin \\\n    \
                       --read cars --write \"cars WHERE _id.shop = :shop\"\n\n\
                       sedge init --root tells a device's KEY. A rule is a collection, or COLLECTION WHERE CONDITION; :NAME in \
-                      it is\nthe claim of that name. A condition for writing looks at _id and claims only. Peers of this \
-                      version admit\nonly devices that may read and write everything."
+                      it is\nthe claim of that name; :_name, :_subject and :_userId are the certificate's own. A condition \
+                      for writing\nlooks at _id and these only. Peers of this version admit only devices that may read and \
+                      write everything."
     )]
     Issue(IssueArguments),
     /// Show what is in a file of certificates
@@ -106,12 +107,8 @@ pub(in crate::cli) struct IssueArguments {
     pub(super) terms: Terms,
     #[command(flatten)]
     pub(super) signer: SignerArguments,
-    /// Where the certificate is written
-    #[arg(long, value_name = "FILE")]
-    pub(super) output: PathBuf,
-    /// Replace a file that is there
-    #[arg(long)]
-    pub(super) force: bool,
+    #[command(flatten)]
+    pub(super) output: OutputArguments,
 }
 
 /// How long a certificate counts and what it gives.
@@ -128,6 +125,9 @@ pub(in crate::cli) struct Terms {
     /// What it may write, in the same way [default: what the issuer may; nothing beside --read]
     #[arg(long, value_name = "RULE", value_parser = rule)]
     pub(super) write: Vec<Rule>,
+    /// A file with both as JSON, as show --json tells "permissions"
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["read", "write"])]
+    pub(super) permissions: Option<PathBuf>,
 }
 
 /// Who signs.
@@ -142,6 +142,17 @@ pub(in crate::cli) struct SignerArguments {
     /// A file with the key's passphrase [default: SEDGE_PASSPHRASE, else it is asked for]
     #[arg(long, value_name = "FILE")]
     pub(super) passphrase_file: Option<PathBuf>,
+}
+
+/// Where what was made goes.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct OutputArguments {
+    /// Where it is written
+    #[arg(id = "output", long, value_name = "FILE")]
+    pub(super) file: PathBuf,
+    /// Replace a file that is there
+    #[arg(long)]
+    pub(super) force: bool,
 }
 
 #[derive(Debug, Args)]
@@ -168,12 +179,8 @@ pub(in crate::cli) struct RenewArguments {
     pub(super) life: Option<u64>,
     #[command(flatten)]
     pub(super) signer: SignerArguments,
-    /// Where the new one is written
-    #[arg(long, value_name = "FILE")]
-    pub(super) output: PathBuf,
-    /// Replace a file that is there
-    #[arg(long)]
-    pub(super) force: bool,
+    #[command(flatten)]
+    pub(super) output: OutputArguments,
 }
 
 #[derive(Debug, Args)]
@@ -181,12 +188,8 @@ pub(in crate::cli) struct BundleArguments {
     /// The device's certificate, then those of its issuers upwards
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
-    /// Where the bundle is written
-    #[arg(long, value_name = "FILE")]
-    pub(super) output: PathBuf,
-    /// Replace a file that is there
-    #[arg(long)]
-    pub(super) force: bool,
+    #[command(flatten)]
+    pub(super) output: OutputArguments,
 }
 
 fn name(text: &str) -> Result<String, String> {

@@ -1,13 +1,12 @@
 //! `sedge cert bundle`: one file of a certificate and those of its issuers.
 
 use super::args::BundleArguments;
-use super::files::{self, Readers};
-use super::told;
+use super::{files, told};
 use crate::cli::{CliError, Done};
 use sedge_identity::{CertificateChain, SignedCertificate};
 
 pub(super) fn run(arguments: &BundleArguments, json: bool) -> Result<Done, CliError> {
-    files::check_free(&arguments.output, arguments.force)?;
+    arguments.output.check_free()?;
     let mut links: Vec<SignedCertificate> = Vec::new();
     for file in &arguments.files {
         for signed in files::certificates(file)? {
@@ -35,8 +34,7 @@ pub(super) fn run(arguments: &BundleArguments, json: bool) -> Result<Done, CliEr
     };
     let chain = CertificateChain::new(first.clone(), issuers)
         .map_err(|error| CliError::Failed(error.to_string()))?;
-    let text = chain.to_text();
-    files::write(&arguments.output, &text, Readers::Anybody, arguments.force)?;
+    arguments.output.write(&chain)?;
     let next = "It is checked with: sedge cert verify FILE --root ROOT";
-    told(&chain, &arguments.output, next, json)
+    told(&chain, &arguments.output.file, next, json)
 }

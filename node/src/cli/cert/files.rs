@@ -1,5 +1,6 @@
 //! Files of certificates and keys: read within bounds, written whole, never in the place of another unless told.
 
+use super::args::OutputArguments;
 use crate::cli::CliError;
 use crate::cli::limits::CERTIFICATE_FILE_BYTES_MAX;
 use sedge_identity::{
@@ -44,7 +45,8 @@ pub(super) fn key_text(key: &EncryptedIssuerKey) -> String {
     armour(ArmourLabel::IssuerKey, &key.to_bytes())
 }
 
-fn text(path: &Path) -> Result<String, CliError> {
+/// The text of a file, cut behind the largest that is of any use.
+pub(super) fn text(path: &Path) -> Result<String, CliError> {
     let mut text = String::new();
     let file = File::open(path).map_err(CliError::file(path))?;
     let mut bounded = file.take(CERTIFICATE_FILE_BYTES_MAX);
@@ -57,6 +59,18 @@ fn text(path: &Path) -> Result<String, CliError> {
 fn wrong(path: &Path) -> impl FnOnce(ArmourError) -> CliError {
     let path = path.display().to_string();
     move |error| CliError::Failed(format!("{path}: {error}"))
+}
+
+impl OutputArguments {
+    /// Refuses to write where something is, before any work is done.
+    pub(super) fn check_free(&self) -> Result<(), CliError> {
+        check_free(&self.file, self.force)
+    }
+
+    /// Writes certificates, for anybody to read.
+    pub(super) fn write(&self, chain: &CertificateChain) -> Result<(), CliError> {
+        write(&self.file, &chain.to_text(), Readers::Anybody, self.force)
+    }
 }
 
 /// Refuses to write where something is, before any work is done.

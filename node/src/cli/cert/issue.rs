@@ -2,7 +2,7 @@
 
 use super::args::{IssueArguments, IssuerArguments, RenewArguments};
 use super::files::{self, Readers};
-use super::rights::{claims, permissions};
+use super::rights::{check, claims, permissions};
 use super::signer::{Signer, new_key, root, unlucky};
 use super::{passphrase, told};
 use crate::cli::output::shell_quoted;
@@ -12,7 +12,6 @@ use sedge_identity::{
     CertificateKind, CertificateRequest, EncryptedIssuerKey, Issuer, Permissions, PublicKey,
     Validity,
 };
-use std::collections::BTreeMap;
 
 /// Makes an issuer: a root, or one below another.
 pub(super) fn issuer(arguments: IssuerArguments, json: bool) -> Result<Done, CliError> {
@@ -33,9 +32,10 @@ pub(super) fn issuer(arguments: IssuerArguments, json: bool) -> Result<Done, Cli
         .map_or(&everything, |above| &above.own.permissions);
     let request = CertificateRequest {
         kind: CertificateKind::Issuer,
-        permissions: permissions(&arguments.terms, &BTreeMap::new(), limits)?,
+        permissions: permissions(&arguments.terms, limits)?,
         ..plain(key.public(), arguments.name)
     };
+    check(&request, &arguments.terms)?;
     let life_ms = arguments.terms.life;
     let chain = match (&above, arguments.app) {
         (Some(above), _) => above.sign(request, life_ms)?,
@@ -62,8 +62,7 @@ pub(super) fn issuer(arguments: IssuerArguments, json: bool) -> Result<Done, Cli
 
 /// Certifies a device or a service.
 pub(super) fn issue(arguments: IssueArguments, json: bool) -> Result<Done, CliError> {
-    files::check_free(&arguments.output, arguments.force)?;
-    let claims = claims(arguments.claims)?;
+    arguments.output.check_free()?;
     let signer = Signer::of_arguments(&arguments.signer, &passphrase::OWN)?;
     let request = CertificateRequest {
         user_id: arguments.user,
@@ -71,21 +70,21 @@ pub(super) fn issue(arguments: IssueArguments, json: bool) -> Result<Done, CliEr
             true => CertificateKind::Service,
             false => CertificateKind::Device,
         },
-        permissions: permissions(&arguments.terms, &claims, &signer.own.permissions)?,
-        claims,
+        permissions: permissions(&arguments.terms, &signer.own.permissions)?,
+        claims: claims(arguments.claims)?,
         ..plain(arguments.subject, arguments.name)
     };
+    check(&request, &arguments.terms)?;
     let chain = signer.sign(request, arguments.terms.life)?;
-    let text = chain.to_text();
-    files::write(&arguments.output, &text, Readers::Anybody, arguments.force)?;
-    told(&chain, &arguments.output, INSTALL, json)
+    arguments.output.write(&chain)?;
+    told(&chain, &arguments.output.file, INSTALL, json)
 }
 
 const INSTALL: &str = "\nBring it to the device, and there:\n  sedge cert install FILE";
 
 /// Issues a certificate again: the same but for its serial and its time.
 pub(super) fn renew(arguments: RenewArguments, json: bool) -> Result<Done, CliError> {
-    files::check_free(&arguments.output, arguments.force)?;
+    arguments.output.check_free()?;
     let old = files::chain(&arguments.file)?;
     let (old, _) = old
         .first()
@@ -112,9 +111,8 @@ pub(super) fn renew(arguments: RenewArguments, json: bool) -> Result<Done, CliEr
         extra: old.extra,
     };
     let chain = signer.sign(request, arguments.life)?;
-    let text = chain.to_text();
-    files::write(&arguments.output, &text, Readers::Anybody, arguments.force)?;
-    told(&chain, &arguments.output, INSTALL, json)
+    arguments.output.write(&chain)?;
+    told(&chain, &arguments.output.file, INSTALL, json)
 }
 
 /// A request that says nothing yet but whom it is for. The signer sets the time.

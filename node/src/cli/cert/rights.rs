@@ -1,11 +1,13 @@
-//! Rights as arguments: `everything`, a collection, or `COLLECTION WHERE CONDITION`.
+//! Rights as arguments: `everything`, a collection, or `COLLECTION WHERE CONDITION`; or a file with all of them.
 
 use super::args::Terms;
+use super::files;
 use crate::cli::CliError;
 use sedge::check_writable_collection_name;
-use sedge_crdt::query::{RuleScope, check_rule};
-use sedge_identity::{Permissions, Rights};
+use sedge_crdt::{RightsError, check_permissions, permissions_from_json};
+use sedge_identity::{CertificateRequest, Permissions, Rights};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 /// The rule that every document satisfies.
 const ALWAYS: &str = "true";
@@ -61,27 +63,43 @@ pub(super) fn claims(given: Vec<(String, String)>) -> Result<BTreeMap<String, St
 }
 
 /// The permissions that the arguments mean, under an issuer who has `issuers`.
-pub(super) fn permissions(
-    terms: &Terms,
-    claims: &BTreeMap<String, String>,
-    issuers: &Permissions,
-) -> Result<Permissions, CliError> {
+pub(super) fn permissions(terms: &Terms, issuers: &Permissions) -> Result<Permissions, CliError> {
+    if let Some(file) = &terms.permissions {
+        let read = permissions_from_json(&files::text(file)?);
+        return read.map_err(|error| failed(file, &error));
+    }
     if terms.read.is_empty() && terms.write.is_empty() {
         return Ok(issuers.clone());
     }
-    let claims: Vec<&str> = claims.keys().map(String::as_str).collect();
     Ok(Permissions {
-        read: rights("--read", &terms.read, RuleScope::Document, &claims)?,
-        write: rights("--write", &terms.write, RuleScope::Id, &claims)?,
+        read: rights("--read", &terms.read)?,
+        write: rights("--write", &terms.write)?,
     })
 }
 
-fn rights(
-    flag: &str,
-    rules: &[Rule],
-    scope: RuleScope,
-    claims: &[&str],
-) -> Result<Rights, CliError> {
+/// Refuses what would give nothing, with the argument that asks for it.
+pub(super) fn check(request: &CertificateRequest, terms: &Terms) -> Result<(), CliError> {
+    let checked = check_permissions(request);
+    checked.map_err(|error| match (&terms.permissions, error) {
+        (
+            None,
+            RightsError::Rule {
+                direction,
+                text,
+                error,
+                ..
+            },
+        ) => CliError::Usage(format!("--{direction}: the condition {text:?}: {error}")),
+        (Some(file), error @ RightsError::Rule { .. }) => failed(file, &error),
+        (_, error) => CliError::Usage(format!("--claim: {error}")),
+    })
+}
+
+fn failed(file: &Path, error: &RightsError) -> CliError {
+    CliError::Failed(format!("{}: {error}", file.display()))
+}
+
+fn rights(flag: &str, rules: &[Rule]) -> Result<Rights, CliError> {
     let mut collections: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for rule in rules {
         let Rule::Collection { name, condition } = rule else {
@@ -91,9 +109,6 @@ fn rights(
             }
             return Ok(Rights::Everything);
         };
-        check_rule(condition, scope, claims).map_err(|error| {
-            CliError::Usage(format!("{flag}: the condition {condition:?}: {error}"))
-        })?;
         let conditions = collections.entry(name.clone()).or_default();
         conditions.insert(condition.clone());
     }
@@ -106,6 +121,7 @@ fn rights(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sedge_identity::DeviceKey;
 
     fn terms(read: &[&str], write: &[&str]) -> Terms {
         let rules = |texts: &[&str]| texts.iter().map(|text| rule(text).unwrap()).collect();
@@ -113,17 +129,17 @@ mod tests {
             life: None,
             read: rules(read),
             write: rules(write),
+            permissions: None,
         }
     }
 
     /// Goal: each form of a right is read, and what is none is refused.
     #[test]
     fn rights_are_read() {
-        let none = BTreeMap::new();
         let all = Permissions::everything();
-        assert_eq!(permissions(&terms(&[], &[]), &none, &all).unwrap(), all);
+        assert_eq!(permissions(&terms(&[], &[]), &all).unwrap(), all);
         let given = terms(&["cars", "bikes where km > 5", "bikes WHERE old"], &[]);
-        let Permissions { read, write } = permissions(&given, &none, &all).unwrap();
+        let Permissions { read, write } = permissions(&given, &all).unwrap();
         let rules = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
         let listed = [
             ("bikes".to_owned(), rules(&["km > 5", "old"])),
@@ -142,24 +158,36 @@ mod tests {
         }
     }
 
-    /// Goal: a condition is refused with its flag and place; everything stands alone.
+    /// Goal: a condition is refused with its flag and place, a claim with its own; everything stands alone.
     #[test]
     fn wrong_rights_are_refused() {
-        let claims = BTreeMap::from([("shop".to_owned(), "berlin".to_owned())]);
-        let refused = |read: &[&str], write: &[&str]| {
-            let given = permissions(&terms(read, write), &claims, &Permissions::everything());
-            given.unwrap_err().to_string()
+        let refused = |read: &[&str], write: &[&str], claim: &str| {
+            let terms = terms(read, write);
+            let all = Permissions::everything();
+            let subject = DeviceKey::from_seed([1; 32]).public();
+            let given = permissions(&terms, &all).and_then(|permissions| {
+                let request = CertificateRequest {
+                    permissions,
+                    claims: claims(vec![(claim.to_owned(), "berlin".to_owned())])?,
+                    ..CertificateRequest::development(subject, "till-1")
+                };
+                check(&request, &terms)
+            });
+            let error = given.unwrap_err();
+            assert!(error.is_usage());
+            error.to_string()
         };
-        let write = refused(&[], &["cars WHERE _id.shop = :shop AND km > 5"]);
+        let write = refused(&[], &["cars WHERE _id.shop = :shop AND km > 5"], "shop");
         assert!(
             write.contains("--write") && write.contains("column 22"),
             "{write}"
         );
-        let claim = refused(&["cars WHERE shop = :shap"], &[]);
+        let claim = refused(&["cars WHERE shop = :shap"], &[], "shop");
         assert!(
             claim.contains("--read") && claim.contains("did you mean shop?"),
             "{claim}"
         );
-        assert!(refused(&["everything", "cars"], &[]).contains("everything"));
+        assert!(refused(&["everything", "cars"], &[], "shop").contains("everything"));
+        assert!(refused(&[], &[], "_name").contains("--claim: "));
     }
 }

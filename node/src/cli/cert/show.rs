@@ -3,7 +3,8 @@
 use super::files;
 use crate::cli::output::one_line;
 use crate::cli::{CliError, Done, output};
-use sedge_identity::{Certificate, Extension, NO_END_MS, Rights, SignedCertificate, hex};
+use sedge_crdt::permissions_to_json;
+use sedge_identity::{Certificate, Extension, NO_END_MS, SignedCertificate, hex};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 use time::OffsetDateTime;
@@ -54,23 +55,11 @@ pub(super) fn to_json(signed: &SignedCertificate) -> Result<Value, CliError> {
         "isRoot": found.subject.id() == found.issuer,
         "notBefore": date(found.not_before_ms),
         "notAfter": end,
-        "permissions": {
-            "read": rights_json(&found.permissions.read),
-            "write": rights_json(&found.permissions.write),
-        },
+        "permissions": permissions_to_json(&found.permissions),
         "claims": found.claims,
         "critical": extensions_json(&found.critical),
         "extra": extensions_json(&found.extra),
     }))
-}
-
-fn rights_json(rights: &Rights) -> Value {
-    match rights {
-        Rights::Everything => json!({ "everything": true, "queriesByCollection": {} }),
-        Rights::Collections(collections) => {
-            json!({ "everything": false, "queriesByCollection": collections })
-        }
-    }
 }
 
 fn extensions_json(extensions: &[Extension]) -> Value {

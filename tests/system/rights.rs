@@ -1,0 +1,200 @@
+//! What a device with some rights only may write on itself, whichever way it is asked.
+
+use crate::certificates::{cert, uncertified};
+use crate::harness::{Device, World};
+use sedge::StateFolder;
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+
+/// The rule of the device's certificate.
+const RULE: &str = "_id.shop = :shop";
+
+/// A device of shop berlin, which may write its own shop's cars, and its certificate is installed.
+fn limited(world: &World) -> Device {
+    cert(world, &["issuer", "--app", "shop", "--name", "Root"]).ok();
+    let (device, key) = uncertified(world, "till-1", "issuer.crt");
+    let write = json!({ "queriesByCollection": { "cars": [RULE] } });
+    world.file("permissions", json!({ "write": write }).to_string());
+    let issue = [
+        "issue",
+        "--subject",
+        &key,
+        "--name",
+        "till-1",
+        "--output",
+        "till-1.crt",
+        "--claim",
+        "shop=berlin",
+        "--permissions",
+        "permissions",
+    ];
+    cert(world, &issue).ok();
+    device.finish(["cert", "install", "till-1.crt"]).ok();
+    device
+}
+
+fn car(shop: &str, n: i64) -> String {
+    json!({ "_id": { "shop": shop, "n": n } }).to_string()
+}
+
+fn insert(shop: &str, n: i64) -> String {
+    format!("INSERT INTO cars DOCUMENTS ({{'_id': {{'shop': '{shop}', 'n': {n}}}}})")
+}
+
+fn assert_told(reason: &str) {
+    let expected = format!("the certificate of the device \"till-1\" asks for {RULE};");
+    assert!(reason.contains(&expected), "{reason}");
+    assert!(reason.contains("sedge cert install"), "{reason}");
+}
+
+/// Goal: without a daemon, a document that the certificate gives is written, and another one is refused with the rule, by a
+/// statement as a whole and by an import alone.
+#[test]
+fn a_device_keeps_to_its_rights_offline() {
+    let world = World::new();
+    let device = limited(&world);
+    device.query(&insert("berlin", 1));
+    let two = format!(
+        "{}, ({})",
+        insert("berlin", 2),
+        car("paris", 2).replace('"', "'")
+    );
+    for statement in [
+        insert("paris", 1),
+        two,
+        "INSERT INTO bikes DOCUMENTS ({})".to_owned(),
+    ] {
+        let ended = device.finish(["query", &statement]);
+        let reason = ended.refused();
+        match statement.contains("bikes") {
+            true => assert!(reason.contains("no right to this collection"), "{reason}"),
+            false => assert_told(reason),
+        }
+    }
+    let lines = [car("berlin", 3), car("paris", 3), car("berlin", 1)].join("\n");
+    world.file("lines", lines);
+    let ended = device.finish(["import", "--collection", "cars", "lines", "--json"]);
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    let told = ended.json();
+    assert_eq!(
+        (&told["rejected"], &told["unchanged"]),
+        (&json!(1), &json!(1))
+    );
+    assert_told(&told.to_string().replace("\\\"", "\""));
+    let found = device.query("SELECT _id.n AS n FROM cars ORDER BY n");
+    assert_eq!(found["items"], json!([{ "n": 1 }, { "n": 3 }]));
+    device.query("UPDATE cars SET km = 5");
+    device.query("DELETE FROM cars WHERE _id.n = 3");
+}
+
+/// Asks the daemon over its socket; gives the status and the body.
+fn post(device: &Device, call: &str, body: &Value) -> (u16, Value) {
+    let path = StateFolder::new(&device.state).socket_path().unwrap();
+    let mut socket = UnixStream::connect(path).unwrap();
+    let body = body.to_string();
+    let head = format!(
+        "POST /api/v1/store/{call} HTTP/1.1\r\nHost: sedge\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    socket.write_all((head + &body).as_bytes()).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, serde_json::from_str(body).unwrap())
+}
+
+/// Goal: the same through a daemon's HTTP interface, where a refusal is a problem with status 403; what it refuses is not
+/// there.
+#[test]
+fn a_daemon_keeps_to_its_rights() {
+    let world = World::new();
+    let device = limited(&world);
+    let daemon = device.start(&[]);
+    let execute = |statement: &str| post(&device, "execute", &json!({ "statement": statement }));
+    assert_eq!(execute(&insert("berlin", 1)).0, 200);
+    let (status, problem) = execute(&insert("paris", 1));
+    assert_eq!((status, &problem["status"]), (403, &json!(403)));
+    assert_eq!(problem["title"], "Forbidden");
+    assert_told(problem["detail"].as_str().unwrap());
+    let documents = [car("berlin", 2), car("paris", 2)];
+    let documents = documents.map(|json| serde_json::from_str::<Value>(&json).unwrap());
+    let import = json!({ "collection": "cars", "documents": documents });
+    let (status, answer) = post(&device, "import", &import);
+    assert_eq!(
+        (status, &answer["written"], &answer["rejectedCount"]),
+        (200, &json!(1), &json!(1))
+    );
+    assert_eq!(answer["rejected"][0]["index"], 1);
+    assert_told(answer["rejected"][0]["reason"].as_str().unwrap());
+    let told = device.finish(["query", &insert("paris", 3)]);
+    assert_told(told.refused());
+    let found = device.query("SELECT _id.n AS n FROM cars ORDER BY n");
+    assert_eq!(found["items"], json!([{ "n": 1 }, { "n": 2 }]));
+    assert_eq!(daemon.end_by("TERM"), Some(0));
+}
+
+/// Goal: a certificate that an issuer below the root made is limited by the issuer's own and by the root's.
+#[test]
+fn a_device_keeps_to_its_issuers_rights() {
+    let world = World::new();
+    let root = [
+        "issuer",
+        "--app",
+        "shop",
+        "--name",
+        "Root",
+        "--read",
+        "everything",
+    ];
+    cert(
+        &world,
+        &[&root[..], &["--write", "cars WHERE _id LIKE '%e%'"]].concat(),
+    )
+    .ok();
+    let site = [
+        "issuer",
+        "--name",
+        "Site",
+        "--issuer",
+        "issuer.crt",
+        "--issuer-key",
+        "issuer.key",
+        "--certificate",
+        "site.crt",
+        "--key",
+        "site.key",
+        "--write",
+        "cars WHERE _id LIKE 's%'",
+    ];
+    cert(&world, &site).ok();
+    let (device, key) = uncertified(&world, "A", "issuer.crt");
+    let issue = [
+        "issue",
+        "--issuer",
+        "site.crt",
+        "--key",
+        "site.key",
+        "--subject",
+        &key,
+        "--name",
+        "A",
+        "--output",
+        "A.crt",
+        "--write",
+        "cars",
+    ];
+    cert(&world, &issue).ok();
+    device.finish(["cert", "install", "A.crt"]).ok();
+    device.insert("cars", &json!({ "_id": "site" }));
+    for (id, holder) in [
+        ("bike", "\"Site\" asks for _id LIKE 's%'"),
+        ("sit", "\"Root\" asks for"),
+    ] {
+        let statement = format!("INSERT INTO cars DOCUMENTS ({{'_id': '{id}'}})");
+        let ended = device.finish(["query", &statement]);
+        assert!(ended.refused().contains(holder), "{ended:?}");
+    }
+}
