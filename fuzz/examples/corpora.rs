@@ -38,6 +38,7 @@ fn main() -> Outcome<()> {
     write("frame", frames()?)?;
     write("in_place", in_place()?)?;
     write("json", texts())?;
+    write("permissions", permissions())?;
     write("proof", proofs()?)?;
     write("record", records())?;
     write("seal", seals())?;
@@ -282,6 +283,31 @@ fn proven(feed: FeedId, document: &DocumentKey) -> Outcome<Changes> {
         pieces: pieces.collect(),
         answered_below: Some(1),
     })
+}
+
+/// Permissions with rules of every kind over the fixed documents, faulty and hard ones among them, and texts that are none.
+fn permissions() -> Vec<(String, Vec<u8>)> {
+    let hard = r#"{"read":{"queriesByCollection":{"c":["make||make||make||make LIKE '%a%a%a%a%b'","NOT (make||make) LIKE '%_%_%_%_b'"]}}}"#;
+    [
+        ("everything", r#"{"read":{"everything":true},"write":{"everything":true}}"#),
+        (
+            "ids",
+            r#"{"write":{"queriesByCollection":{"c":["_id == '1'","_id.loc = :shop OR _id.n IN (1, 2)","_id = :_name AND :_userId LIKE 'a%'"]}}}"#,
+        ),
+        (
+            "fields",
+            r#"{"read":{"everything":false,"queriesByCollection":{"c":["km > 5 AND owner.name IS NOT NULL","LENGTH(CONFLICTS(make)) = 1","n + 1 < 0"],"d":["true"]}},"write":{"queriesByCollection":{"d":[]}}}"#,
+        ),
+        (
+            "faulty",
+            r#"{"write":{"queriesByCollection":{"c":["km > 5","_id =",":shap = 'x'","LOWER(_id) = '1'","COUNT(*) > 1","_id = '4'"]}}}"#,
+        ),
+        ("hard", hard),
+        ("twice", r#"{"read":{"queriesByCollection":{"c":[],"c":["true"]}}}"#),
+        ("misspelt", r#"{"reed":{"everything":true}}"#),
+    ]
+    .map(|(name, text)| named(name, text))
+    .into()
 }
 
 /// Length, index and proof of the first, an inner and the last chunk, and one of a blob twice as long.
