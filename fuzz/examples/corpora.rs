@@ -302,6 +302,7 @@ fn permissions() -> Vec<(String, Vec<u8>)> {
             "faulty",
             r#"{"write":{"queriesByCollection":{"c":["km > 5","_id =",":shap = 'x'","LOWER(_id) = '1'","COUNT(*) > 1","_id = '4'"]}}}"#,
         ),
+        ("overflow", r#"{"read":{"queriesByCollection":{"c":["year + 1 < 0"]}}}"#),
         ("hard", hard),
         ("twice", r#"{"read":{"queriesByCollection":{"c":[],"c":["true"]}}}"#),
         ("misspelt", r#"{"reed":{"everything":true}}"#),
