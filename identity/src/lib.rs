@@ -52,7 +52,7 @@ pub use issuer_key::{EncryptedIssuerKey, IssuerKeyError, Passphrase};
 pub use key::{DeviceKey, KeyError, KeyId, PublicKey};
 pub use limits::*;
 pub use local::LocalIdentity;
-pub use membership::Membership;
+pub use membership::{Inadmissible, Membership, admissible};
 pub use merkle::{MerkleHash, Opened, leaf, open, prove, prove_from_paths, root, root_of};
 pub use permissions::{Permissions, Rights};
 pub use policy::Policy;

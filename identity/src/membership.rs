@@ -3,8 +3,14 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::{
-    admitted::Admitted, certificate::Certificate, chain::CertificateChain, clock::Clock,
-    local::LocalIdentity, refusal::CertificateError, trust::Verified,
+    admitted::Admitted,
+    certificate::Certificate,
+    chain::CertificateChain,
+    clock::Clock,
+    key::PublicKey,
+    local::LocalIdentity,
+    refusal::CertificateError,
+    trust::{Trust, Verified},
 };
 
 /// A device's part in its app. Cheap to clone; clones are the same.
@@ -65,6 +71,35 @@ impl Membership {
     }
 }
 
+/// Why a peer is not admitted by its chain.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Inadmissible {
+    /// The chain does not hold.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The certificate, or one of its issuers', does not give every right.
+    #[error("its certificate gives it some rights only, and this version holds nobody to them")]
+    LimitedRights,
+}
+
+/// Believes `chain` for admission at `now_ms`, when it is shown and when it is renewed: it is verified, about the key
+/// `subject` that the connection has proven, and withholds nothing, because nothing holds an admitted peer to its rights yet.
+///
+/// # Errors
+/// [`Inadmissible`] says why not.
+pub fn admissible(
+    trust: &Trust,
+    chain: &CertificateChain,
+    subject: PublicKey,
+    now_ms: u64,
+) -> Result<Verified<Certificate>, Inadmissible> {
+    let certificate = trust.verify(chain, subject, now_ms)?;
+    if !certificate.has_every_right() {
+        return Err(Inadmissible::LimitedRights);
+    }
+    Ok(certificate)
+}
+
 impl Verified<Certificate> {
     /// The last moment at which all certificates of the chain are valid, the root's included, in ms since the Unix epoch.
     #[must_use]
@@ -87,7 +122,7 @@ mod tests {
     use super::*;
     use crate::{
         AppId, CLOCK_TOLERANCE_MS, CertificateKind, CertificateRequest, DeviceKey, Issuer,
-        SignedCertificate, Trust, Validity,
+        SignedCertificate, Validity,
     };
 
     const NOW_MS: u64 = 1_750_000_000_000;

@@ -167,6 +167,16 @@ pub const SHUTDOWN_TIMEOUT_MS: u64 = 2_000;
 /// Least time between two publications of the peers' status, in milliseconds.
 pub const STATUS_INTERVAL_MS: u64 = 100;
 
+/// Least time between two certificates that a peer shows in a session, in milliseconds: what is renewed more often is
+/// shown once, as it is then.
+pub const RENEWAL_PAUSE_MS: u64 = 1_000;
+
+/// Certificates that a neighbour may show in [`RENEWALS_WINDOW_MS`]: twice as many as an honest one does at most.
+pub const RENEWALS_MAX: u32 = 2 * (RENEWALS_WINDOW_MS / RENEWAL_PAUSE_MS) as u32;
+
+/// Time over which the certificates of a neighbour are counted, in milliseconds.
+pub const RENEWALS_WINDOW_MS: u64 = 60_000;
+
 /// Longest time between two looks at the certificates of connected peers, in milliseconds: the clock may be corrected
 /// meanwhile, and with it when they end.
 pub const CERTIFICATES_LOOK_MS: u64 = 60_000;

@@ -121,6 +121,18 @@ impl Node {
         self.membership.identity().certificate().name.clone()
     }
 
+    /// Takes up another certificate of this device, in armoured text with those of its issuers, and shows it to the connected
+    /// peers: connections go on with it. It is not kept; the next start needs it again.
+    ///
+    /// # Errors
+    /// Others would not take it; then the present one stays.
+    pub fn renew(&self, certificate: &str) -> Result<(), NodeError> {
+        let chain = CertificateChain::from_text(certificate)?;
+        self.membership.renew(&chain)?;
+        self.mesh.identity_changed();
+        Ok(())
+    }
+
     /// Where it takes dials, each with its peer id at the end, ready for another node's [`NodeBuilder::peer`].
     pub fn listen_addresses(&self) -> Vec<Multiaddr> {
         let peer = Protocol::P2p(self.peer_id());

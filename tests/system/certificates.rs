@@ -5,6 +5,7 @@ use sedge_identity::DeviceKey;
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 
 const PASSPHRASE: &str = "an issuer's passphrase";
 
@@ -92,6 +93,74 @@ fn certified_devices_sync() {
     b.insert("cars", &json!({"_id": "b"}));
     let _again = b.start(&[&first]);
     wait_until_same(&[&a, &b], "cars", 2);
+}
+
+/// Goal: a certificate that is renewed while both daemons run is taken up without a restart and shown to the peer, so that
+/// the connection outlives two ends; without a further renewal both ends close it when the last one ends, and each log says
+/// so once.
+#[test]
+fn a_renewed_certificate_is_taken_up_while_connected() {
+    let world = World::new();
+    cert(&world, &["issuer", "--app", "shop", "--name", "Root"]).ok();
+    let [a, b] = [("A", "90d"), ("B", "8s")].map(|(name, life)| {
+        let (device, key) = uncertified(&world, name, "issuer.crt");
+        let output = format!("{name}.crt");
+        let issue = [
+            "issue",
+            "--subject",
+            &key,
+            "--name",
+            name,
+            "--life",
+            life,
+            "--output",
+            &output,
+        ];
+        cert(&world, &issue).ok();
+        device.finish(["cert", "install", &output]).ok();
+        device
+    });
+    let begin = Instant::now();
+    let first = a.start(&[]);
+    let second = b.start(&[&first]);
+    let since = |device: &Device| {
+        let peers = device.finish(["peers", "--json"]).json();
+        peers[0]["connectedSinceMs"].as_u64()
+    };
+    let connected = wait_for("they are connected", || since(&a));
+    for at_s in [4, 9] {
+        std::thread::sleep(Duration::from_secs(at_s).saturating_sub(begin.elapsed()));
+        cert(
+            &world,
+            &[
+                "renew", "B.crt", "--life", "8s", "--output", "B.crt", "--force",
+            ],
+        )
+        .ok();
+        b.finish(["cert", "install", "B.crt"]).ok();
+    }
+    let last_ends = begin.elapsed() + Duration::from_secs(8);
+    // Well beyond the ends of the first two.
+    std::thread::sleep(Duration::from_secs(14).saturating_sub(begin.elapsed()));
+    assert_eq!(since(&a), Some(connected), "it is the same connection");
+    assert!(since(&b).is_some());
+    let told = "this device's certificate was renewed";
+    assert_eq!(second.log().matches(told).count(), 2, "{}", second.log());
+
+    wait_until("both ends close", || {
+        since(&a).is_none() && since(&b).is_none()
+    });
+    assert!(
+        begin.elapsed() > last_ends - Duration::from_secs(2),
+        "{:?}",
+        begin.elapsed()
+    );
+    std::thread::sleep(Duration::from_secs(2));
+    let told = "this device's certificate has ended";
+    assert_eq!(second.log().matches(told).count(), 1, "{}", second.log());
+    // Whichever notices first closes; the other sees the connection end.
+    let told = "peer disconnected";
+    assert_eq!(first.log().matches(told).count(), 1, "{}", first.log());
 }
 
 /// Goal: a device without a certificate says what to do; a certificate that peers would refuse is not installed.

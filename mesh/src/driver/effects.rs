@@ -38,6 +38,7 @@ where
                     .ask(id, request)
                     .map(|(id, answer)| Event::Answered(id, answer));
             }
+            Effect::Renewed(peer, chain) => return self.on_renewed(peer, &chain),
             Effect::Publish(collection, payload) => return self.publish(&collection, payload),
             Effect::Subscribe(collection) => self.subscribe(collection),
             Effect::Judge {
@@ -78,7 +79,7 @@ where
         }
     }
 
-    fn send(&mut self, peer: PeerKey, message: Message) -> Option<Event> {
+    pub fn send(&mut self, peer: PeerKey, message: Message) -> Option<Event> {
         let id = peer.to_peer_id()?;
         let (stream, _) = self.peers.get(&id)?.stream.as_ref()?;
         if stream.send(message) {

@@ -99,6 +99,7 @@ pub(super) struct Shared {
     pub listening: Mutex<Vec<Multiaddr>>,
     backlog: Mutex<Backlog>,
     pub backlog_grown: Notify,
+    pub identity_changed: Notify,
 }
 
 /// The commits that found the queue full, merged.
@@ -120,6 +121,12 @@ impl MeshHandle {
         if let Err(mpsc::error::TrySendError::Full(commit)) = self.commits.try_send(commit) {
             self.shared.merge(commit);
         }
+    }
+
+    /// Tells the mesh that the identity of its membership was replaced: another certificate is shown to all neighbours, and
+    /// by another trust those that it does not admit are disconnected. Returns at once.
+    pub fn identity_changed(&self) {
+        self.shared.identity_changed.notify_one();
     }
 
     /// The addresses this peer listens on.

@@ -307,6 +307,7 @@ where
             // An earlier stream is dropped: the peer would not have opened another had it not lost it.
             neighbour.stream = Some((handle, Instant::now()));
             self.feed(Event::Connected(PeerKey::from(peer)));
+            self.show_if_renewed(&peer);
         }
     }
 

@@ -175,8 +175,8 @@ where
             opened,
             answers,
             incoming,
+            certificates: Watch::new(membership.identity()),
             membership,
-            certificates: Watch::default(),
             started: now,
             status_due: None,
             status_published: now,
@@ -247,6 +247,7 @@ where
                         self.feed(Event::Committed(commit));
                     }
                 }
+                () = shared.identity_changed.notified() => self.on_identity_changed(Instant::now()),
                 () = sleep_until(wake) => self.on_deadline(),
                 event = self.swarm.select_next_some() => self.on_swarm_event(event),
                 Some((peer, id, input)) = self.inputs.recv() => self.on_input(peer, id, input),

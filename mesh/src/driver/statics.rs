@@ -120,6 +120,16 @@ impl StaticPeers {
         Some((it.address.clone(), pause, it.failures == 1))
     }
 
+    /// What made dials fail may be over: whoever is waited for is dialled at once.
+    pub fn hurry(&mut self, now: Instant) {
+        for it in &mut self.peers {
+            if let State::Waiting(at) = &mut it.state {
+                *at = now.min(*at);
+                it.failures = 0;
+            }
+        }
+    }
+
     /// The last connection to a peer is gone.
     pub fn on_lost(&mut self, lost: &PeerId, now: Instant) {
         let local = self.local;

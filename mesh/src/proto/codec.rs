@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use prost::Message as _;
+use sedge_identity::{CERTIFICATE_BYTES_MAX, CertificateChain, SignedCertificate};
 
 use super::{
     frame::{DecodeError, count_list},
@@ -74,6 +75,7 @@ pub(super) fn to_wire(message: &Message) -> pb::Frame {
         Message::Collections(names) => Wire::Collections(pb::Collections {
             names: names_to_wire(names),
         }),
+        Message::Renewed(chain) => Wire::Renewed(renewed_to_wire(chain)),
         Message::Close(code) => Wire::Close(pb::Close {
             code: code.number(),
         }),
@@ -197,7 +199,26 @@ pub(super) fn from_wire(frame: pb::Frame) -> Result<Message, DecodeError> {
         }),
         Wire::Ack(ack) => Message::Ack(cursor_from_wire(ack.up_to, ack.whole_to)?),
         Wire::Collections(collections) => Message::Collections(names_from_wire(collections.names)?),
+        Wire::Renewed(renewed) => Message::Renewed(renewed_from_wire(&renewed)?),
         Wire::Close(close) => Message::Close(CloseCode::from_number(close.code)),
+    })
+}
+
+fn renewed_to_wire(chain: &CertificateChain) -> pb::Renewed {
+    let bytes = |signed: &SignedCertificate| Bytes::copy_from_slice(signed.as_bytes());
+    pb::Renewed {
+        envelope: bytes(chain.first()),
+        issuers: chain.issuers().iter().map(bytes).collect(),
+    }
+}
+
+fn renewed_from_wire(renewed: &pb::Renewed) -> Result<CertificateChain, DecodeError> {
+    // Only their number and size can be wrong here; what they say is judged with the connection's key.
+    CertificateChain::from_envelopes(&renewed.envelope, &renewed.issuers).map_err(|_| {
+        DecodeError::TooLarge {
+            what: "bytes of a chain of certificates",
+            most: CERTIFICATE_BYTES_MAX,
+        }
     })
 }
 

@@ -9,7 +9,7 @@ use super::{
     message::{CloseCode, Hello, Message},
     offer::Offering,
     request::{Answer, RequestId},
-    session::{Greeted, Link, Outbox, Purpose, Session, SyncStatus},
+    session::{Greeted, Link, Outbox, Purpose, Renewals, Session, SyncStatus},
 };
 use crate::{
     limits::{COLLECTIONS_MAX, REQUESTS_PER_SESSION_MAX, SESSIONS_MAX, WATCH_INTERVAL_MS},
@@ -135,6 +135,7 @@ impl Core {
             number,
             opened: now,
             told: self.known.clone(),
+            renewals: Renewals::default(),
             greeted: None,
         };
         self.out
@@ -162,6 +163,7 @@ impl Core {
                 | Message::Changes(_)
                 | Message::Ack(_)
                 | Message::Collections(_)
+                | Message::Renewed(_)
                 | Message::Close(_) => Err(CloseCode::Unexpected),
             };
         };
@@ -194,6 +196,14 @@ impl Core {
                 .on_ack(cursor, link),
             Message::Collections(names) => {
                 self.learn_from(peer, names);
+                Ok(())
+            }
+            Message::Renewed(chain) => {
+                if !session.renewals.admit(now) {
+                    return Err(CloseCode::TooLarge);
+                }
+                let effect = Effect::Renewed(peer.clone(), chain);
+                self.out.effects.push(effect);
                 Ok(())
             }
             Message::Hello(_) | Message::Close(_) => Err(CloseCode::Unexpected),

@@ -3,6 +3,7 @@
 use std::{ops::Add, time::Duration};
 
 use bytes::Bytes;
+use sedge_identity::CertificateChain;
 
 use super::{
     message::{CloseCode, Message},
@@ -84,6 +85,8 @@ pub enum Effect {
     Closed(PeerKey, CloseCode),
     /// Carry out a request and hand back the answer.
     Ask(RequestId, Request),
+    /// The peer shows another certificate: judge it, and close the session with `BadCertificate` if it does not hold.
+    Renewed(PeerKey, CertificateChain),
     /// Publish a message on a collection's gossip topic.
     Publish(CollectionName, Bytes),
     /// Subscribe to a collection's gossip topic.

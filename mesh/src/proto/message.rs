@@ -4,6 +4,7 @@
 use std::{collections::BTreeSet, fmt};
 
 use bytes::Bytes;
+use sedge_identity::CertificateChain;
 
 use crate::replica::{
     ChangeHash, CollectionName, Cursor, DocumentKey, FeedId, FeedPage, FeedPosition, Interest,
@@ -41,6 +42,8 @@ pub enum Message {
     Ack(Cursor),
     /// Collections the sender has got to know since its hello.
     Collections(BTreeSet<CollectionName>),
+    /// The sender has another certificate than it was admitted by.
+    Renewed(CertificateChain),
     /// The sender ends the session; nothing follows.
     Close(CloseCode),
 }
@@ -134,6 +137,8 @@ pub enum CloseCode {
     Busy,
     /// The store failed.
     Internal,
+    /// A certificate shown in the session does not hold.
+    BadCertificate,
     /// A code this version does not know.
     Other(u32),
 }
@@ -153,6 +158,7 @@ impl CloseCode {
             Self::Timeout => 9,
             Self::Busy => 10,
             Self::Internal => 11,
+            Self::BadCertificate => 12,
             Self::Other(number) => number,
         }
     }
@@ -171,6 +177,7 @@ impl CloseCode {
             9 => Self::Timeout,
             10 => Self::Busy,
             11 => Self::Internal,
+            12 => Self::BadCertificate,
             number => Self::Other(number),
         }
     }
@@ -183,7 +190,8 @@ impl CloseCode {
             | Self::TooLarge
             | Self::Unexpected
             | Self::BadCursor
-            | Self::SameFeed => true,
+            | Self::SameFeed
+            | Self::BadCertificate => true,
             Self::Goodbye
             | Self::Incomplete
             | Self::Timeout
@@ -210,6 +218,7 @@ impl fmt::Display for CloseCode {
             Self::Timeout => "it did not answer in time",
             Self::Busy => "too many sessions",
             Self::Internal => "the store failed",
+            Self::BadCertificate => "it showed a certificate that does not hold",
             Self::Other(number) => return write!(f, "code {number}"),
         })
     }

@@ -11,7 +11,7 @@ use super::{
     request::{Request, RequestId},
 };
 use crate::{
-    limits::ANSWER_TIMEOUT_MS,
+    limits::{ANSWER_TIMEOUT_MS, RENEWALS_MAX, RENEWALS_WINDOW_MS},
     replica::{CollectionName, Interest, PeerKey, Sequence},
 };
 
@@ -145,8 +145,31 @@ pub(super) struct Session {
     pub opened: Millis,
     /// The collections that need not be told to the neighbour: told already, or learnt from it.
     pub told: BTreeSet<CollectionName>,
+    /// The certificates that the neighbour has shown lately.
+    pub renewals: Renewals,
     /// What came of the neighbour's hello.
     pub greeted: Option<Greeted>,
+}
+
+/// How many certificates a neighbour has shown since a time: each costs verifications.
+#[derive(Debug, Default)]
+pub(super) struct Renewals {
+    since: Millis,
+    count: u32,
+}
+
+impl Renewals {
+    /// Counts one more; whether it is within what may be shown in [`RENEWALS_WINDOW_MS`].
+    pub fn admit(&mut self, now: Millis) -> bool {
+        if now.since(self.since).as_millis() >= u128::from(RENEWALS_WINDOW_MS) {
+            *self = Self {
+                since: now,
+                count: 0,
+            };
+        }
+        self.count = self.count.saturating_add(1);
+        self.count <= RENEWALS_MAX
+    }
 }
 
 /// A session after the neighbour's hello.

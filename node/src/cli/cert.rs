@@ -41,7 +41,7 @@ fn install(state: &StateFolder, file: &Path, json: bool) -> Result<Done, CliErro
         return tell_json(&chain);
     }
     output::line(&format!(
-        "Installed. It counts from the daemon's next start on: {}",
+        "Installed. A running daemon takes it up within seconds; else start one with: {}",
         output::run_command(state)
     ))?;
     Ok(Done::Wholly)

@@ -19,6 +19,8 @@ const LISTEN_ANYWHERE: &str = "/ip4/0.0.0.0/tcp/0";
 /// How long addresses beside the loopback one are waited for, in tries and pauses.
 const ADDRESSES_TRIES: u32 = 12;
 const ADDRESSES_PAUSE: Duration = Duration::from_millis(25);
+/// Pause between two looks whether another certificate was installed.
+const CERTIFICATE_PAUSE: Duration = Duration::from_secs(2);
 /// How long a folder that another process uses is waited for, in tries and pauses.
 const FOLDER_TRIES: u32 = 30;
 const FOLDER_PAUSE: Duration = Duration::from_millis(100);
@@ -49,10 +51,44 @@ pub(super) async fn run(
         announced => announced?,
     }
     let stop = stop_requested(until_stdin_ends)?;
+    let renewing = tokio::spawn(renew_when_installed(state.clone(), Arc::clone(&node)));
     server.serve(Arc::clone(&node), stop).await;
+    renewing.abort();
+    // It holds the node, and with it the store. That it was aborted is no error.
+    renewing.await.unwrap_or_default();
     tracing::info!("stopping");
     node.shutdown().await;
     Ok(Done::Wholly)
+}
+
+/// Takes up the certificate that is installed while the daemon runs. What is there at the start is known to the node, but may
+/// have changed since it read it, which costs one more look.
+async fn renew_when_installed(state: StateFolder, node: Arc<Node>) {
+    let mut known = None;
+    loop {
+        let (folder, before) = (state.clone(), known.clone());
+        let looked = tokio::task::spawn_blocking(move || match folder.certificate() {
+            Ok(found) if found != before => found,
+            Ok(_) => None,
+            Err(error) => {
+                tracing::debug!(%error, "the device's certificate can't be read now");
+                None
+            }
+        });
+        if let Ok(Some(text)) = looked.await {
+            match node.renew(&text) {
+                Ok(()) if known.is_some() => {
+                    tracing::info!("this device's certificate was renewed")
+                }
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::error!("the certificate that was installed is not taken up: {error}");
+                }
+            }
+            known = Some(text);
+        }
+        tokio::time::sleep(CERTIFICATE_PAUSE).await;
+    }
 }
 
 /// Starts the node, with its usual port or any other when it is not told where to listen.

@@ -26,7 +26,7 @@ impl StateFolder {
         Ok(key)
     }
 
-    /// Makes a certificate the one by which this device is admitted from the daemon's next start on.
+    /// Makes a certificate the one by which this device is admitted. A running daemon takes it up by itself.
     ///
     /// # Errors
     /// The device shares a secret, or peers that trust the same roots would refuse the certificate.
@@ -92,6 +92,18 @@ impl StateFolder {
                 .find(|root| Some(root.subject.id()) == issuer),
         );
         Ok(Some(Access::of(certificates.iter())?))
+    }
+
+    /// The text of the device's certificate; none where it shares a secret, or has not been certified yet.
+    ///
+    /// # Errors
+    /// The file can't be read.
+    pub fn certificate(&self) -> Result<Option<String>, StateError> {
+        let path = self.certificate_path();
+        match self.roots_path().exists() && path.exists() {
+            true => read(&path).map(Some),
+            false => Ok(None),
+        }
     }
 
     /// The roots of an init that was cut short stay only if they are the same.

@@ -11,8 +11,8 @@
 use std::sync::Arc;
 
 use sedge_identity::{
-    Admitted, Certificate, CertificateChain, CertificateError, LocalIdentity, PublicKey,
-    RefusalCode, Verified,
+    Admitted, Certificate, CertificateChain, CertificateError, Inadmissible, LocalIdentity,
+    PublicKey, RefusalCode, Verified, admissible,
 };
 
 use super::{
@@ -218,15 +218,16 @@ impl Exchange {
         now_ms: u64,
     ) -> Result<Admission, Step> {
         let trust = self.identity.trust();
-        let verified = chain.and_then(|chain| trust.verify(&chain, self.peer, now_ms));
-        let certificate = verified.map_err(|error| Step::refused(error.code(), error.into()))?;
-        // Nothing holds an admitted peer to its rights yet, so whoever has not all of them stays outside.
-        if !certificate.has_every_right() {
-            return Err(Step::refused(
-                RefusalCode::UnsupportedVersion,
-                AdmissionError::LimitedRights,
-            ));
-        }
+        let judged = chain
+            .map_err(Inadmissible::from)
+            .and_then(|chain| admissible(trust, &chain, self.peer, now_ms));
+        let certificate = judged.map_err(|error| match error {
+            Inadmissible::Certificate(error) => Step::refused(error.code(), error.into()),
+            Inadmissible::LimitedRights => {
+                let error = AdmissionError::LimitedRights;
+                Step::refused(RefusalCode::UnsupportedVersion, error)
+            }
+        })?;
         self.known.note(self.peer, certificate.signed());
         // The place is taken before the peer is told, so that "admitted" is never taken back.
         Admission::take(Arc::clone(&self.admitted), Arc::new(certificate))

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use proptest::{collection::vec, prelude::*};
+use sedge_identity::SignedCertificate;
 
 use super::{
     fixtures::{collection, document, peer},
@@ -13,7 +14,8 @@ use super::{
 use crate::{
     limits::{
         ANSWER_BYTES_MAX, ANSWER_TIMEOUT_MS, COLLECTIONS_MAX, DELTA_BYTES_MAX, FLOODS_WAITING_MAX,
-        REQUESTS_PER_SESSION_MAX, SESSIONS_MAX, WATCH_INTERVAL_MS,
+        RENEWAL_PAUSE_MS, RENEWALS_MAX, RENEWALS_WINDOW_MS, REQUESTS_PER_SESSION_MAX, SESSIONS_MAX,
+        WATCH_INTERVAL_MS,
     },
     memory::MemoryReplica,
     proto::{
@@ -271,6 +273,29 @@ fn collections_are_bounded() {
     }
     assert_eq!(victim.closed, None);
     assert_eq!(victim.core.collections().len(), COLLECTIONS_MAX);
+}
+
+/// Goal: a certificate has its place after the hello only, and a neighbour that shows one after the other is closed, while
+/// one that renews as often as an honest one can is not.
+#[test]
+fn certificates_are_shown_at_a_pace() {
+    let renewed = || {
+        let certificate = SignedCertificate::from_bytes(&[1]).unwrap();
+        Message::Renewed(certificate.into())
+    };
+    let mut victim = Victim::new();
+    assert_eq!(victim.hear(renewed()).closed, Some(CloseCode::Unexpected));
+
+    let mut victim = Victim::greeted();
+    for _ in 0..3 * RENEWALS_MAX {
+        victim.now = victim.now + RENEWAL_PAUSE_MS;
+        assert_eq!(victim.hear(renewed()).closed, None);
+    }
+    victim.now = victim.now + RENEWALS_WINDOW_MS;
+    for _ in 0..RENEWALS_MAX {
+        assert_eq!(victim.hear(renewed()).closed, None);
+    }
+    assert_eq!(victim.hear(renewed()).closed, Some(CloseCode::TooLarge));
 }
 
 #[test]

@@ -390,7 +390,7 @@ impl Net {
                     },
                 );
             }
-            Effect::Closed(..) => {}
+            Effect::Closed(..) | Effect::Renewed(..) => {}
             Effect::Ask(id, request) => {
                 let done = self.nodes[node].worker_free.max(self.now) + self.random.below(4);
                 self.nodes[node].worker_free = done;

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use proptest::{collection::vec, prelude::*};
-use sedge_identity::hex;
+use prost::Message as _;
+use sedge_identity::{CERTIFICATE_BYTES_MAX, CertificateChain, SignedCertificate, hex};
 
 use super::fixtures::{collection, document};
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
     },
     proto::{
         Changes, CloseCode, DecodeError, Hello, Message, Piece, Wanted,
-        codec::{decode_flood, encode_flood},
+        codec::{decode_flood, encode_flood, pb},
         decode_frame, encode_frame, topic_name,
     },
     replica::{
@@ -108,8 +109,37 @@ fn pinned() -> Vec<(Message, &'static str)> {
             "00000006320408091007",
         ),
         (Message::Collections(cars()), "000000083a060a0463617273"),
+        (
+            Message::Renewed(renewed(2)),
+            "0000000b4a090a0101120102120103",
+        ),
         (Message::Close(CloseCode::Unexpected), "0000000442020805"),
     ]
+}
+
+/// A chain of certificates of a byte each, which nobody believes.
+fn renewed(issuers: u8) -> CertificateChain {
+    let certificate = |byte| SignedCertificate::from_bytes(&[byte]).unwrap();
+    let issuers: Vec<_> = (0..issuers).map(|place| certificate(place + 2)).collect();
+    CertificateChain::new(certificate(1), &issuers).unwrap()
+}
+
+/// Goal: a chain of too many or too large certificates is refused as it is read.
+#[test]
+fn a_chain_is_bounded() {
+    let frame = |envelope: usize, issuers: usize| {
+        let renewed = pb::Renewed {
+            envelope: vec![0; envelope].into(),
+            issuers: vec![Bytes::from_static(&[1]); issuers],
+        };
+        let message = Some(pb::frame::Message::Renewed(renewed));
+        decode_frame(pb::Frame { message }.encode_to_vec().into())
+    };
+    assert!(frame(CERTIFICATE_BYTES_MAX - 3, 3).is_ok());
+    for (envelope, issuers) in [(CERTIFICATE_BYTES_MAX - 2, 3), (1, 4), (1, 900)] {
+        let refused = frame(envelope, issuers).unwrap_err();
+        assert_eq!(refused.code(), CloseCode::TooLarge, "{envelope} {issuers}");
+    }
 }
 
 #[test]
@@ -229,6 +259,7 @@ fn any_message() -> impl Strategy<Value = Message> {
             }),
         cursor().prop_map(Message::Ack),
         any_names().prop_map(Message::Collections),
+        (0..4_u8).prop_map(|issuers| Message::Renewed(renewed(issuers))),
         any::<u32>().prop_map(|code| Message::Close(CloseCode::from_number(code))),
     ]
 }
