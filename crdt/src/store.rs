@@ -204,6 +204,15 @@ impl Store {
         self.0.published.borrow().transaction_id()
     }
 
+    /// When the newest own change was made, in ms since the Unix epoch; 0 where there is none.
+    ///
+    /// # Errors
+    /// The database can't be read.
+    pub fn newest_change_ms(&self) -> Result<u64, StoreError> {
+        let (_, time_ms) = self.0.database.newest().clock()?;
+        Ok(u64::try_from(time_ms).unwrap_or(0))
+    }
+
     /// Returns once the effects of a transaction are visible here.
     ///
     /// # Errors

@@ -27,6 +27,7 @@ mod offline;
 mod replica;
 mod state;
 mod store;
+mod timekeeping;
 
 pub use attachments::{AttachmentsHandle, Download};
 pub use error::NodeError;

@@ -88,5 +88,12 @@ pub(crate) const TRANSFERS_MAX: usize = 8;
 /// Pieces of an attachment, of up to 64 KiB, that wait between the store and a slower client.
 pub(crate) const TRANSFER_PIECES_QUEUED_MAX: usize = 8;
 
+/// Pause between two notes of the time, in seconds: as much can be lost by a crash, and so long a wrong clock has to be
+/// corrected after a start.
+pub(crate) const CLOCK_KEEP_PAUSE_SECONDS: u64 = 3_600;
+
+/// By how much the clock is behind what it was before anybody is told, in ms: small corrections are nobody's concern.
+pub(crate) const CLOCK_TOLD_MS: u64 = 60_000;
+
 /// Pause between two collections of unused attachments, in seconds.
 pub(crate) const COLLECT_PAUSE_SECONDS: u64 = 600;

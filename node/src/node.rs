@@ -6,9 +6,10 @@ use crate::limits::ADMITTED_PEERS_MAX;
 use crate::replica::{Delivered, StoreReplica, forward_commits};
 use crate::state::{StateError, StateFolder, StateLock};
 use crate::store::StoreHandle;
+use crate::timekeeping::{first_floor, keep_now, keep_regularly, tell_if_behind};
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
-use sedge_crdt::{Access, Durability, Store, StoreOptions, random};
+use sedge_crdt::{Durability, Store, StoreOptions, random};
 use sedge_identity::{
     Admitted, AppId, CertificateChain, CertificateRequest, Clock, DeviceKey, Issuer, LocalIdentity,
     Membership, SharedSecret, SignedCertificate, Trust,
@@ -63,6 +64,7 @@ pub struct NodeBuilder {
     discovery: bool,
     options: StoreOptions,
     collections: Vec<String>,
+    clock: fn() -> u64,
 }
 
 /// A running node. [`shutdown`](Self::shutdown) stops it and waits; dropping it stops it too, without waiting.
@@ -75,6 +77,7 @@ pub struct Node {
     mesh: MeshHandle,
     forwarding: AbortHandle,
     forwarder: Mutex<Option<JoinHandle<()>>>,
+    state: StateFolder,
     _lock: StateLock,
 }
 
@@ -93,6 +96,7 @@ impl Node {
             discovery: true,
             options: StoreOptions::default(),
             collections: Vec::new(),
+            clock: now_ms,
         }
     }
 
@@ -143,6 +147,11 @@ impl Node {
             .collect()
     }
 
+    /// By how much the clock is behind the latest time that this device has certainly seen, in ms; 0 where it is not.
+    pub fn clock_behind_ms(&self) -> u64 {
+        self.membership.clock().behind_ms()
+    }
+
     /// The connected neighbours.
     pub fn peers(&self) -> Vec<PeerStatus> {
         self.mesh.peers()
@@ -159,6 +168,7 @@ impl Node {
         {
             tracing::error!(%error, "telling the mesh of commits failed");
         }
+        keep_now(self.membership.clone(), self.state.clone()).await;
     }
 }
 
@@ -232,6 +242,13 @@ impl NodeBuilder {
         self
     }
 
+    /// Where the time comes from by which certificates are judged (ms since 1970), instead of this machine's clock.
+    #[must_use]
+    pub fn clock(mut self, now_ms: fn() -> u64) -> Self {
+        self.clock = now_ms;
+        self
+    }
+
     /// Opens the store, listens and dials.
     ///
     /// # Errors
@@ -249,20 +266,16 @@ impl NodeBuilder {
         let config = self.mesh_config(&app)?;
         let wanted = config.interest.clone();
         let (name, discovery, options) = (self.name, self.discovery, self.options);
-        let opened = app.clone();
-        let opening =
-            tokio::task::spawn_blocking(move || open(&opened, &identity, path, &name, options));
-        let (lock, store, identity) = opening
+        let (opened, clock, state) = (app.clone(), self.clock, StateFolder::new(path));
+        let folder = state.clone();
+        let opening = tokio::task::spawn_blocking(move || {
+            open(&opened, &identity, &folder, &name, options, clock)
+        });
+        let (lock, store, membership) = opening
             .await
             .map_err(|_| NodeError::Stopped("opening the store"))??;
-        let peer = identity.peer_id();
-        let clock = Clock::new(now_ms, 0);
-        let membership = Membership::new(identity, Admitted::new(ADMITTED_PEERS_MAX), clock);
-        store.certify(membership.identity())?;
+        let peer = membership.identity().peer_id();
         store.set_audience(true);
-        let sealing = store.clone();
-        let sealed = tokio::task::spawn_blocking(move || sealing.seal());
-        sealed.await.map_err(|_| NodeError::Stopped("sealing"))??;
         let transport = transport(membership.clone())?;
         let commits = store.released();
         let mesh = Mesh::start(
@@ -281,8 +294,10 @@ impl NodeBuilder {
         let attachments = AttachmentsHandle::new(store.clone());
         let forwarding = forward_commits(store.clone(), commits, mesh.clone());
         let collecting = collect_regularly(attachments.clone());
-        let forwarder =
-            tokio::spawn(async { tokio::select!(() = forwarding => {}, () = collecting => {}) });
+        let keeping = keep_regularly(membership.clone(), state.clone());
+        let forwarder = tokio::spawn(async {
+            tokio::select!(() = forwarding => {}, () = collecting => {}, () = keeping => {})
+        });
         Ok(Node {
             attachments,
             store: StoreHandle::new(store),
@@ -292,6 +307,7 @@ impl NodeBuilder {
             forwarding: forwarder.abort_handle(),
             forwarder: Mutex::new(Some(forwarder)),
             mesh,
+            state,
             _lock: lock,
         })
     }
@@ -320,20 +336,24 @@ pub(crate) fn interest(collections: &[String]) -> Result<Interest, NodeError> {
 fn open(
     app: &AppId,
     identity: &Identity,
-    path: PathBuf,
+    state: &StateFolder,
     name: &str,
     options: StoreOptions,
-) -> Result<(StateLock, Store, LocalIdentity), NodeError> {
+    clock: fn() -> u64,
+) -> Result<(StateLock, Store, Membership), NodeError> {
     let credentials = Credentials::of(app, identity)?;
-    let state = StateFolder::new(path);
     state.create()?;
     let lock = state.lock()?;
     let key = state.key()?;
+    let kept_ms = state.clock_floor_ms()?;
     let store = state.open_store(app, &key.public(), options)?;
-    let local = credentials.local(app, key, name)?;
-    let access = Access::of(local.certificate().along_chain())?;
-    store.set_access(Some(Arc::new(access)));
-    Ok((lock, store, local))
+    let clock = Clock::new(clock, first_floor(kept_ms, store.newest_change_ms()?));
+    tell_if_behind(&clock, state);
+    let local = credentials.local(app, key, name, clock.now_ms())?;
+    let membership = Membership::new(local, Admitted::new(ADMITTED_PEERS_MAX), clock);
+    store.certify(membership.identity())?;
+    store.seal()?; // what was written while no daemon ran
+    Ok((lock, store, membership))
 }
 
 /// What an identity says, read before anything is opened.
@@ -354,10 +374,16 @@ impl Credentials {
         })
     }
 
-    fn local(self, app: &AppId, key: DeviceKey, name: &str) -> Result<LocalIdentity, NodeError> {
+    fn local(
+        self,
+        app: &AppId,
+        key: DeviceKey,
+        name: &str,
+        now_ms: u64,
+    ) -> Result<LocalIdentity, NodeError> {
         let local = match self {
-            Self::Secret(secret) => certify(app, &secret, key, name)?,
-            Self::Certified(chain, trust) => LocalIdentity::new(key, &chain, trust, now_ms())?,
+            Self::Secret(secret) => certify(app, &secret, key, name, now_ms)?,
+            Self::Certified(chain, trust) => LocalIdentity::new(key, &chain, trust, now_ms)?,
         };
         if !local.certificate().has_every_right() {
             tracing::warn!(
@@ -374,18 +400,14 @@ fn certify(
     secret: &SharedSecret,
     key: DeviceKey,
     name: &str,
+    now_ms: u64,
 ) -> Result<LocalIdentity, NodeError> {
     let issuer = Issuer::development(app, secret)?;
     let request = CertificateRequest::development(key.public(), name);
     let serial = random().map_err(StateError::from)?;
-    let certificate = issuer.issue(request, serial, now_ms())?;
+    let certificate = issuer.issue(request, serial, now_ms)?;
     let trust = Trust::new(app.clone(), &[issuer.public()])?;
-    Ok(LocalIdentity::new(
-        key,
-        &certificate.into(),
-        trust,
-        now_ms(),
-    )?)
+    Ok(LocalIdentity::new(key, &certificate.into(), trust, now_ms)?)
 }
 
 fn addresses(texts: &[String]) -> Result<Vec<Multiaddr>, NodeError> {

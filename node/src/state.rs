@@ -9,6 +9,7 @@
 //! | `sedge.toml` | settings of the daemon |
 //! | `secret` | the app's shared secret, mode 0600; or, where an issuer certifies the devices: |
 //! | `roots.crt`, `device.crt` | the certificates of the trusted issuers, and the device's own |
+//! | `clock` | the latest time that is certain, in ms since 1970; admission's clock is never below it |
 //! | `lock` | locked while a process uses the folder |
 //! | `run/sedge.sock` | the daemon's API |
 
@@ -311,6 +312,32 @@ impl StateFolder {
         let renamed = fs::rename(&restored, &store);
         let synced = renamed.and_then(|()| File::open(&self.0)?.sync_all());
         synced.map_err(|source| io_error(&restored, source))
+    }
+
+    /// The latest time that is certain, in ms since 1970; none where it was never noted, or the file was removed.
+    ///
+    /// # Errors
+    /// The file can't be read, or holds no time.
+    pub(crate) fn clock_floor_ms(&self) -> Result<Option<u64>, StateError> {
+        let path = self.clock_path();
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = read(&path)?;
+        let parsed = text.trim().parse();
+        parsed.map(Some).map_err(|_| StateError::Content {
+            path,
+            reason: "holds no time in milliseconds since 1970; remove it if this device's clock is right".to_owned(),
+        })
+    }
+
+    /// Notes the latest time that is certain.
+    pub(crate) fn keep_clock_floor(&self, floor_ms: u64) -> Result<(), StateError> {
+        write_private(&self.clock_path(), format!("{floor_ms}\n"))
+    }
+
+    pub(crate) fn clock_path(&self) -> PathBuf {
+        self.0.join("clock")
     }
 
     pub(crate) fn store_path(&self) -> PathBuf {

@@ -12,7 +12,7 @@ use super::wire::{
 use crate::backup::{Progress, check_target};
 use crate::error::NodeError;
 use crate::limits::{
-    BACKUP_LINES_QUEUED_MAX, BACKUP_TOLD_MS, BODY_BYTES_MAX, IMPORT_BODY_BYTES_MAX,
+    BACKUP_LINES_QUEUED_MAX, BACKUP_TOLD_MS, BODY_BYTES_MAX, CLOCK_TOLD_MS, IMPORT_BODY_BYTES_MAX,
     IMPORT_REJECTED_MAX,
 };
 use crate::node::Node;
@@ -223,6 +223,7 @@ async fn status(
         running: true,
         listen: listen.iter().map(ToString::to_string).collect(),
         peers: node.peers().len(),
+        clock_behind_ms: Some(node.clock_behind_ms()).filter(|behind| *behind >= CLOCK_TOLD_MS),
         ..StatusResponse::resting(app, &node.name(), node.peer_id(), node.store())
     }))
 }

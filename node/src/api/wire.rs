@@ -359,6 +359,9 @@ pub struct StatusResponse {
     pub listen: Vec<String>,
     /// Connected neighbours.
     pub peers: usize,
+    /// By how much the daemon's clock is behind what it was, in ms, where that is a minute or more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_behind_ms: Option<u64>,
     /// What each collection holds.
     pub collections: Vec<CollectionStatus>,
 }
@@ -375,6 +378,7 @@ impl StatusResponse {
             transaction_id: store.transaction_id(),
             listen: Vec::new(),
             peers: 0,
+            clock_behind_ms: None,
             collections: store.collections().iter().map(Into::into).collect(),
         }
     }

@@ -29,6 +29,13 @@ fn text(state: &StateFolder, status: &StatusResponse) -> String {
         false => output::not_running(state),
     };
     rows.push(vec!["daemon".to_owned(), daemon]);
+    if let Some(behind_ms) = status.clock_behind_ms {
+        let seconds = behind_ms / 1000;
+        let told = format!(
+            "{seconds} s behind what it was; the log and docs/certificates.md say what to do"
+        );
+        rows.push(vec!["clock".to_owned(), told]);
+    }
     for address in &status.listen {
         rows.push(vec!["listening".to_owned(), address.clone()]);
     }

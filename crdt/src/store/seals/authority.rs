@@ -62,6 +62,7 @@ impl Store {
             batch.put(CERTIFICATES, name.as_bytes(), chain_bytes(chain));
             batch.write_unsynced()?;
         }
+        self.set_access(Some(Arc::new(certified.access.clone())));
         let authority = &inner.authority;
         *authority.own.write() = Some(Arc::new(Own {
             identity,
