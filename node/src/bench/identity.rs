@@ -1,4 +1,6 @@
-//! Figures of identity: what a certificate costs on every new connection.
+//! Figures of identity: what certificates cost on every new connection.
+
+mod admission;
 
 use super::figure::{BenchError, Bound, Figure, Measured, Workplace};
 use sedge_identity::{
@@ -6,12 +8,16 @@ use sedge_identity::{
 };
 use std::collections::BTreeMap;
 
-pub(super) const FIGURES: &[Figure] = &[Figure {
-    name: "identity.certificate_bytes",
-    unit: "bytes",
-    bound: Bound::AtMost(400.0),
-    take: certificate_bytes,
-}];
+pub(super) const FIGURES: &[Figure] = &[
+    admission::CPU,
+    admission::ROUND_TRIPS,
+    Figure {
+        name: "identity.certificate_bytes",
+        unit: "bytes",
+        bound: Bound::AtMost(400.0),
+        take: certificate_bytes,
+    },
+];
 
 /// A device of a user, with a claim, and one rule for reading and one for writing, signed by a root.
 fn certificate_bytes(_: &Workplace) -> Result<Measured, BenchError> {
