@@ -15,7 +15,9 @@ use sedge_fuzz::fixtures::{
     CERTIFICATE_DOMAIN, CERTIFICATE_TYPE, NOW_MS, attachment, certified, document_id, documents,
     sealed,
 };
-use sedge_identity::{CertificateKind, CertificateRequest, Envelope, Issuer, MerkleHash, prove};
+use sedge_identity::{
+    CertificateKind, CertificateRequest, Envelope, Issuer, MerkleHash, SignedCertificate, prove,
+};
 use sedge_mesh::limits::{ANSWER_BYTES_MAX, DELTA_BYTES_MAX, PART_EVIDENCE_BYTES_MAX};
 use sedge_mesh::{
     ChangeHash, Changes, ChangesLimits, CloseCode, CollectionName, Cursor, DocumentKey, FeedId,
@@ -245,6 +247,10 @@ fn frames() -> Outcome<Vec<(String, Vec<u8>)>> {
         ("ack", Message::Ack(Cursor::whole(up_to))),
         ("collections", Message::Collections(names)),
         ("close", Message::Close(CloseCode::Busy)),
+        (
+            "renewed",
+            Message::Renewed(SignedCertificate::from_bytes(&[1])?.into()),
+        ),
     ]
     .into_iter()
     .map(|(name, message)| named(name, &encode_frame(&message)[4..]))
