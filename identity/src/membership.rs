@@ -77,13 +77,15 @@ pub enum Inadmissible {
     /// The chain does not hold.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
-    /// The certificate, or one of its issuers', does not give every right.
-    #[error("its certificate gives it some rights only, and this version holds nobody to them")]
-    LimitedRights,
+    /// The certificate, or one of its issuers', does not let it read everything.
+    #[error("its certificate lets it read a part only, and this version holds nobody to a part")]
+    LimitedReading,
 }
 
 /// Believes `chain` for admission at `now_ms`, when it is shown and when it is renewed: it is verified, about the key
-/// `subject` that the connection has proven, and withholds nothing, because nothing holds an admitted peer to its rights yet.
+/// `subject` that the connection has proven, and lets it read everything, because nothing holds an admitted peer to a part yet.
+/// What it may write is judged change by change, whoever brings them, so a peer that may write nothing can carry others'
+/// changes.
 ///
 /// # Errors
 /// [`Inadmissible`] says why not.
@@ -94,8 +96,8 @@ pub fn admissible(
     now_ms: u64,
 ) -> Result<Verified<Certificate>, Inadmissible> {
     let certificate = trust.verify(chain, subject, now_ms)?;
-    if !certificate.has_every_right() {
-        return Err(Inadmissible::LimitedRights);
+    if !certificate.reads_everything() {
+        return Err(Inadmissible::LimitedReading);
     }
     Ok(certificate)
 }
@@ -106,6 +108,13 @@ impl Verified<Certificate> {
     pub fn ends_ms(&self) -> u64 {
         let ends = self.along_chain().map(|it| it.not_after_ms);
         ends.min().unwrap_or_default()
+    }
+
+    /// Whether no certificate of the chain withholds reading from the holder.
+    #[must_use]
+    pub fn reads_everything(&self) -> bool {
+        let everything = |it: &Certificate| it.permissions.read.is_everything();
+        self.along_chain().all(everything)
     }
 
     /// The latest time that an issuer of the chain has put its name to, in ms since the Unix epoch: the beginning of what

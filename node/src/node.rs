@@ -385,9 +385,9 @@ impl Credentials {
             Self::Secret(secret) => certify(app, &secret, key, name, now_ms)?,
             Self::Certified(chain, trust) => LocalIdentity::new(key, &chain, trust, now_ms)?,
         };
-        if !local.certificate().has_every_right() {
+        if !local.certificate().reads_everything() {
             tracing::warn!(
-                "this device's certificate gives it some rights only: peers of this version don't admit it"
+                "this device's certificate lets it read a part only: peers of this version don't admit it"
             );
         }
         Ok(local)

@@ -166,10 +166,10 @@ impl Forger {
                 "may not give",
             ),
             (
-                "some rights only",
+                "reading a part only",
                 self.changed(|request| request.permissions = cars).into(),
                 Code::UnsupportedVersion,
-                "some rights only",
+                "read a part only",
             ),
             (
                 "unknown critical",

@@ -15,11 +15,11 @@ pub enum AdmissionError {
     /// This device's own certificate has ended, so nobody would admit it.
     #[error("this device's own certificate has ended: renew it")]
     OwnCertificate,
-    /// The peer's certificate, or one of its issuers', does not give every right.
+    /// The peer's certificate, or one of its issuers', does not let it read everything.
     #[error(
-        "this device refuses the peer: its certificate gives it some rights only, and this version holds nobody to them"
+        "this device refuses the peer: its certificate lets it read a part only, and this version holds nobody to a part"
     )]
-    LimitedRights,
+    LimitedReading,
     /// This device has as many peers as it takes.
     #[error("this device refuses the peer: {0}")]
     Full(#[from] Full),

@@ -223,8 +223,8 @@ impl Exchange {
             .and_then(|chain| admissible(trust, &chain, self.peer, now_ms));
         let certificate = judged.map_err(|error| match error {
             Inadmissible::Certificate(error) => Step::refused(error.code(), error.into()),
-            Inadmissible::LimitedRights => {
-                let error = AdmissionError::LimitedRights;
+            Inadmissible::LimitedReading => {
+                let error = AdmissionError::LimitedReading;
                 Step::refused(RefusalCode::UnsupportedVersion, error)
             }
         })?;

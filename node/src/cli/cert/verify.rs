@@ -27,9 +27,10 @@ pub(super) fn run(arguments: &VerifyArguments, json: bool) -> Result<Done, CliEr
     if json {
         return tell_json(&chain);
     }
-    let limits = match verified.has_every_right() {
+    let limits = match verified.reads_everything() {
         true => String::new(),
-        false => "; it gives some rights only, and peers of this version don't admit it".to_owned(),
+        false => "; it lets the device read a part only, and peers of this version don't admit it"
+            .to_owned(),
     };
     let ends = verified.along_chain().map(|link| link.not_after_ms).min();
     let end = show::date(ends.unwrap_or(verified.not_after_ms));

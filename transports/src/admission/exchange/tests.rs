@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use sedge_identity::{
     AppId, CertificateError, CertificateKind, CertificateRequest, DeviceKey, Issuer, Permissions,
-    Trust,
+    Rights, Trust,
 };
 
 use super::*;
@@ -365,20 +365,31 @@ fn strangers_are_refused_with_a_code() {
     }
 }
 
-/// Goal: a device that an issuer below the root certified is admitted with its whole chain; one that lacks a right is not,
-/// by either side, while nothing would hold it to its rights.
+/// Goal: a device that an issuer below the root certified is admitted with its whole chain, also if it may write nothing; one
+/// that may not read everything is not, by either side, while nothing would hold it to a part.
 #[test]
-fn a_chain_is_admitted_with_every_right_only() {
+fn a_chain_that_reads_everything_is_admitted() {
     let own = device("demo", 1, 2);
+    let reader = Permissions {
+        write: Rights::nothing(),
+        ..Permissions::everything()
+    };
+    let writer = Permissions {
+        read: Rights::nothing(),
+        ..Permissions::everything()
+    };
     for (permissions, admitted) in [
         (Permissions::everything(), true),
+        (reader, true),
+        (writer, false),
         (Permissions::nothing(), false),
     ] {
         let other = device_below("demo", 1, 3, permissions);
         for (dialer, listener) in [(&own, &other), (&other, &own)] {
             let talk = Talk::between(&Side::new(dialer), &Side::new(listener), NOW_MS);
             assert_eq!(talk.is_mutual(), admitted, "{talk:?}");
-            let limited = |it: &Outcome| matches!(it.end, Some(Err(AdmissionError::LimitedRights)));
+            let limited =
+                |it: &Outcome| matches!(it.end, Some(Err(AdmissionError::LimitedReading)));
             assert_eq!(limited(&talk.dialer) || limited(&talk.listener), !admitted);
         }
     }
