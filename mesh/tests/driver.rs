@@ -30,9 +30,9 @@ use sedge_identity::{
 };
 use sedge_mesh::{
     Answered, Bundle, ChangeHash, ChangesLimits, CollectionName, Cursor, Direction, DocumentKey,
-    FeedId, FeedPage, FeedPosition, Hello, IngestOutcome, Interest, MemoryReplica, Mesh, MeshConfig,
-    MeshError, MeshHandle, Message, Missing, Offered, Origin, PageLimits, Replica, ReplicaError, Sequence,
-    encode_frame,
+    FeedId, FeedPage, FeedPosition, Hello, IngestOutcome, Interest, MemoryReplica, Mesh,
+    MeshConfig, MeshError, MeshHandle, Message, Missing, Offered, Origin, PageLimits, Replica,
+    ReplicaError, Sequence, encode_frame,
 };
 use tokio::time::{Instant, sleep};
 

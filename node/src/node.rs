@@ -133,6 +133,7 @@ impl Node {
     pub fn renew(&self, certificate: &str) -> Result<(), NodeError> {
         let chain = CertificateChain::from_text(certificate)?;
         self.membership.renew(&chain)?;
+        self.store.inner().certify(self.membership.identity())?;
         self.mesh.identity_changed();
         Ok(())
     }

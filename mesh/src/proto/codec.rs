@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use prost::Message as _;
-use sedge_identity::{CERTIFICATE_BYTES_MAX, CertificateChain, SignedCertificate};
+use sedge_identity::{CertificateChain, SignedCertificate};
 
 use super::{
     frame::{DecodeError, count_list},

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use bytes::{BufMut, Bytes, BytesMut};
 use proptest::{collection::vec, prelude::*};
 use prost::Message as _;
-use sedge_identity::{CERTIFICATE_BYTES_MAX, CertificateChain, SignedCertificate, hex};
+use sedge_identity::{CertificateChain, SignedCertificate, hex};
 
 use super::fixtures::{collection, document};
 use crate::{
