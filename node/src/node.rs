@@ -4,12 +4,12 @@ use crate::attachments::{AttachmentsHandle, collect_regularly};
 use crate::error::NodeError;
 use crate::limits::ADMITTED_PEERS_MAX;
 use crate::replica::{Delivered, StoreReplica, forward_commits};
-use crate::state::{StateError, StateFolder, StateLock};
+use crate::state::{StateFolder, StateLock};
 use crate::store::StoreHandle;
 use crate::timekeeping::{first_floor, keep_now, keep_regularly, tell_if_behind};
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
-use sedge_crdt::{Durability, Store, StoreOptions, random};
+use sedge_crdt::{Durability, Store, StoreOptions};
 use sedge_identity::{
     Admitted, AppId, CertificateChain, CertificateRequest, Clock, DeviceKey, Issuer, LocalIdentity,
     Membership, SharedSecret, SignedCertificate, Trust,
@@ -405,10 +405,21 @@ fn certify(
 ) -> Result<LocalIdentity, NodeError> {
     let issuer = Issuer::development(app, secret)?;
     let request = CertificateRequest::development(key.public(), name);
-    let serial = random().map_err(StateError::from)?;
-    let certificate = issuer.issue(request, serial, now_ms)?;
+    let certificate = issuer.issue(request, serial(&key, name), now_ms)?;
     let trust = Trust::new(app.clone(), &[issuer.public()])?;
     Ok(LocalIdentity::new(key, &certificate.into(), trust, now_ms)?)
+}
+
+/// The serial of a device's development certificate. It follows from what the certificate says, so that each start makes the
+/// same one: seals name it, and stores keep all that are named.
+fn serial(key: &DeviceKey, name: &str) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new_derive_key("sedge development serial 1");
+    hasher
+        .update(key.public().as_bytes())
+        .update(name.as_bytes());
+    let mut serial = [0; 16];
+    hasher.finalize_xof().fill(&mut serial);
+    serial
 }
 
 fn addresses(texts: &[String]) -> Result<Vec<Multiaddr>, NodeError> {
