@@ -126,14 +126,18 @@ impl Node {
     }
 
     /// Takes up another certificate of this device, in armoured text with those of its issuers, and shows it to the connected
-    /// peers: connections go on with it. It is not kept; the next start needs it again.
+    /// peers: connections go on with it, and what is written is sealed under it. It is not kept; the next start needs it again.
     ///
     /// # Errors
     /// Others would not take it; then the present one stays.
-    pub fn renew(&self, certificate: &str) -> Result<(), NodeError> {
+    pub async fn renew(&self, certificate: &str) -> Result<(), NodeError> {
         let chain = CertificateChain::from_text(certificate)?;
         self.membership.renew(&chain)?;
-        self.store.inner().certify(self.membership.identity())?;
+        let (store, own) = (self.store.inner().clone(), self.membership.identity());
+        let certified = tokio::task::spawn_blocking(move || store.certify(own));
+        certified
+            .await
+            .map_err(|_| NodeError::Stopped("taking up a certificate"))??;
         self.mesh.identity_changed();
         Ok(())
     }

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use prost::Message as _;
-use sedge_identity::{CertificateChain, SignedCertificate};
+use sedge_identity::{
+    CERTIFICATE_BYTES_MAX as CHAIN_BYTES_MAX, CertificateChain, SignedCertificate,
+};
 
 use super::{
     frame::{DecodeError, count_list},
@@ -217,7 +219,7 @@ fn renewed_from_wire(renewed: &pb::Renewed) -> Result<CertificateChain, DecodeEr
     CertificateChain::from_envelopes(&renewed.envelope, &renewed.issuers).map_err(|_| {
         DecodeError::TooLarge {
             what: "bytes of a chain of certificates",
-            most: CERTIFICATE_BYTES_MAX,
+            most: CHAIN_BYTES_MAX,
         }
     })
 }

@@ -76,7 +76,7 @@ async fn renew_when_installed(state: StateFolder, node: Arc<Node>) {
             }
         });
         if let Ok(Some(text)) = looked.await {
-            match node.renew(&text) {
+            match node.renew(&text).await {
                 Ok(()) if known.is_some() => {
                     tracing::info!("this device's certificate was renewed")
                 }

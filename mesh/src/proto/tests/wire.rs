@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use bytes::{BufMut, Bytes, BytesMut};
 use proptest::{collection::vec, prelude::*};
 use prost::Message as _;
-use sedge_identity::{CertificateChain, SignedCertificate, hex};
+use sedge_identity::{
+    CERTIFICATE_BYTES_MAX as CHAIN_BYTES_MAX, CertificateChain, SignedCertificate, hex,
+};
 
 use super::fixtures::{collection, document};
 use crate::{
@@ -135,8 +137,8 @@ fn a_chain_is_bounded() {
         let message = Some(pb::frame::Message::Renewed(renewed));
         decode_frame(pb::Frame { message }.encode_to_vec().into())
     };
-    assert!(frame(CERTIFICATE_BYTES_MAX - 3, 3).is_ok());
-    for (envelope, issuers) in [(CERTIFICATE_BYTES_MAX - 2, 3), (1, 4), (1, 900)] {
+    assert!(frame(CHAIN_BYTES_MAX - 3, 3).is_ok());
+    for (envelope, issuers) in [(CHAIN_BYTES_MAX - 2, 3), (1, 4), (1, 900)] {
         let refused = frame(envelope, issuers).unwrap_err();
         assert_eq!(refused.code(), CloseCode::TooLarge, "{envelope} {issuers}");
     }
