@@ -138,10 +138,8 @@ pub(super) fn covered<'c>(
         }
     }
     for (number, change) in changes.iter().enumerate() {
-        let deps = change.deps().iter().filter_map(|dep| numbers.get(dep));
-        let has_all = deps.fold(true, |has_all, dep| {
-            has_all && covered.get(*dep).copied().unwrap_or_default()
-        });
+        let mut deps = change.deps().iter().filter_map(|dep| numbers.get(dep));
+        let has_all = deps.all(|dep| covered.get(*dep).copied().unwrap_or_default());
         if let Some(covered) = covered.get_mut(number) {
             *covered &= has_all;
         }

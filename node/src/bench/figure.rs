@@ -22,7 +22,7 @@ pub(super) enum Bound {
     AtLeast(f64),
 }
 
-/// A value, and the medians it comes from or that explain it.
+/// A value, and the medians it comes from or what else explains it.
 pub(super) struct Measured {
     pub(super) value: f64,
     pub(super) medians: Vec<(&'static str, f64)>,
@@ -111,6 +111,16 @@ impl Bound {
 }
 
 impl Measured {
+    /// The median of rounds, and how far they are apart.
+    pub(super) fn spread(rounds: Vec<f64>) -> Self {
+        let least = rounds.iter().copied().fold(f64::INFINITY, f64::min);
+        let greatest = rounds.iter().copied().fold(0.0, f64::max);
+        Self {
+            value: median(rounds),
+            medians: vec![("least", least), ("greatest", greatest)],
+        }
+    }
+
     /// How many times `ours` is `theirs` in the median of rounds taken in turn: both of a round meet the same machine,
     /// which may be a busier one in the next.
     pub(super) fn ratio(ours: (&'static str, Vec<f64>), theirs: (&'static str, Vec<f64>)) -> Self {

@@ -4,7 +4,7 @@
 mod live;
 mod reads;
 mod size;
-mod writes;
+pub(super) mod writes;
 
 use super::cars::car;
 use super::figure::{BenchError, Bound, Figure, Measured};
@@ -17,11 +17,11 @@ const ROUNDS: u64 = 7;
 /// Documents per statement when many are inserted.
 const BATCH: u64 = 100;
 /// The app of the measured stores.
-const APP: &str = "bench";
+pub(super) const APP: &str = "bench";
 /// Documents per import while a collection is filled.
 const FILL: u64 = 1_000;
 /// The collection.
-const CARS: &str = "cars";
+pub(super) const CARS: &str = "cars";
 
 pub(super) const FIGURES: &[Figure] = &[
     Figure {
@@ -91,7 +91,7 @@ fn unavailable(reason: &str) -> Result<Measured, BenchError> {
 }
 
 /// Imports the first cars.
-fn fill(store: &Store, documents: u64) -> Result<(), BenchError> {
+pub(super) fn fill(store: &Store, documents: u64) -> Result<(), BenchError> {
     for first in (0..documents).step_by(FILL as usize) {
         let last = documents.min(first + FILL);
         store.import(CARS, &(first..last).map(car).collect::<Vec<_>>())?;
@@ -105,8 +105,17 @@ fn open(path: &Path) -> Result<Store, BenchError> {
 }
 
 fn open_with(path: &Path, durability: Durability) -> Result<Store, BenchError> {
+    open_as(&DeviceKey::from_seed([7; 32]), path, durability)
+}
+
+/// Opens a store of this device.
+pub(super) fn open_as(
+    device: &DeviceKey,
+    path: &Path,
+    durability: Durability,
+) -> Result<Store, BenchError> {
     let app = AppId::new(APP).map_err(|error| BenchError::Unavailable(error.to_string()))?;
-    let device = DeviceKey::from_seed([7; 32]).public();
+    let device = device.public();
     let options = StoreOptions {
         durability,
         ..StoreOptions::default()

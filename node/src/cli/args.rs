@@ -146,7 +146,7 @@ pub(crate) struct BenchArguments {
 #[cfg(feature = "bench")]
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(crate) enum Suite {
-    /// Certificates
+    /// Certificates, and the proofs of changes
     Identity,
     /// Writing, reading and keeping documents, beside SQLite
     Store,

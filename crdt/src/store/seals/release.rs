@@ -98,7 +98,11 @@ impl Release {
     fn advance(&self, gate: &mut Gate, sealed_to: u64) {
         gate.sealed_to = gate.sealed_to.max(sealed_to);
         let mut own = Vec::new();
-        while let Some(commit) = gate.waiting.pop_front_if(|it| it.sequence <= sealed_to) {
+        let may_leave = |commit: &Arc<Commit>| commit.sequence <= sealed_to;
+        while gate.waiting.front().is_some_and(may_leave) {
+            let Some(commit) = gate.waiting.pop_front() else {
+                break;
+            };
             gate.waiting_bytes -= commit.held_bytes();
             match commit.origin {
                 Origin::Local => own.push(commit),

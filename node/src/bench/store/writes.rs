@@ -171,7 +171,11 @@ fn rate(count: u64, work: impl FnOnce() -> Result<(), BenchError>) -> Result<f64
     Ok(count as f64 / seconds(work)?)
 }
 
-fn insert_singly(store: &Store, first: u64, count: u64) -> Result<(), BenchError> {
+pub(in crate::bench) fn insert_singly(
+    store: &Store,
+    first: u64,
+    count: u64,
+) -> Result<(), BenchError> {
     for index in first..first + count {
         let parameters = Params::from([("car".to_owned(), car(index))]);
         store.execute(&format!("INSERT INTO {CARS} DOCUMENTS (:car)"), &parameters)?;
