@@ -16,6 +16,7 @@ mod random;
 mod record;
 mod rights;
 mod seal;
+mod spread;
 #[cfg(feature = "rocksdb")]
 mod store;
 mod time;

@@ -251,6 +251,9 @@ pub const PROOF_BYTES_MAX: u64 = 1 << 20;
 /// Least seals for one more thread to be worth it when they are checked: one takes some 40 µs, a thread some 30 µs to begin.
 pub const SEALS_PER_THREAD_MIN: usize = 8;
 
+/// Least documents for one more thread to be worth it when they are decoded: a small one takes some 5 µs.
+pub const DOCUMENTS_PER_THREAD_MIN: usize = 64;
+
 /// Most seals in one bundle from outside: a page of documents, each changed by several devices.
 pub const BUNDLE_SEALS_MAX: usize = 16 * 1_024;
 

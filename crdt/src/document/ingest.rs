@@ -46,8 +46,8 @@ impl Document {
         grounds: Option<Grounds<'_>>,
     ) -> Result<Ingested, DeltaError> {
         contained(|| {
-            let arrival = Arrival::of(record, collection, id, delta, grounds)?;
-            match arrival.first_value(id) {
+            let mut arrival = Arrival::of(record, collection, id, delta, grounds)?;
+            match arrival.first.take() {
                 Some(value) => Ok(arrival.begin(value)),
                 None => arrival.append(id),
             }
@@ -65,7 +65,7 @@ impl Document {
         id: &DocumentId,
         delta: &Delta,
     ) -> Result<Ingested, DeltaError> {
-        let decoded = Decoded::new(delta.clone())?;
+        let decoded = Decoded::new(collection, id, delta.clone())?;
         Self::ingest(record, collection, id, decoded, None)
     }
 
@@ -78,7 +78,7 @@ impl Document {
         id: &DocumentId,
         delta: &Delta,
     ) -> Result<Ingested, DeltaError> {
-        let decoded = Decoded::new(delta.clone())?;
+        let decoded = Decoded::new(collection, id, delta.clone())?;
         contained(|| {
             let mut arrival = Arrival::of(record, collection, id, decoded, None)?;
             arrival.before = Before::loaded(Document::load(record)?);
@@ -93,10 +93,14 @@ impl Document {
     }
 }
 
-/// A delta whose changes are measured and decoded.
+/// A delta whose changes are measured and decoded: all that can be found out about it without the document that it is for.
 pub(crate) struct Decoded {
-    births: Vec<Place>,
+    places: Vec<Place>,
+    /// The births at those places.
+    births: Vec<Change>,
     changes: Vec<Authored>,
+    /// What readers see if the document begins with it, where that can be read without an op set.
+    first: Option<Value>,
 }
 
 impl Decoded {
@@ -104,11 +108,23 @@ impl Decoded {
     ///
     /// # Errors
     /// A change is out of bounds or damaged, or no device's.
-    pub(crate) fn new(delta: Delta) -> Result<Self, DeltaError> {
+    pub(crate) fn new(collection: &str, id: &DocumentId, delta: Delta) -> Result<Self, DeltaError> {
         contained(|| {
+            let places = delta.births;
+            let changes = decode(delta.changes)?;
+            let births = named_births(collection, id, &places);
+            let first = match changes.as_slice() {
+                // What makes automerge panic is refused once it is applied.
+                [only] => contained(|| first::value(&births, &places, &only.change, id))
+                    .ok()
+                    .flatten(),
+                _ => None,
+            };
             Ok(Self {
-                births: delta.births,
-                changes: decode(delta.changes)?,
+                places,
+                births,
+                changes,
+                first,
             })
         })?
     }
@@ -129,6 +145,8 @@ struct Arrival {
     /// The same for others, with the places of the births that are here already.
     delta: Delta,
     incomplete: bool,
+    /// What readers see, if nothing of the document is here and what arrived could be read without an op set.
+    first: Option<Value>,
 }
 
 impl Arrival {
@@ -143,7 +161,7 @@ impl Arrival {
         let is_here = |hash: &ChangeHash| before.has(hash);
         let unknown = unknown(is_here, delta.changes);
         let total = unknown.len();
-        let named = named_births(collection, id, &delta.births);
+        let named = delta.births;
         let ready = in_order(is_here, unknown, &named);
         let accepted = match grounds {
             Some(grounds) => accept(collection, id, ready, grounds)?,
@@ -152,7 +170,10 @@ impl Arrival {
         let incomplete = accepted.len() < total;
         let accepted = accepted.into_iter().map(|it| (it.change, it.chunk));
         let (accepted, chunks): (Vec<Change>, Vec<Vec<u8>>) = accepted.unzip();
-        let (mut changes, places) = needed(named, &delta.births, &accepted);
+        // Such a change builds on all births that came with it, so nothing is left out.
+        let first = delta.first;
+        let first = first.filter(|_| before.is_empty() && !accepted.is_empty());
+        let (mut changes, places) = needed(named, &delta.places, &accepted);
         let delta = Delta {
             births: places,
             changes: chunks,
@@ -166,20 +187,8 @@ impl Arrival {
             births,
             delta,
             incomplete,
+            first,
         })
-    }
-
-    /// What readers see, if nothing of the document is here and what arrived can be read without an op set.
-    fn first_value(&self, id: &DocumentId) -> Option<Value> {
-        let (births, [change]) = self.changes.split_at(self.births) else {
-            return None;
-        };
-        if !self.before.is_empty() {
-            return None;
-        }
-        let places = &self.delta.births;
-        let value = contained(|| first::value(births, places, change, id));
-        value.ok().flatten() // what makes automerge panic is refused once it is applied
     }
 
     /// The document begins with what arrived.

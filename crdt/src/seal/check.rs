@@ -6,14 +6,13 @@
 use super::{Certified, Evidence, Proof, SealedChange, leaf};
 use crate::id::DocumentId;
 use crate::limits::SEALS_PER_THREAD_MIN;
+use crate::spread::spread;
 use automerge::{Change, ChangeHash};
 use sedge_identity::{
     ActorName, AppId, CertificateName, MerkleHash, Opened, SealName, open as open_tree, root_of,
 };
 use std::collections::HashMap;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::thread;
 
 /// What one document says of seals.
 pub(crate) struct Claims<'a> {
@@ -126,7 +125,9 @@ pub(crate) fn check(
     for named in &mut named {
         named.known.sort_unstable();
     }
-    let found = spread(&named, |named| named.check(app, authorities));
+    let found = spread(&named, SEALS_PER_THREAD_MIN, |named| {
+        named.check(app, authorities)
+    });
     let documents = documents.iter().map(|document| {
         let place = |(proof, change): (&SealedChange, &Change)| {
             let number = *numbers
@@ -156,27 +157,6 @@ pub(crate) fn check(
         leaves: leaves.collect(),
         has_unnamed: named.iter().any(|named| named.known.is_empty()),
     }
-}
-
-/// Does work for each of the items, on several threads when there are many.
-fn spread<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let threads = cores.min(items.len() / SEALS_PER_THREAD_MIN);
-    if threads < 2 {
-        return items.iter().map(work).collect();
-    }
-    let work = &work;
-    thread::scope(|scope| {
-        let shares = items.chunks(items.len().div_ceil(threads));
-        let shares: Vec<_> = shares
-            .map(|share| scope.spawn(move || share.iter().map(work).collect::<Vec<R>>()))
-            .collect();
-        let done = shares.into_iter().map(|share| match share.join() {
-            Ok(done) => done,
-            Err(panic) => std::panic::resume_unwind(panic),
-        });
-        done.flatten().collect()
-    })
 }
 
 impl Claims<'_> {

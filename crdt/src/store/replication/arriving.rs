@@ -8,11 +8,12 @@ use super::super::transaction::{ArrivingSeals, Transaction};
 use super::super::{Inner, Store};
 use crate::document::{Decoded, Grounds};
 use crate::id::DocumentId;
-use crate::limits::{BUNDLE_CERTIFICATES_MAX, BUNDLE_SEALS_MAX};
+use crate::limits::{BUNDLE_CERTIFICATES_MAX, BUNDLE_SEALS_MAX, DOCUMENTS_PER_THREAD_MIN};
 use crate::seal::{
     Authorities, Certified, Claims, Evidence, EvidenceError, NotProven, Proven, Sealed,
     SealedChange, check,
 };
+use crate::spread::spread;
 use sedge_identity::{CertificateName, MerkleHash, Seal};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -138,7 +139,7 @@ fn open(store: &Inner, own: &Own, bundle: &Arriving<'_>) -> Result<Checked, Stor
         Ok(seals) => seals,
         Err(reason) => return Ok(Checked::refused(bundle, &reason)),
     };
-    let opened: Vec<Result<Opened, Arrived>> = bundle.arrivals.iter().map(decode).collect();
+    let opened = spread(&bundle.arrivals, DOCUMENTS_PER_THREAD_MIN, decode);
     let claims = bundle.arrivals.iter().zip(&opened);
     let claims = claims.filter_map(|(arrival, opened)| {
         let opened = opened.as_ref().ok()?;
@@ -239,7 +240,7 @@ fn decode(arrival: &Arrival<'_>) -> Result<Opened, Arrived> {
     let decode = || {
         let id = DocumentId::from_canonical(arrival.id)?;
         let Sealed { delta, proofs } = Sealed::decode(arrival.delta)?;
-        let delta = Decoded::new(delta)?;
+        let delta = Decoded::new(arrival.collection, &id, delta)?;
         Ok::<_, StoreError>(Opened { id, delta, proofs })
     };
     decode().map_err(|error| Arrived::Rejected {
