@@ -124,7 +124,9 @@ impl Entry {
         self.encoded = grown.encoded;
         self.state = grown.state;
         self.state.tail_chunks += grown.chunks.len() as u32;
-        self.record.extend(grown.chunks.into_iter().flatten());
+        for chunk in &grown.chunks {
+            self.record.extend_from_slice(chunk);
+        }
         self.delta.extend(grown.delta);
     }
 

@@ -16,7 +16,7 @@ use super::error::StoreError;
 use super::history::authored_times;
 use super::incarnation::Incarnation;
 use super::schema::{DocumentKey, DocumentState};
-use super::seals::kept::{KeptSeal, StagedSeals};
+use super::seals::kept::{GivenSeal, StagedSeals};
 use super::source::Source;
 use super::writer::{Writer, WriterGuard};
 use crate::document::{
@@ -28,7 +28,7 @@ use crate::query::Edit;
 use crate::record::SET_ASIDE;
 use crate::seal::Proofs;
 use crate::value::Value;
-use automerge::ChangeHash;
+use automerge::{ActorId, Change, ChangeHash};
 use sedge_identity::{MerkleHash, Seal};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -68,9 +68,13 @@ pub(super) struct ArrivingSeals<'a> {
 }
 
 impl ArrivingSeals<'_> {
-    fn leaves(&self, seal: usize) -> Vec<MerkleHash> {
-        let leaves = self.leaves.get(seal).and_then(Option::as_ref);
-        leaves.cloned().unwrap_or_default()
+    fn given(&self, seal: usize, collection: u32) -> Option<GivenSeal<'_>> {
+        let leaves = self.leaves.get(seal).and_then(Option::as_deref);
+        Some(GivenSeal {
+            collection,
+            seal: self.seals.get(seal)?,
+            leaves: leaves.unwrap_or_default(),
+        })
     }
 }
 
@@ -274,7 +278,7 @@ impl Transaction<'_> {
         };
         let mut entry = self.entry(&key)?;
         let grounds = Some(sealed.grounds);
-        let ingested = match Document::ingest(entry.record(), collection, id, delta, grounds) {
+        let mut ingested = match Document::ingest(entry.record(), collection, id, delta, grounds) {
             Ok(ingested) => ingested,
             Err(error) => {
                 load(&key.id, &entry)?; // a damaged record of our own is nobody else's fault
@@ -286,15 +290,16 @@ impl Transaction<'_> {
             incomplete: ingested.incomplete,
         };
         if taken.applied {
-            self.prove(&key, &mut entry, &ingested, sealed)?;
-            let grown = self.arrived(&entry, &ingested);
-            self.grow(key, entry, grown, ingested.document.as_ref());
+            self.prove(&key, &mut entry, &ingested.changes, sealed)?;
+            let document = ingested.document.take();
+            let grown = self.arrived(&entry, ingested);
+            self.grow(key, entry, grown, document.as_ref());
         }
         Ok(taken)
     }
 
     /// What a document becomes with what arrived of it.
-    fn arrived(&self, entry: &Entry, ingested: &Ingested) -> Grown {
+    fn arrived(&self, entry: &Entry, ingested: Ingested) -> Grown {
         let chunks = ingested.changes.iter();
         // Own changes can come back from others; none of their numbers may be used again.
         let own = chunks
@@ -312,17 +317,17 @@ impl Transaction<'_> {
         };
         Grown {
             encoded: ingested.value.as_ref().map(Value::encode),
-            visible: ingested.value.clone(),
+            visible: ingested.value,
             state: DocumentState {
                 own_seq,
                 incarnation,
                 times: entry.state.times.with(authored_times(&ingested.changes)),
                 known,
-                heads: ingested.heads.clone(),
+                heads: ingested.heads,
                 ..entry.state.clone()
             },
             chunks: chunks.map(|change| change.raw_bytes().to_vec()).collect(),
-            delta: ingested.delta.clone(),
+            delta: ingested.delta,
         }
     }
 
@@ -331,7 +336,7 @@ impl Transaction<'_> {
         &mut self,
         key: &DocumentKey,
         entry: &mut Entry,
-        ingested: &Ingested,
+        changes: &[Change],
         sealed: &ArrivingSeals<'_>,
     ) -> Result<(), StoreError> {
         let reads = self.store.database.newest();
@@ -340,20 +345,21 @@ impl Transaction<'_> {
             None if entry.is_new() => Proofs::default(),
             None => reads.proofs(&key.bytes())?,
         };
+        let mut by_hash = BTreeMap::new();
+        let mut bytes: BTreeMap<&ActorId, usize> = BTreeMap::new();
+        for change in changes {
+            by_hash.insert(change.hash(), change);
+            *bytes.entry(change.actor_id()).or_default() += change.raw_bytes().len();
+        }
         for proven in sealed.grounds.proven {
-            let change = ingested
-                .changes
-                .iter()
-                .find(|it| it.hash() == proven.change);
-            let (Some(change), Some(seal)) = (change, sealed.seals.get(proven.seal)) else {
+            let change = by_hash.get(&proven.change);
+            let seal = sealed.given(proven.seal, key.collection);
+            let (Some(change), Some(seal)) = (change, seal) else {
                 continue;
             };
-            let seal = KeptSeal::new(key.collection, seal.clone(), sealed.leaves(proven.seal));
-            let of_actor = ingested.changes.iter();
-            let of_actor = of_actor.filter(|it| it.actor_id() == change.actor_id());
-            let bytes = of_actor.map(|it| it.raw_bytes().len()).sum();
+            let bytes = bytes.get(change.actor_id()).copied().unwrap_or(0);
             let proof = proven.proof(change.seq(), bytes);
-            self.seals.add(&mut proofs, proof, &seal, true, reads)?;
+            self.seals.add(&mut proofs, proof, seal, true, reads)?;
         }
         entry.proofs = Some(proofs);
         Ok(())

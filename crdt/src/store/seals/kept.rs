@@ -20,6 +20,15 @@ pub(in crate::store) struct KeptSeal {
     pub(in crate::store) leaves: Vec<MerkleHash>,
 }
 
+/// A seal that proves something, whether it is kept already or not.
+#[derive(Clone, Copy)]
+pub(in crate::store) struct GivenSeal<'a> {
+    pub(in crate::store) collection: u32,
+    pub(in crate::store) seal: &'a Seal,
+    /// All leaves of its tree, or none.
+    pub(in crate::store) leaves: &'a [MerkleHash],
+}
+
 impl KeptSeal {
     pub(in crate::store) fn new(collection: u32, seal: Seal, leaves: Vec<MerkleHash>) -> Self {
         Self {
@@ -27,6 +36,14 @@ impl KeptSeal {
             collection,
             seal,
             leaves,
+        }
+    }
+
+    pub(in crate::store) fn given(&self) -> GivenSeal<'_> {
+        GivenSeal {
+            collection: self.collection,
+            seal: &self.seal,
+            leaves: &self.leaves,
         }
     }
 
@@ -95,16 +112,16 @@ impl StagedSeals {
         &mut self,
         proofs: &mut Proofs,
         mut proof: Proof,
-        seal: &KeptSeal,
+        given: GivenSeal<'_>,
         is_one_chain: bool,
         reads: Reads<'_>,
     ) -> Result<(), StoreError> {
         let name = proof.seal;
         let kept = self.find(&name, reads)?;
-        if !seal.leaves.is_empty() || kept.is_some_and(|kept| !kept.leaves.is_empty()) {
+        if !given.leaves.is_empty() || kept.is_some_and(|kept| !kept.leaves.is_empty()) {
             proof.path.clear();
         }
-        let certificate = seal.seal.certificate();
+        let certificate = given.seal.certificate();
         let replaced = proofs.add(proof, |other| {
             let other = match is_one_chain {
                 true => self.find(other, reads)?,
@@ -115,10 +132,12 @@ impl StagedSeals {
         let Some(replaced) = replaced else {
             return Ok(());
         };
-        let kept = self.0.entry(name).or_insert_with(|| seal.clone());
+        let kept = self.0.entry(name).or_insert_with(|| {
+            KeptSeal::new(given.collection, given.seal.clone(), given.leaves.to_vec())
+        });
         kept.uses += 1;
         if kept.leaves.is_empty() {
-            kept.leaves.clone_from(&seal.leaves);
+            kept.leaves = given.leaves.to_vec();
         }
         for proof in &replaced {
             self.release(proof, reads)?;

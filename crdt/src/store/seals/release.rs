@@ -74,6 +74,11 @@ impl Release {
         let mut gate = self.gate.lock();
         let was_sealed = gate.sealed_to >= gate.published;
         gate.published = commit.sequence;
+        if was_sealed && commit.unsealed == 0 && gate.waiting.is_empty() && !gate.overflowed {
+            gate.sealed_to = gate.sealed_to.max(commit.sequence);
+            self.tell(gate.sealed_to, vec![Arc::clone(commit)]);
+            return;
+        }
         gate.wait(commit);
         if was_sealed && commit.unsealed == 0 {
             self.advance(&mut gate, commit.sequence);

@@ -258,7 +258,7 @@ impl Inner {
                 let place = (name, index);
                 let of = (*actor, change.seq, &change.hash);
                 let proof = Proof::new(of, place, change.bytes as usize, Vec::new());
-                seals.add(beside, proof, seal, true, reads)?;
+                seals.add(beside, proof, seal.given(), true, reads)?;
             }
         }
         seals.write(&mut batch);
