@@ -9,6 +9,9 @@ use crate::{
     refusal::CertificateError,
 };
 
+/// Separates the hash of a chain's name from every other use of BLAKE3.
+const NAME_DOMAIN: &str = "sedge certificate chain 1";
+
 /// A certificate and its issuers' certificates: each is signed with the key of the one after it, the last with a root's.
 /// The root's own is not part of it, because whoever trusts the root has it. Not yet believed; cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,14 +94,15 @@ impl CertificateChain {
         &self.issuers
     }
 
-    /// The name of the chain: that of its certificate where a root signed it, else BLAKE3 of the names of all certificates. A
+    /// The name of the chain: that of its certificate where a root signed it, else BLAKE3 (derive-key
+    /// context `sedge certificate chain 1`) of the names of all certificates, the first one first. A
     /// certificate has several chains once an issuer of it was certified anew, and they may give different rights.
     #[must_use]
     pub fn name(&self) -> CertificateName {
         if self.issuers.is_empty() {
             return self.first.name();
         }
-        let mut hasher = blake3::Hasher::new();
+        let mut hasher = blake3::Hasher::new_derive_key(NAME_DOMAIN);
         for certificate in self.iter() {
             hasher.update(certificate.name().as_bytes());
         }

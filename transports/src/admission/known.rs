@@ -11,20 +11,13 @@ use sedge_identity::{CertificateChain, PublicKey};
 
 use crate::limits::KNOWN_CHAINS_MAX;
 
-const NAME_DOMAIN: &str = "sedge certificate chain 1";
-
-/// The name of a chain: BLAKE3 (derive-key context `sedge certificate chain 1`) of the names of its certificates, the first
-/// one first.
+/// The [name of a chain](CertificateChain::name), as it travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ChainName([u8; 32]);
 
 impl ChainName {
     pub(crate) fn of(chain: &CertificateChain) -> Self {
-        let mut hasher = blake3::Hasher::new_derive_key(NAME_DOMAIN);
-        for certificate in chain.iter() {
-            hasher.update(certificate.name().as_bytes());
-        }
-        Self(*hasher.finalize().as_bytes())
+        Self(*chain.name().as_bytes())
     }
 
     /// Takes the 32 bytes of a name; None of any other number.
