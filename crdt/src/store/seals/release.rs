@@ -40,6 +40,8 @@ struct Gate {
     overflowed: bool,
     /// Whether anybody is there to hear of changes.
     has_audience: bool,
+    /// The sealer waits for something to seal. While it seals or rests, new changes need not wake it.
+    is_idle: bool,
     woken: bool,
     stopped: bool,
 }
@@ -56,6 +58,7 @@ impl Release {
                 waiting_bytes: 0,
                 overflowed: !is_sealed,
                 has_audience: false,
+                is_idle: false,
                 woken: false,
                 stopped: false,
             }),
@@ -85,7 +88,7 @@ impl Release {
             return;
         }
         gate.unsealed += commit.unsealed;
-        if gate.is_due() {
+        if gate.is_idle && gate.is_due() {
             self.woken.notify_all();
         }
     }
@@ -153,9 +156,11 @@ impl Release {
     /// Returns when there is something to seal; `false` when the sealer is to end.
     pub(in crate::store) fn wait_for_work(&self) -> bool {
         let mut gate = self.gate.lock();
+        gate.is_idle = true;
         while !gate.stopped && !gate.is_due() {
             self.woken.wait(&mut gate);
         }
+        gate.is_idle = false;
         !gate.stopped
     }
 
