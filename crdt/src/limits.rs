@@ -244,8 +244,8 @@ pub const INDEX_READ_BYTES_MAX: usize = 1 << 20;
 /// Most proofs in one delta, which is cut before there are more.
 pub const DELTA_PROOFS_MAX: usize = 4_096;
 
-/// Bytes of changes of one actor in one document that one proof stands for at most, but for those that were sealed as one: a
-/// delta is cut where all of it is proven, so a history that is sent in parts needs proofs on its way.
+/// Bytes by which a document may grow before its proofs are closed, and that one proof stands for at most, but for those that
+/// were sealed as one: a delta is cut where all of it is proven, so a history that is sent in parts needs proofs on its way.
 pub const PROOF_BYTES_MAX: u64 = 1 << 20;
 
 /// Least seals for one more thread to be worth it when they are checked: one takes some 40 µs, a thread some 30 µs to begin.

@@ -22,6 +22,8 @@ mod index_moments;
 mod index_plans;
 #[path = "store/indexes.rs"]
 mod indexes;
+#[path = "store/meetings.rs"]
+mod meetings;
 #[path = "store/opening.rs"]
 mod opening;
 #[path = "store/replication.rs"]
@@ -29,6 +31,8 @@ mod replication;
 #[path = "store/rights.rs"]
 mod rights;
 mod sealing;
+#[path = "store/seals.rs"]
+mod seals;
 #[path = "store/statements.rs"]
 mod statements;
 #[path = "store/transactions.rs"]

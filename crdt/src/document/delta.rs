@@ -12,7 +12,7 @@ use crate::seal::{Proof, Proofs, SealedChange};
 use crate::value::DEPTH_MAX;
 use crate::wire;
 use automerge::legacy::Key;
-use automerge::{ActorId, Change, ChangeHash, ReadDoc};
+use automerge::{Change, ChangeHash, ReadDoc};
 use prost::Message;
 use std::collections::{BTreeSet, HashMap};
 
@@ -242,10 +242,6 @@ impl Named {
         }
     }
 
-    fn truncate(&mut self, births: usize) {
-        self.places.truncate(births);
-    }
-
     fn fit(&self) -> bool {
         self.places.len() <= DELTA_BIRTHS_MAX && self.key_bytes <= DELTA_BIRTH_BYTES_MAX
     }
@@ -284,17 +280,6 @@ struct Gathered {
     proofs: Vec<(u32, ChangeHash, Proof)>,
     bytes: usize,
     operations: u64,
-    /// Actors whose latest changes no proof covers yet.
-    unproven: BTreeSet<ActorId>,
-}
-
-/// How much of what is gathered is proven.
-#[derive(Clone, Copy, Default)]
-struct Boundary {
-    births: usize,
-    chunks: usize,
-    taken: usize,
-    proofs: usize,
 }
 
 impl Document {
@@ -324,31 +309,26 @@ impl Document {
         proofs: &Proofs,
     ) -> Option<Part> {
         let known: Vec<ChangeHash> = have.iter().filter(|hash| self.has(hash)).copied().collect();
-        let (births, authored): (Vec<Change>, Vec<Change>) = self
-            .automerge
-            .get_changes(&known)
-            .into_iter()
-            .partition(|change| is_birth(change.actor_id()));
-        let births = births.into_iter().map(|birth| (birth.hash(), birth));
-        let mut births: HashMap<ChangeHash, Change> = births.collect();
+        let (mut births, authored) = self.lacking(&known);
         let proofs = by_change(&authored, proofs);
-        let covered = covered(authored.iter(), proofs.keys().copied());
-        let (mut gathered, mut boundary, mut more) = (Gathered::default(), None, false);
-        for (change, is_covered) in authored.into_iter().zip(covered) {
-            if !is_covered {
+        let (mut gathered, mut looked_at, mut more) = (Gathered::default(), 0, false);
+        for (number, change) in covered_of(authored, &proofs).into_iter().enumerate() {
+            let proven = gathered.proofs.len();
+            self.gather(&mut gathered, &mut births, change, &proofs);
+            if gathered.fits(limits) {
                 continue;
             }
-            let needed = take_births(&mut births, &change);
-            let proof = proofs.get(&change.hash()).map(|proof| Proof::clone(proof));
-            gathered.add(change, needed, proof, |hash| {
-                self.automerge.get_change_by_hash(hash)
-            });
-            if !gathered.fits(limits) && (boundary.is_some() || !gathered.can_be_taken(limits)) {
-                gathered.cut(boundary?);
-                more = true;
-                break;
+            // What is proven before it goes without it; if nothing is, it goes with as much as proves it.
+            if std::mem::replace(&mut looked_at, proven) != proven {
+                let before = self.before(number, &known, &proofs);
+                if let Some(before) = before {
+                    (gathered, more) = (before, true);
+                    break;
+                }
             }
-            boundary = gathered.boundary().or(boundary);
+            if !gathered.can_be_taken(limits) {
+                return None;
+            }
         }
         Some(Part {
             delta: Delta::of(gathered.named, gathered.chunks),
@@ -356,6 +336,56 @@ impl Document {
             more_after: more.then(|| heads_after(known, &gathered.taken)),
         })
     }
+
+    /// What is proven of the first changes that are lacking, by proofs of these alone. `None` when nothing is.
+    fn before(
+        &self,
+        count: usize,
+        known: &[ChangeHash],
+        proofs: &HashMap<ChangeHash, &Proof>,
+    ) -> Option<Gathered> {
+        let (mut births, authored) = self.lacking(known);
+        let mut changes = covered_of(authored, proofs);
+        changes.truncate(count);
+        let mut gathered = Gathered::default();
+        for change in covered_of(changes, proofs) {
+            self.gather(&mut gathered, &mut births, change, proofs);
+        }
+        (!gathered.chunks.is_empty()).then_some(gathered)
+    }
+
+    /// The births, and the authored changes in an order in which they apply, that a store lacks which has `known`.
+    fn lacking(&self, known: &[ChangeHash]) -> (HashMap<ChangeHash, Change>, Vec<Change>) {
+        let (births, authored): (Vec<Change>, Vec<Change>) = self
+            .automerge
+            .get_changes(known)
+            .into_iter()
+            .partition(|change| is_birth(change.actor_id()));
+        let births = births.into_iter().map(|birth| (birth.hash(), birth));
+        (births.collect(), authored)
+    }
+
+    fn gather(
+        &self,
+        gathered: &mut Gathered,
+        births: &mut HashMap<ChangeHash, Change>,
+        change: Change,
+        proofs: &HashMap<ChangeHash, &Proof>,
+    ) {
+        let needed = take_births(births, &change);
+        let proof = proofs.get(&change.hash()).map(|proof| Proof::clone(proof));
+        gathered.add(change, needed, proof, |hash| {
+            self.automerge.get_change_by_hash(hash)
+        });
+    }
+}
+
+/// Those of the changes that are covered, with what they build on, by proofs of changes among them.
+fn covered_of(changes: Vec<Change>, proofs: &HashMap<ChangeHash, &Proof>) -> Vec<Change> {
+    let covered = covered(changes.iter(), proofs.keys().copied());
+    let changes = changes.into_iter().zip(covered);
+    let changes = changes.filter_map(|(change, is_covered)| is_covered.then_some(change));
+    changes.collect()
 }
 
 impl Gathered {
@@ -374,16 +404,10 @@ impl Gathered {
         // One that breaks the bound counts as if it met it; whoever gets it refuses it.
         let measured = chunk::measure(&chunk);
         self.operations += measured.map_or(CHANGE_OPS_MAX, |measured| measured.operations);
-        match proof {
-            Some(proof) => {
-                self.unproven.remove(change.actor_id());
-                self.bytes += SealedChange::BYTES;
-                let number = self.chunks.len() as u32;
-                self.proofs.push((number, change.hash(), proof));
-            }
-            None => {
-                self.unproven.insert(change.actor_id().clone());
-            }
+        if let Some(proof) = proof {
+            self.bytes += SealedChange::BYTES;
+            let number = self.chunks.len() as u32;
+            self.proofs.push((number, change.hash(), proof));
         }
         self.chunks.push(chunk);
         self.taken.extend(births);
@@ -402,23 +426,6 @@ impl Gathered {
             && self.proofs.len() <= DELTA_PROOFS_MAX
             && self.named.fit()
             && (self.chunks.len() == 1 || self.bytes + self.named.bytes() <= DELTA_BYTES_MAX)
-    }
-
-    /// Where it ends, if all of it is proven.
-    fn boundary(&self) -> Option<Boundary> {
-        self.unproven.is_empty().then_some(Boundary {
-            births: self.named.places.len(),
-            chunks: self.chunks.len(),
-            taken: self.taken.len(),
-            proofs: self.proofs.len(),
-        })
-    }
-
-    fn cut(&mut self, boundary: Boundary) {
-        self.named.truncate(boundary.births);
-        self.chunks.truncate(boundary.chunks);
-        self.taken.truncate(boundary.taken);
-        self.proofs.truncate(boundary.proofs);
     }
 }
 

@@ -9,8 +9,12 @@
 //!   roots, the two stay valid or fall together. Each was valid at its own time, which is past and can't change. A cut looks
 //!   at changes, not at seals.
 //! - Whoever has the earlier change but not the later one has a proof of its own, since changes are taken in with what proves
-//!   them. To whoever has neither both are sent together; a history that is sent in parts is cut at a change that is proven,
-//!   so no proof stands for more than [`PROOF_BYTES_MAX`] of changes, but for those that were sealed as one.
+//!   them. To whoever has neither both are sent together.
+//!
+//! A history that is too large to be sent at once is cut where all before the cut is proven by what lies before it. What one
+//! device made builds on what others made, so it is not enough that the proofs of each lie close together. Therefore, each
+//! time when a document has grown by [`PROOF_BYTES_MAX`], all proofs that it has are closed: they prove all that is there,
+//! and stay.
 
 use crate::limits::PROOF_BYTES_MAX;
 use automerge::ChangeHash;
@@ -18,6 +22,9 @@ use sedge_identity::{ActorName, MerkleHash, SealName};
 
 /// Bytes of the hash by which a proof names its change: enough to tell two changes of one actor and number apart.
 const CHANGE_BYTES: usize = 8;
+
+/// The bytes of a proof that stays.
+const CLOSED: u32 = u32::MAX;
 
 /// Where a change of the document stands in a seal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +38,7 @@ pub(crate) struct Proof {
     pub(crate) seal: SealName,
     /// Which of the seal's leaves is the change's.
     pub(crate) index: u16,
-    /// Bytes of the changes that it proves and no other proof does.
+    /// Bytes of the changes that it proves and no other proof does; [`CLOSED`] once no other may stand for it.
     bytes: u32,
     /// The way from the leaf to the root; empty where the store knows all leaves of the seal.
     pub(crate) path: Vec<MerkleHash>,
@@ -54,7 +61,7 @@ impl Proof {
             change: beginning(change),
             seal,
             index,
-            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+            bytes: u32::try_from(bytes).unwrap_or(CLOSED - 1),
             path,
         }
     }
@@ -68,13 +75,24 @@ impl Proof {
     /// what it then stands for is no more than one proof is to.
     fn stands_for(&self, other: &Self) -> bool {
         let bytes = u64::from(self.bytes) + u64::from(other.bytes);
-        self.actor == other.actor && self.seq >= other.seq && bytes <= PROOF_BYTES_MAX
+        let is_open = self.bytes != CLOSED && other.bytes != CLOSED;
+        is_open && self.actor == other.actor && self.seq >= other.seq && bytes <= PROOF_BYTES_MAX
     }
 }
 
 impl Proofs {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Proof> {
         self.0.iter()
+    }
+
+    /// To be called before the proofs of so many bytes of new changes are added. Closes those that are there when with these
+    /// the document would have grown by more than [`PROOF_BYTES_MAX`] since they were closed last.
+    pub(crate) fn make_room(&mut self, bytes: usize) {
+        let open = self.0.iter().filter(|it| it.bytes != CLOSED);
+        let grown: u64 = open.map(|it| u64::from(it.bytes)).sum();
+        if grown + bytes as u64 > PROOF_BYTES_MAX {
+            self.0.iter_mut().for_each(|it| it.bytes = CLOSED);
+        }
     }
 
     /// Adds a proof unless one that is there stands for it, and takes out those that it stands for, which are given back.
@@ -90,22 +108,24 @@ impl Proofs {
         if self.0.iter().any(is_there) {
             return Ok(None);
         }
-        let mut replaced = Vec::new();
-        for (number, other) in self.0.iter().enumerate() {
+        let mut taken = Vec::new();
+        let mut kept = Vec::with_capacity(self.0.len() + 1);
+        for other in &mut self.0 {
             if other.stands_for(&proof) && is_alike(&other.seal)? {
+                other.bytes += proof.bytes;
                 return Ok(None);
             }
+        }
+        for other in &self.0 {
             if proof.stands_for(other) && is_alike(&other.seal)? {
-                replaced.push(number);
+                proof.bytes += other.bytes;
+                taken.push(other.clone());
+            } else {
+                kept.push(other.clone());
             }
         }
-        let mut taken: Vec<Proof> = Vec::with_capacity(replaced.len());
-        for number in replaced.into_iter().rev() {
-            let earlier = self.0.swap_remove(number);
-            proof.bytes = proof.bytes.saturating_add(earlier.bytes);
-            taken.push(earlier);
-        }
-        self.0.push(proof);
+        kept.push(proof);
+        self.0 = kept;
         Ok(Some(taken))
     }
 
@@ -218,5 +238,25 @@ mod tests {
             prop_assert!(kept.iter().all(|it| all.iter().any(|one| one.is_same_change(it))));
             prop_assert!(kept.iter().all(|it| u64::from(it.bytes) <= PROOF_BYTES_MAX));
         }
+    }
+
+    /// Goal: what was there when the document had grown stays provable by proofs that stay, and no proof is absorbed across.
+    #[test]
+    fn proofs_are_closed_when_a_document_has_grown() {
+        let bytes = PROOF_BYTES_MAX as usize / 16;
+        let mut kept = Proofs::default();
+        for seq in 1..=40 {
+            for actor in [1, 2] {
+                kept.make_room(bytes);
+                let is_alike = |_: &SealName| Ok::<_, Infallible>(true);
+                let mut new = proof(actor, seq, seq as u8);
+                new.bytes = bytes as u32;
+                kept.add(new, is_alike).unwrap();
+            }
+        }
+        let mut seqs: Vec<(u64, u8)> = kept.iter().map(|it| (it.seq, it.actor.0[0])).collect();
+        seqs.sort_unstable();
+        let closed = [8, 16, 24, 32, 40].map(|seq| [(seq, 1), (seq, 2)]);
+        assert_eq!(seqs, closed.concat());
     }
 }

@@ -351,6 +351,7 @@ impl Transaction<'_> {
             by_hash.insert(change.hash(), change);
             *bytes.entry(change.actor_id()).or_default() += change.raw_bytes().len();
         }
+        proofs.make_room(bytes.values().sum());
         for proven in sealed.grounds.proven {
             let change = by_hash.get(&proven.change);
             let seal = sealed.given(proven.seal, key.collection);

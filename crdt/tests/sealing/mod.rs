@@ -1,4 +1,5 @@
 //! What stores send each other, in the hands of a test: honest bundles, and what a certified device may seal besides.
+#![allow(dead_code)] // each test crate uses a part of it
 
 use automerge::{ActorId, Change};
 use sedge_crdt::{
@@ -6,26 +7,57 @@ use sedge_crdt::{
 };
 use sedge_identity::{
     ActorName, AppId, CertificateRequest, DeviceKey, Incarnation, Issuer, LocalIdentity,
-    MerkleHash, Seal, SealTerms, Trust, leaf, prove,
+    MerkleHash, Policy, Seal, SealTerms, Trust, leaf, prove,
 };
 use std::sync::Arc;
 
 /// When all certificates here were issued.
-const ISSUED_MS: u64 = 1_700_000_000_000;
+pub const ISSUED_MS: u64 = 1_700_000_000_000;
 
 /// The incarnation under which devices seal here without a store.
-const INCARNATION: Incarnation = Incarnation([1; 8]);
+pub const INCARNATION: Incarnation = Incarnation([1; 8]);
 
 /// The identity of a device of an app.
 pub fn identity(app: &str, device: u8) -> Arc<LocalIdentity> {
-    let app = AppId::new(app).unwrap();
-    let issuer = Issuer::new(app.clone(), DeviceKey::from_seed([99; 32]));
-    let key = DeviceKey::from_seed([device; 32]);
-    let request = CertificateRequest::development(key.public(), &format!("device {device}"));
-    let certificate = issuer.issue(request, [device; 16], ISSUED_MS).unwrap();
-    let trust = Trust::new(app, &[issuer.public()]).unwrap();
-    let identity = LocalIdentity::new(key, &certificate.into(), trust, ISSUED_MS);
-    Arc::new(identity.unwrap())
+    Terms::of(app, device).identity()
+}
+
+/// What makes an identity, to be changed by a test.
+pub struct Terms {
+    pub app: AppId,
+    pub device: u8,
+    /// The seed of the issuer's key.
+    pub issuer: u8,
+    pub serial: u8,
+    pub issued_ms: u64,
+    pub request: CertificateRequest,
+    pub policy: Policy,
+}
+
+impl Terms {
+    /// A device with every right and no end, by the one issuer that devices here trust.
+    pub fn of(app: &str, device: u8) -> Self {
+        let subject = DeviceKey::from_seed([device; 32]).public();
+        Self {
+            app: AppId::new(app).unwrap(),
+            device,
+            issuer: 99,
+            serial: device,
+            issued_ms: ISSUED_MS,
+            request: CertificateRequest::development(subject, &format!("device {device}")),
+            policy: Policy::default(),
+        }
+    }
+
+    pub fn identity(self) -> Arc<LocalIdentity> {
+        let issuer = Issuer::new(self.app.clone(), DeviceKey::from_seed([self.issuer; 32]));
+        let certificate = issuer.issue(self.request, [self.serial; 16], self.issued_ms);
+        let trust = Trust::new(self.app, &[issuer.public()]).unwrap();
+        let key = DeviceKey::from_seed([self.device; 32]);
+        let chain = certificate.unwrap().into();
+        let trust = trust.with_policy(self.policy);
+        Arc::new(LocalIdentity::new(key, &chain, trust, self.issued_ms).unwrap())
+    }
 }
 
 /// Documents on their way from one store to another.
@@ -67,7 +99,12 @@ impl Packet {
         id: &DocumentId,
         delta: Delta,
     ) -> Self {
-        let own = actor(device);
+        Self::sealed_under(&Sealing::by(device, collection), id, delta)
+    }
+
+    /// The same under terms of the test's, which need not be honest.
+    pub fn sealed_under(sealing: &Sealing<'_>, id: &DocumentId, delta: Delta) -> Self {
+        let (device, own) = (sealing.device, sealing.of.clone());
         let changes = delta.chunks().iter();
         let changes = changes.map(|chunk| Change::from_bytes(chunk.clone()).unwrap());
         let numbers = (0..).zip(changes);
@@ -75,7 +112,7 @@ impl Packet {
         let (numbers, leaves): (Vec<u32>, Vec<MerkleHash>) = own
             .map(|(number, change)| (number, leaf(id.as_bytes(), &change.hash().0)))
             .unzip();
-        let seal = seal(device, collection, &leaves);
+        let seal = Seal::sign(device.key(), sealing.terms, &leaves).unwrap();
         let indices: Vec<u16> = (0..leaves.len() as u16).collect();
         let proofs = numbers
             .iter()
@@ -91,7 +128,7 @@ impl Packet {
             certificates: vec![chain(device)],
             seals: vec![Evidence { seal, rest }.encode()],
             documents: vec![(
-                collection.to_owned(),
+                sealing.collection.to_owned(),
                 id.as_bytes().to_vec(),
                 Sealed { delta, proofs }.encode(),
             )],
@@ -122,15 +159,32 @@ pub fn actor(device: &LocalIdentity) -> ActorId {
     ActorId::from(ActorName::of(&device.key().public(), INCARNATION).0)
 }
 
-fn seal(device: &LocalIdentity, collection: &str, leaves: &[MerkleHash]) -> Seal {
-    let terms = SealTerms {
-        app: device.app(),
-        collection,
-        certificate: device.certificate().signed().name(),
-        incarnation: INCARNATION,
-        time_ms: ISSUED_MS + 1,
-    };
-    Seal::sign(device.key(), terms, leaves).unwrap()
+/// How a device seals changes without a store.
+pub struct Sealing<'a> {
+    pub device: &'a LocalIdentity,
+    /// Where the changes are sent.
+    pub collection: &'a str,
+    /// Whose changes it seals.
+    pub of: ActorId,
+    pub terms: SealTerms<'a>,
+}
+
+impl<'a> Sealing<'a> {
+    /// As an honest device does.
+    pub fn by(device: &'a LocalIdentity, collection: &'a str) -> Self {
+        Self {
+            device,
+            collection,
+            of: actor(device),
+            terms: SealTerms {
+                app: device.app(),
+                collection,
+                certificate: device.certificate().signed().name(),
+                incarnation: INCARNATION,
+                time_ms: ISSUED_MS + 1,
+            },
+        }
+    }
 }
 
 /// A device's certificates as they travel: each behind its length.

@@ -50,6 +50,8 @@ struct Found {
     /// Those that this device's certificate does not let it write.
     set_aside: Vec<DocumentKey>,
     up_to: u64,
+    /// The newest transaction that it has seen.
+    seen_to: u64,
 }
 
 /// A seal with the changes that are its leaves.
@@ -164,6 +166,7 @@ impl Inner {
             documents: Vec::new(),
             set_aside: Vec::new(),
             up_to: sealed_to,
+            seen_to: view.transaction_id(),
         };
         let start = sealed_to.saturating_add(1).to_be_bytes();
         let mut entries = view.reads().entries_from(FEED, &start)?;
@@ -239,6 +242,8 @@ impl Inner {
         let mut batch = self.database.batch();
         let mut seals = StagedSeals::default();
         let mut proofs: BTreeMap<Vec<u8>, Proofs> = BTreeMap::new();
+        // What came of a document meanwhile has brought proofs of its own.
+        let is_as_seen = writer.sequence == found.seen_to;
         for Made {
             seal,
             actor,
@@ -249,12 +254,15 @@ impl Inner {
             for (index, (document, change)) in (0..).zip(changes) {
                 let beside = match proofs.entry(document.key.bytes()) {
                     Entry::Occupied(there) => there.into_mut(),
-                    Entry::Vacant(space) if document.is_first => space.insert(Proofs::default()),
+                    Entry::Vacant(space) if document.is_first && is_as_seen => {
+                        space.insert(Proofs::default())
+                    }
                     Entry::Vacant(space) => {
                         let there = reads.proofs(space.key())?;
                         space.insert(there)
                     }
                 };
+                beside.make_room(change.bytes as usize);
                 let place = (name, index);
                 let of = (*actor, change.seq, &change.hash);
                 let proof = Proof::new(of, place, change.bytes as usize, Vec::new());
