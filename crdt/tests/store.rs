@@ -14,6 +14,8 @@ mod damage;
 mod evict;
 #[path = "store/feed.rs"]
 mod feed;
+#[path = "store/forged.rs"]
+mod forged;
 #[path = "store/history.rs"]
 mod history;
 #[path = "store/index_moments.rs"]
@@ -22,6 +24,8 @@ mod index_moments;
 mod index_plans;
 #[path = "store/indexes.rs"]
 mod indexes;
+#[path = "store/judged.rs"]
+mod judged;
 #[path = "store/meetings.rs"]
 mod meetings;
 #[path = "store/opening.rs"]
