@@ -1,10 +1,16 @@
 //! Readers of stored bytes that nothing outside this crate uses, for the fuzz targets. No part of the library.
 
-use crate::document::{Author, DEVICE_ACTOR_BYTES, Delta, DeltaError, Document, Ingested, create};
+use crate::document::{
+    Author, DEVICE_ACTOR_BYTES, Decoded, Delta, DeltaError, Document, Grounds, Ingested, create,
+};
 use crate::id::DocumentId;
 use crate::query::{Filter, QueryError, Select, Work};
 use crate::record::{DocumentKey, DocumentState};
+use crate::seal::{Authorities, Certified, Claims, Evidence, Sealed, SealedChange, check};
 use crate::value::{DecodeError, Encoded, Plain, Value};
+use sedge_identity::{CertificateChain, CertificateName, Trust};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 /// The collection's number and the id in a document's key, and the key that these two have.
 pub fn document_key(bytes: &[u8]) -> Option<(u32, DocumentId, Vec<u8>)> {
@@ -139,4 +145,72 @@ pub fn first_delta(collection: &str, id: &DocumentId, document: &Value) -> Optio
     fields.remove("_id");
     let written = create(collection, id, author, &fields).ok()?;
     Some(written.delta.encode())
+}
+
+/// Documents with what proves their changes, as they travel.
+#[derive(Clone, Debug, Default)]
+pub struct Bundle {
+    /// Chains of certificates.
+    pub certificates: Vec<CertificateChain>,
+    /// Each an encoded [`Evidence`].
+    pub seals: Vec<Vec<u8>>,
+    /// Collection, id and an encoded [`Sealed`].
+    pub documents: Vec<(String, DocumentId, Vec<u8>)>,
+}
+
+/// Those whose certificates came with a bundle.
+struct Shown(HashMap<CertificateName, Arc<Certified>>);
+
+impl Authorities for Shown {
+    fn certified(&self, name: &CertificateName) -> Option<Arc<Certified>> {
+        self.0.get(name).cloned()
+    }
+
+    fn is_known(&self, _: &Evidence, _: &str) -> bool {
+        false
+    }
+}
+
+/// What a store that has nothing takes of a bundle, document by document.
+pub fn take_in(trust: &Trust, bundle: &Bundle) -> Vec<Option<Ingested>> {
+    let chains = bundle.certificates.iter();
+    let shown = chains.filter_map(|chain| {
+        let certified = Certified::new(trust.verify_author(chain).ok()?).ok()?;
+        Some((chain.name(), Arc::new(certified)))
+    });
+    let shown = Shown(shown.collect());
+    let seals = bundle.seals.iter();
+    let evidence: Vec<Evidence> = seals.filter_map(|it| Evidence::decode(it).ok()).collect();
+    let decoded: Vec<_> = bundle.documents.iter().map(|it| decode(&it.2)).collect();
+    let parts = bundle.documents.iter().zip(&decoded);
+    let claims = parts.filter_map(|((collection, id, _), decoded)| {
+        let (delta, proofs) = decoded.as_ref()?;
+        Some(Claims {
+            collection,
+            id,
+            changes: delta.changes().collect(),
+            proofs,
+        })
+    });
+    let claims: Vec<Claims<'_>> = claims.collect();
+    let mut proven = check(trust.app(), &evidence, &claims, &shown)
+        .documents
+        .into_iter();
+    drop(claims);
+    let documents = bundle.documents.iter().zip(decoded);
+    let taken = documents.map(|((collection, id, _), decoded)| {
+        let (delta, _) = decoded?;
+        let proven = proven.next()?.ok()?;
+        let grounds = Grounds {
+            proven: &proven,
+            policy: trust.policy(),
+        };
+        Document::ingest(&[], collection, id, delta, Some(grounds)).ok()
+    });
+    taken.collect()
+}
+
+fn decode(bytes: &[u8]) -> Option<(Decoded, Vec<SealedChange>)> {
+    let Sealed { delta, proofs } = Sealed::decode(bytes).ok()?;
+    Some((Decoded::new(delta).ok()?, proofs))
 }

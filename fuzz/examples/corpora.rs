@@ -44,6 +44,7 @@ fn main() -> Outcome<()> {
     write("proof", proofs()?)?;
     write("record", records())?;
     write("seal", seals())?;
+    write("sealed", tampering())?;
     write("statement", statements())?;
     write("value", values())
 }
@@ -108,6 +109,15 @@ fn programs() -> Vec<(String, Vec<u8>)> {
         named("more", bytes(29, 40)),
         named("much", bytes(53, 120)),
     ]
+}
+
+/// What the target `sealed` does to honest documents: nothing, each thing once, and several things.
+fn tampering() -> Vec<(String, Vec<u8>)> {
+    let step = |what: u8| [what, what.wrapping_mul(3), what.wrapping_mul(7), 1];
+    let mut inputs = vec![named("nothing", [])];
+    inputs.extend((0..14).map(|what| named(&format!("step_{what:02}"), step(what))));
+    inputs.push(named("several", [step(12), step(13), step(10)].concat()));
+    inputs
 }
 
 /// Documents' first changes, changes that build on each other, a large compressed one, and one without its ancestor.
