@@ -9,6 +9,7 @@ use sedge_identity::{Incarnation, LocalIdentity, Seal, SealName};
 
 const PLACE: &str = "its seal does not hold";
 const NOT_COVERED: &str = "it is not among what its seal covers";
+const UNNAMED: &str = "a seal came with it that no document names";
 const NOT_HERE: &str = "it names a seal that did not come with it";
 const OTHER_AUTHOR: &str = "its seal is of another device or incarnation";
 const OTHER_COLLECTION: &str = "its seal is of another collection";
@@ -71,11 +72,9 @@ impl Victim {
 
     #[track_caller]
     fn answers(&self, packet: &Packet, answer: Arrived) {
-        assert!(
-            self.is_unmoved_by(packet)
-                .into_iter()
-                .all(|it| it == answer)
-        );
+        for arrived in self.is_unmoved_by(packet) {
+            assert_eq!(arrived, answer);
+        }
     }
 
     #[track_caller]
@@ -245,7 +244,7 @@ fn a_seal_counts_in_its_collection_and_app() {
         }
     }
     let other = Victim::certified(Terms::of("demo2", 2));
-    other.answers(&all, Arrived::UnknownCertificate);
+    other.refuses(&all, "the certificate is for app 'demo'");
 
     let (device, victim) = (identity("demo", 7), Victim::new());
     let app = AppId::new("demo2").unwrap();
@@ -304,7 +303,7 @@ fn every_byte_counts() {
             continue;
         };
         let unnamed = with_evidence(&honest, |evidence| evidence.seal = seal.clone());
-        victim.refuses(&unnamed, NOT_HERE);
+        victim.refuses(&unnamed, UNNAMED);
         let named = resealed(&honest, &seal);
         match seal.certificate() == evidence.seal.certificate() {
             true => victim.refuses(&named, PLACE),
@@ -357,11 +356,19 @@ fn certificates_are_shown_and_trusted() {
     };
     let stranger = stranger.identity();
     let strange = Packet::sealed_by(&stranger, "cars", &id("x"), one_change(&stranger));
-    victim.answers(&strange, Arrived::UnknownCertificate);
+    victim.refuses(&strange, "does not trust");
     for at in 0..honest.certificates[0].len() {
         let mut wrong = honest.clone();
         wrong.certificates[0][at] ^= 1;
-        victim.answers(&wrong, Arrived::UnknownCertificate);
+        for arrived in victim.is_unmoved_by(&wrong) {
+            assert!(
+                matches!(
+                    arrived,
+                    Arrived::UnknownCertificate | Arrived::Rejected { .. }
+                ),
+                "{at}: {arrived:?}"
+            );
+        }
     }
     victim.takes(&honest);
 }
@@ -373,14 +380,19 @@ fn changes_without_proof_are_left_out() {
     let (cars, victim) = (cars(folder.path()), Victim::new());
     let honest = Packet::of(&cars, "cars", &IDS);
     let bare = with_sealed(&honest, |sealed| sealed.proofs.clear());
-    victim.answers(&bare, Arrived::MissingDependencies);
+    victim.refuses(&bare, UNNAMED);
+    let alone = Packet {
+        seals: Vec::new(),
+        ..bare
+    };
+    victim.answers(&alone, Arrived::MissingDependencies);
     let sealless = Packet {
         seals: Vec::new(),
         ..honest.clone()
     };
     victim.refuses(&sealless, NOT_HERE);
     let unknown = with_sealed(&honest, |sealed| sealed.proofs[0].seal = SealName([0; 16]));
-    victim.refuses(&unknown, NOT_HERE);
+    victim.refuses(&unknown, UNNAMED);
 
     let [first, second] = [7, 8].map(|device| identity("demo", device));
     let changes = changes_by(&[&first, &second]);

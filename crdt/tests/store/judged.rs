@@ -43,7 +43,6 @@ fn the_time_of_the_seal_decides() {
 
 /// Goal: a document that the certificate's write rules leave out is not taken from its holder, whoever brings it.
 #[test]
-#[ignore = "rights are not evaluated yet"]
 fn rights_are_looked_at_where_changes_arrive() {
     let victim = Victim::new();
     let mut terms = Terms::of("demo", 7);
