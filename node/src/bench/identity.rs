@@ -76,7 +76,7 @@ fn certificate_bytes(_: &Workplace) -> Result<Measured, BenchError> {
 }
 
 /// The device of a seed, in the app of the measured stores.
-fn device(seed: u8) -> Result<Arc<LocalIdentity>, BenchError> {
+pub(super) fn device(seed: u8) -> Result<Arc<LocalIdentity>, BenchError> {
     let app = AppId::new(APP).map_err(unavailable)?;
     let issuer = Issuer::new(app.clone(), DeviceKey::from_seed([99; 32]));
     let key = DeviceKey::from_seed([seed; 32]);

@@ -105,7 +105,11 @@ fn open(path: &Path) -> Result<Store, BenchError> {
 }
 
 fn open_with(path: &Path, durability: Durability) -> Result<Store, BenchError> {
-    open_as(&DeviceKey::from_seed([7; 32]), path, durability)
+    let store = open_as(&DeviceKey::from_seed([7; 32]), path, durability)?;
+    // As in a node with neighbours: everything that is written is sealed beside it.
+    store.certify(super::identity::device(7)?)?;
+    store.set_audience(true);
+    Ok(store)
 }
 
 /// Opens a store of this device.

@@ -45,6 +45,7 @@ pub(super) fn disk_over_json(workplace: &Workplace) -> Result<Measured, BenchErr
     let path = workplace.fresh("disk");
     let store = open(&path)?;
     fill(&store, workplace.documents)?;
+    store.seal()?;
     store.compact()?;
     let lines = (0..workplace.documents).map(|index| car(index).to_string().len() as u64 + 1);
     Ok(Measured::ratio(
