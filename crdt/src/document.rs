@@ -11,16 +11,9 @@ mod before;
 mod birth;
 mod chunk;
 mod delta;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "stores resolve forks from the next change on"
-    )
-)]
 mod equivocation;
 mod first;
+mod forked;
 mod history;
 mod ingest;
 mod scalar;
@@ -38,6 +31,7 @@ pub use acceptance::NotAccepted;
 pub use chunk::ChunkError;
 pub(crate) use delta::{DEVICE_ACTOR_BYTES, heads_after};
 pub use delta::{Delta, DeltaError};
+pub(crate) use forked::{Aside, Here, Resolved};
 pub(crate) use history::{History, Moment};
 pub(crate) use ingest::Decoded;
 pub use ingest::Ingested;

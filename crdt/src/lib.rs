@@ -41,9 +41,9 @@ pub use seal::{Evidence, EvidenceError, Sealed, SealedChange};
 pub use store::{
     Arrival, Arrived, Arriving, Attachments, BlobError, BlobReader, BlobStat, Bundle, Bundled,
     Check, Checkpoint, CheckpointError, Collected, CollectionStatus, Commit, Committed, Contents,
-    Deadline, DeltaPart, Digest, Durability, Feed, FeedCursor, FeedEntry, FeedLimits, FeedPage,
-    Flood, Imported, LogEntry, LogPage, Misfit, Move, Observation, Origin, Outcome, Released,
-    Replication, Row, Since, Store, StoreError, StoreOptions, Transacted, Transaction, Update,
-    View,
+    Copied, Deadline, DeltaPart, Digest, Durability, Feed, FeedCursor, FeedEntry, FeedLimits,
+    FeedPage, Flood, Imported, LogEntry, LogPage, Misfit, Move, Observation, Origin, Outcome,
+    Released, Replication, Row, Since, Store, StoreError, StoreOptions, Transacted, Transaction,
+    Update, View,
 };
 pub use value::{Attachment, DEPTH_MAX, DecodeError, JsonError, Value, parse_json};

@@ -101,9 +101,12 @@ impl DocumentState {
         }
     }
 
-    /// The newest own change, if it is not sealed. Nothing but later own changes can build on one, so it is a head.
+    /// The newest own change, if it is not sealed. Nothing but later own changes can build on one, so it is a head. Those
+    /// before it are heads only if they do not count (`document::forked`).
     pub(crate) fn unsealed_head(&self) -> Option<OwnChange> {
-        let head = self.heads.iter().find(|head| !self.known.contains(head))?;
+        let is_earlier = |head: &ChangeHash| self.earlier.iter().any(|own| own.hash == *head);
+        let is_newest = |head: &&ChangeHash| !self.known.contains(head) && !is_earlier(head);
+        let head = self.heads.iter().find(is_newest)?;
         Some(OwnChange {
             incarnation: self.incarnation,
             seq: self.own_seq,

@@ -6,6 +6,7 @@
 //! subscribers, observers among them (`observe`), and acknowledged.
 
 mod access;
+mod aside;
 mod backup;
 mod blobs;
 mod catalog;
@@ -58,6 +59,7 @@ use std::sync::Arc;
 use tokio::sync::{broadcast, watch};
 use writer::{Writer, WriterLock};
 
+pub use aside::Copied;
 pub use backup::{Check, Contents};
 pub use blobs::{Attachments, BlobError, BlobReader, BlobStat, Collected};
 pub use catalog::{CollectionStatus, Digest};
@@ -94,7 +96,7 @@ struct Inner {
     statements: Statements,
     app: AppId,
     device: PublicKey,
-    feed: [u8; 16],
+    feed: RwLock<[u8; 16]>,
     durability: Durability,
     writer: WriterLock,
     group: Group,
@@ -157,7 +159,7 @@ impl Store {
             statements: Statements::new(),
             app: app.clone(),
             device: *device,
-            feed: identity.feed,
+            feed: RwLock::new(identity.feed),
             durability,
             writer: WriterLock::new(Writer {
                 sequence,

@@ -10,6 +10,8 @@ mod backup;
 mod bounds;
 #[path = "store/damage.rs"]
 mod damage;
+#[path = "store/equivocation.rs"]
+mod equivocation;
 #[path = "store/evict.rs"]
 mod evict;
 #[path = "store/feed.rs"]

@@ -422,6 +422,7 @@ impl State {
         }
         let mut commit = Commit {
             origin,
+            feed: self.id,
             last_sequence: Sequence(self.last),
             documents: changed.len(),
             collections: changed.iter().map(|key| key.collection.clone()).collect(),

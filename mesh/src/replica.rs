@@ -293,6 +293,8 @@ pub enum IngestOutcome {
 pub struct Commit {
     /// Where it came from.
     pub origin: Origin,
+    /// The feed's id after it. A new one ends all sessions: neighbours have to begin it anew.
+    pub feed: FeedId,
     /// The feed's last sequence number after it.
     pub last_sequence: Sequence,
     /// How many documents it changed.

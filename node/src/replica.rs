@@ -348,6 +348,7 @@ fn missed(store: &Store) -> Commit {
         .map(|collection| CollectionName::new(&collection.name));
     Commit {
         origin: Origin::Local,
+        feed: FeedId(store.feed().id),
         last_sequence: Sequence(store.transaction_id()),
         documents: FLOOD_DOCUMENTS_MAX + 1,
         collections: names.filter_map(Result::ok).collect(),
@@ -378,6 +379,7 @@ fn told(store: &Store, released: &Released) -> Commit {
             StoreOrigin::Local => Origin::Local,
             StoreOrigin::Remote(label) => named(label),
         },
+        feed: FeedId(store.feed().id),
         last_sequence: Sequence(released.sequence),
         documents: committed(released).count(),
         collections: names.filter_map(Result::ok).collect(),

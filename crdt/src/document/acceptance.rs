@@ -70,7 +70,7 @@ pub(super) fn accept(
     let named = grounds.proven.iter().map(|proven| proven.change);
     let covered = covered(changes.iter().map(|authored| &authored.change), named);
     let accepted = changes.into_iter().zip(covered);
-    let accepted = accepted.filter_map(|(change, is_covered)| is_covered.then_some(change));
+    let accepted = accepted.filter_map(|(change, covered)| covered.map(|_| change));
     accepted
         .map(|authored| match is_cut(&authored.change, grounds.policy) {
             true => Err(NotAccepted::Cut(authored.change.hash())),
@@ -79,7 +79,8 @@ pub(super) fn accept(
         .collect()
 }
 
-/// Point (e), for changes that stand behind what they build on; the first `births` of them are births.
+/// Point (e), for changes that stand behind what they build on; the first `births` of them are births. Whether one of them
+/// has the actor and number of another one, here or among them.
 ///
 /// # Errors
 /// [`NotAccepted::IllFormed`].
@@ -87,25 +88,28 @@ pub(super) fn check_form<'c>(
     mut ancestry: Ancestry<'c>,
     changes: &'c [Change],
     births: usize,
-) -> Result<(), NotAccepted> {
+) -> Result<bool, NotAccepted> {
+    let mut is_forked = false;
     for (number, change) in changes.iter().enumerate() {
         if number >= births {
             wellformed::check(change, &mut ancestry).map_err(|rule| NotAccepted::IllFormed {
                 change: change.hash(),
                 rule,
             })?;
+            is_forked |= ancestry.forks(change);
         }
         ancestry.add(Cow::Borrowed(change));
     }
-    Ok(())
+    Ok(is_forked)
 }
 
 /// Which of these changes are covered, and build on covered ones only, as far as they build on any of these: those that
-/// seals name, and what the same actor made before on the way there. Changes stand behind what they build on.
+/// seals name, and what the same actor made before on the way there. Changes stand behind what they build on. Of a covered
+/// one the place of the first that covers it.
 pub(super) fn covered<'c>(
     changes: impl Iterator<Item = &'c Change>,
     named: impl Iterator<Item = ChangeHash>,
-) -> Vec<bool> {
+) -> Vec<Option<usize>> {
     let changes: Vec<&Change> = changes.collect();
     let numbers: HashMap<ChangeHash, usize> = changes
         .iter()
@@ -121,27 +125,32 @@ pub(super) fn covered<'c>(
                 .push(number);
         }
     }
-    let mut covered = vec![false; changes.len()];
-    for (actor, mut open) in named_by {
+    let mut covered = vec![None; changes.len()];
+    for (actor, mut named) in named_by {
         let mut seen = vec![false; changes.len()];
-        while let Some(number) = open.pop() {
-            let (Some(change), Some(seen)) = (changes.get(number), seen.get_mut(number)) else {
-                continue;
-            };
-            if std::mem::replace(seen, true) {
-                continue;
+        named.sort_unstable();
+        for place in named {
+            let mut open = vec![place];
+            while let Some(number) = open.pop() {
+                let (Some(change), Some(seen)) = (changes.get(number), seen.get_mut(number)) else {
+                    continue;
+                };
+                if std::mem::replace(seen, true) {
+                    continue;
+                }
+                let is_own = change.actor_id().to_bytes() == actor;
+                if let Some(covered) = covered.get_mut(number).filter(|_| is_own) {
+                    *covered = Some(place);
+                }
+                open.extend(change.deps().iter().filter_map(|dep| numbers.get(dep)));
             }
-            if let Some(covered) = covered.get_mut(number) {
-                *covered |= change.actor_id().to_bytes() == actor;
-            }
-            open.extend(change.deps().iter().filter_map(|dep| numbers.get(dep)));
         }
     }
     for (number, change) in changes.iter().enumerate() {
         let mut deps = change.deps().iter().filter_map(|dep| numbers.get(dep));
-        let has_all = deps.all(|dep| covered.get(*dep).copied().unwrap_or_default());
-        if let Some(covered) = covered.get_mut(number) {
-            *covered &= has_all;
+        let has_all = deps.all(|dep| covered.get(*dep).is_some_and(Option::is_some));
+        if let Some(covered) = covered.get_mut(number).filter(|_| !has_all) {
+            *covered = None;
         }
     }
     covered

@@ -43,6 +43,14 @@ impl Before {
         }
     }
 
+    /// All of them, in an order in which they apply.
+    pub(super) fn into_changes(self) -> Vec<Change> {
+        match self {
+            Self::Changes(changes) => changes,
+            Self::Loaded(document) => document.automerge.get_changes(&[]),
+        }
+    }
+
     pub(super) fn ancestry(&self) -> Ancestry<'_> {
         match self {
             Self::Changes(changes) => {

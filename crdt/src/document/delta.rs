@@ -3,7 +3,7 @@
 use super::acceptance::covered;
 use super::birth::{BIRTH_ACTOR_BYTES, is_birth};
 use super::chunk::{self, ChunkError};
-use super::{Document, DocumentError, NotAccepted, contained};
+use super::{Aside, Document, DocumentError, NotAccepted, contained};
 use crate::limits::{
     CHANGE_OPS_MAX, CHUNK_BYTES_MAX, DELTA_BIRTH_BYTES_MAX, DELTA_BIRTHS_MAX, DELTA_BYTES_MAX,
     DELTA_CHANGES_MAX, DELTA_OPS_MAX, DELTA_PROOFS_MAX, FIELD_NAME_BYTES_MAX, PLAIN_BYTES_MAX,
@@ -283,8 +283,8 @@ struct Gathered {
 }
 
 impl Document {
-    /// What a store that has `have` (and everything before) lacks of what is proven of this document, as far as it fits
-    /// `bytes_max` and one delta may go. The first change fits with all that is needed to prove it. `None` when even that is
+    /// What a store that has `have` (and everything before) lacks of what is proven of this document and of what is set aside
+    /// beside it, as far as it fits `bytes_max` and one delta may go. The first change fits with all that is needed to prove it. `None` when even that is
     /// more than any store takes at once.
     ///
     /// # Errors
@@ -294,12 +294,13 @@ impl Document {
         have: &[ChangeHash],
         bytes_max: usize,
         proofs: &Proofs,
+        aside: &Aside,
     ) -> Result<Option<Part>, DocumentError> {
         let limits = PartLimits {
             bytes: bytes_max,
             operations: DELTA_OPS_MAX,
         };
-        contained(|| self.part(have, limits, proofs))
+        contained(|| self.part(have, limits, proofs, aside))
     }
 
     pub(super) fn part(
@@ -307,20 +308,22 @@ impl Document {
         have: &[ChangeHash],
         limits: PartLimits,
         proofs: &Proofs,
+        aside: &Aside,
     ) -> Option<Part> {
-        let known: Vec<ChangeHash> = have.iter().filter(|hash| self.has(hash)).copied().collect();
-        let (mut births, authored) = self.lacking(&known);
+        let is_here = |hash: &&ChangeHash| self.has(hash) || aside.has(hash);
+        let known: Vec<ChangeHash> = have.iter().filter(is_here).copied().collect();
+        let (mut births, authored) = self.lacking(&known, aside);
         let proofs = by_change(&authored, proofs);
         let (mut gathered, mut looked_at, mut more) = (Gathered::default(), 0, false);
         for (number, change) in covered_of(authored, &proofs).into_iter().enumerate() {
             let proven = gathered.proofs.len();
-            self.gather(&mut gathered, &mut births, change, &proofs);
+            self.gather(&mut gathered, &mut births, change, &proofs, aside);
             if gathered.fits(limits) {
                 continue;
             }
             // What is proven before it goes without it; if nothing is, it goes with as much as proves it.
             if std::mem::replace(&mut looked_at, proven) != proven {
-                let before = self.before(number, &known, &proofs);
+                let before = self.before(number, &known, &proofs, aside);
                 if let Some(before) = before {
                     (gathered, more) = (before, true);
                     break;
@@ -343,22 +346,26 @@ impl Document {
         count: usize,
         known: &[ChangeHash],
         proofs: &HashMap<ChangeHash, &Proof>,
+        aside: &Aside,
     ) -> Option<Gathered> {
-        let (mut births, authored) = self.lacking(known);
+        let (mut births, authored) = self.lacking(known, aside);
         let mut changes = covered_of(authored, proofs);
         changes.truncate(count);
         let mut gathered = Gathered::default();
         for change in covered_of(changes, proofs) {
-            self.gather(&mut gathered, &mut births, change, proofs);
+            self.gather(&mut gathered, &mut births, change, proofs, aside);
         }
         (!gathered.chunks.is_empty()).then_some(gathered)
     }
 
     /// The births, and the authored changes in an order in which they apply, that a store lacks which has `known`.
-    fn lacking(&self, known: &[ChangeHash]) -> (HashMap<ChangeHash, Change>, Vec<Change>) {
+    fn lacking(
+        &self,
+        known: &[ChangeHash],
+        aside: &Aside,
+    ) -> (HashMap<ChangeHash, Change>, Vec<Change>) {
         let (births, authored): (Vec<Change>, Vec<Change>) = self
-            .automerge
-            .get_changes(known)
+            .changes_beyond(known, aside)
             .into_iter()
             .partition(|change| is_birth(change.actor_id()));
         let births = births.into_iter().map(|birth| (birth.hash(), birth));
@@ -371,11 +378,13 @@ impl Document {
         births: &mut HashMap<ChangeHash, Change>,
         change: Change,
         proofs: &HashMap<ChangeHash, &Proof>,
+        aside: &Aside,
     ) {
         let needed = take_births(births, &change);
         let proof = proofs.get(&change.hash()).map(|proof| Proof::clone(proof));
         gathered.add(change, needed, proof, |hash| {
-            self.automerge.get_change_by_hash(hash)
+            let found = self.automerge.get_change_by_hash(hash);
+            found.or_else(|| aside.get(hash).cloned())
         });
     }
 }
@@ -384,7 +393,7 @@ impl Document {
 fn covered_of(changes: Vec<Change>, proofs: &HashMap<ChangeHash, &Proof>) -> Vec<Change> {
     let covered = covered(changes.iter(), proofs.keys().copied());
     let changes = changes.into_iter().zip(covered);
-    let changes = changes.filter_map(|(change, is_covered)| is_covered.then_some(change));
+    let changes = changes.filter_map(|(change, covered_at)| covered_at.map(|_| change));
     changes.collect()
 }
 
@@ -468,10 +477,13 @@ fn take_births(births: &mut HashMap<ChangeHash, Change>, change: &Change) -> Vec
 }
 
 /// The heads of a history that had `heads`, with these changes.
-pub(crate) fn heads_after(heads: Vec<ChangeHash>, changes: &[Change]) -> Vec<ChangeHash> {
+pub(crate) fn heads_after<'c>(
+    heads: Vec<ChangeHash>,
+    changes: impl IntoIterator<Item = &'c Change> + Clone,
+) -> Vec<ChangeHash> {
     let mut heads: BTreeSet<ChangeHash> = heads.into_iter().collect();
-    heads.extend(changes.iter().map(Change::hash));
-    for dependency in changes.iter().flat_map(|change| change.deps()) {
+    heads.extend(changes.clone().into_iter().map(Change::hash));
+    for dependency in changes.into_iter().flat_map(|change| change.deps()) {
         heads.remove(dependency);
     }
     heads.into_iter().collect()

@@ -10,11 +10,13 @@ use super::acceptance::{Grounds, accept, check_form};
 use super::before::Before;
 use super::birth::{Birth, Births};
 use super::delta::{DEVICE_ACTOR_BYTES, Place, heads_after};
+use super::forked::{Here, Resolved, resolved};
 use super::{Delta, DeltaError, Document, chunk, contained, first};
 use crate::id::DocumentId;
 use crate::limits::DELTA_OPS_MAX;
 use crate::value::Value;
 use automerge::{Change, ChangeHash};
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 /// What became of a delta.
@@ -23,7 +25,7 @@ pub struct Ingested {
     pub document: Option<Document>,
     /// What readers see of it.
     pub value: Option<Value>,
-    /// Its newest changes, ascending.
+    /// Its newest changes, those that do not count among them, ascending.
     pub heads: Vec<ChangeHash>,
     /// The changes that are new here, births first, in the order in which the record holds them.
     pub changes: Vec<Change>,
@@ -31,25 +33,27 @@ pub struct Ingested {
     pub delta: Delta,
     /// Whether changes were left out because what they depend on is not here.
     pub incomplete: bool,
+    /// Where a device has made two changes with one number: what counts. The record is another one then.
+    pub(crate) resolved: Option<Resolved>,
 }
 
 impl Document {
-    /// The document of a record with what is accepted of a delta behind it.
+    /// A document with what is accepted of a delta behind it.
     ///
     /// # Errors
     /// The delta is malformed or not acceptable, or the record would not load with it. Panics of automerge are errors too.
     pub(crate) fn ingest(
-        record: &[u8],
+        here: Here<'_>,
         collection: &str,
         id: &DocumentId,
         delta: Decoded,
         grounds: Option<Grounds<'_>>,
     ) -> Result<Ingested, DeltaError> {
         contained(|| {
-            let mut arrival = Arrival::of(record, collection, id, delta, grounds)?;
+            let mut arrival = Arrival::of(here, collection, id, delta, grounds)?;
             match arrival.first.take() {
                 Some(value) => Ok(arrival.begin(value)),
-                None => arrival.append(id),
+                None => arrival.append(id, here),
             }
         })?
     }
@@ -66,7 +70,7 @@ impl Document {
         delta: &Delta,
     ) -> Result<Ingested, DeltaError> {
         let decoded = Decoded::new(collection, id, delta.clone())?;
-        Self::ingest(record, collection, id, decoded, None)
+        Self::ingest(Here::assumed(record), collection, id, decoded, None)?.unforked()
     }
 
     /// The same by loading the document, and the record once more with what is new: what
@@ -80,9 +84,11 @@ impl Document {
     ) -> Result<Ingested, DeltaError> {
         let decoded = Decoded::new(collection, id, delta.clone())?;
         contained(|| {
-            let mut arrival = Arrival::of(record, collection, id, decoded, None)?;
+            let here = Here::assumed(record);
+            let mut arrival = Arrival::of(here, collection, id, decoded, None)?;
             arrival.before = Before::loaded(Document::load(record)?);
-            let mut ingested = arrival.append(id)?;
+            let mut ingested = arrival.append(id, here)?.unforked()?;
+
             let chunks = ingested.changes.iter().map(Change::raw_bytes);
             let record = std::iter::once(record).chain(chunks).collect::<Vec<_>>();
             let again = Document::load(&record.concat())?;
@@ -90,6 +96,17 @@ impl Document {
             ingested.value = again.value(id);
             Ok(ingested)
         })?
+    }
+}
+
+#[cfg(any(test, feature = "fuzz"))]
+impl Ingested {
+    /// A record alone does not hold forks.
+    fn unforked(self) -> Result<Self, DeltaError> {
+        match self.resolved {
+            None => Ok(self),
+            Some(_) => Err(super::DocumentError::Apply("it forks".to_owned()).into()),
+        }
     }
 }
 
@@ -151,14 +168,14 @@ struct Arrival {
 
 impl Arrival {
     fn of(
-        record: &[u8],
+        here: Here<'_>,
         collection: &str,
         id: &DocumentId,
         delta: Decoded,
         grounds: Option<Grounds<'_>>,
     ) -> Result<Self, DeltaError> {
-        let before = Before::of(record)?;
-        let is_here = |hash: &ChangeHash| before.has(hash);
+        let before = Before::of(here.record)?;
+        let is_here = |hash: &ChangeHash| before.has(hash) || here.aside.has(hash);
         let unknown = unknown(is_here, delta.changes);
         let total = unknown.len();
         let named = delta.births;
@@ -200,12 +217,15 @@ impl Arrival {
             changes: self.changes,
             delta: self.delta,
             incomplete: self.incomplete,
+            resolved: None,
         }
     }
 
-    /// What arrived is put behind the record.
-    fn append(self, id: &DocumentId) -> Result<Ingested, DeltaError> {
-        self.check()?;
+    /// What arrived is put behind the record, or what counts is found out anew.
+    fn append(self, id: &DocumentId, here: Here<'_>) -> Result<Ingested, DeltaError> {
+        if self.check(here)? {
+            return self.resolve(id, here);
+        }
         let document = self.before.with(&self.changes)?;
         Ok(Ingested {
             value: document.value(id),
@@ -214,16 +234,41 @@ impl Arrival {
             changes: self.changes,
             delta: self.delta,
             incomplete: self.incomplete,
+            resolved: None,
         })
     }
 
-    /// Checks that the changes behind the births are well-formed.
-    fn check(&self) -> Result<(), DeltaError> {
+    /// The document is made anew from what counts of all changes.
+    fn resolve(self, id: &DocumentId, here: Here<'_>) -> Result<Ingested, DeltaError> {
+        let mut all = self.before.into_changes();
+        all.extend(here.aside.iter().cloned());
+        all.extend_from_slice(&self.changes);
+        let heads = heads_after(Vec::new(), &all);
+        let (document, resolved) = resolved(id, all, here)?;
+        Ok(Ingested {
+            value: document.value(id),
+            heads,
+            document: Some(document),
+            changes: self.changes,
+            delta: self.delta,
+            incomplete: self.incomplete,
+            resolved: Some(resolved),
+        })
+    }
+
+    /// Checks that the changes behind the births are well-formed. Whether an actor has two with one number now.
+    fn check(&self, here: Here<'_>) -> Result<bool, DeltaError> {
         if self.changes.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
-        check_form(self.before.ancestry(), &self.changes, self.births)?;
-        Ok(())
+        let mut ancestry = self.before.ancestry();
+        for change in here.aside.iter() {
+            if !self.before.has(&change.hash()) {
+                ancestry.add(Cow::Borrowed(change));
+            }
+        }
+        let is_forked = check_form(ancestry, &self.changes, self.births)?;
+        Ok(is_forked || !here.aside.is_empty())
     }
 }
 

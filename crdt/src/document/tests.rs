@@ -155,7 +155,7 @@ fn id() -> DocumentId {
 
 /// All that a device with `have` lacks of a document.
 fn all_beyond(document: &Document, have: &[ChangeHash]) -> Delta {
-    let part = document.delta(have, usize::MAX, &all_proofs(document));
+    let part = document.delta(have, usize::MAX, &all_proofs(document), &Aside::default());
     let part = part.unwrap().unwrap();
     assert_eq!(part.more_after, None);
     part.delta
@@ -334,7 +334,7 @@ fn a_delta_beyond_its_budget_travels_in_parts() {
     let (mut b, mut have, mut parts) = (Device::new(2), Vec::new(), 0);
     loop {
         let document = a.document();
-        let part = document.delta(&have, 1_000, &all_proofs(&document));
+        let part = document.delta(&have, 1_000, &all_proofs(&document), &Aside::default());
         let part = part.unwrap().unwrap();
         let taken = b.take(&part.delta);
         assert!(!taken.incomplete && part.delta.encode().len() < 2_000);

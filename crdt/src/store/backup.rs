@@ -14,7 +14,7 @@ use super::schema::{
     DOCUMENTS, DocumentKey, DocumentState, FEED, FORMAT, META, META_APP, META_DEVICE, META_EVICTED,
     META_FEED, META_FORMAT, STATES, VALUES, read_u64,
 };
-use crate::document::Document;
+use crate::document::{Aside, Document};
 use crate::value::Value;
 use sedge_identity::PublicKey;
 use std::collections::BTreeMap;
@@ -219,7 +219,8 @@ impl Reading<'_> {
         let record = self.database.newest().record(&key)?;
         let record = record.ok_or_else(|| wrong("its changes are missing"))?;
         if check == Check::Documents {
-            check_record(&key, &state, &record, value.as_ref())?;
+            let aside = self.database.newest().aside(&key)?;
+            check_record(&key, &state, &record, &aside, value.as_ref())?;
         }
         if let Some(value) = &value {
             let (documents, digest) = self.totals.entry(collection).or_default();
@@ -250,6 +251,7 @@ fn check_record(
     key: &DocumentKey,
     state: &DocumentState,
     record: &[u8],
+    aside: &Aside,
     value: Option<&Value>,
 ) -> Result<(), StoreError> {
     let document =
@@ -258,7 +260,7 @@ fn check_record(
         what: format!("document {}", key.id),
         reason: reason.to_owned(),
     };
-    if document.heads() != state.heads {
+    if aside.heads_with(document.heads()) != state.heads {
         return Err(wrong("its changes lead to other heads than are kept"));
     }
     // Compared as stored: a NaN equals nothing.

@@ -1,7 +1,7 @@
 //! One document as a transaction sees and leaves it.
 
 use super::schema::DocumentState;
-use crate::document::{Delta, Document, DocumentError};
+use crate::document::{Aside, Delta, Document, DocumentError, Resolved};
 use crate::id::DocumentId;
 use crate::limits::TAIL_CHUNKS_MAX;
 use crate::seal::Proofs;
@@ -29,6 +29,8 @@ pub(super) struct Entry {
     pub(super) wrote: bool,
     /// Where they were looked at: what proves its changes.
     pub(super) proofs: Option<Proofs>,
+    /// Once the transaction has changed it: what is set aside of its changes.
+    pub(super) aside: Option<Arc<Aside>>,
 }
 
 /// What a write did to a document.
@@ -69,6 +71,7 @@ impl Entry {
             evicted: false,
             wrote: false,
             proofs: None,
+            aside: None,
         }
     }
 
@@ -128,6 +131,14 @@ impl Entry {
             self.record.extend_from_slice(chunk);
         }
         self.delta.extend(grown.delta);
+    }
+
+    /// Replaces the record by what counts.
+    pub(super) fn resolve(&mut self, resolved: Resolved) {
+        self.record = resolved.record;
+        self.stored = 0;
+        self.state.tail_chunks = resolved.chunks;
+        self.aside = Some(Arc::new(resolved.aside));
     }
 
     /// Replaces many chunks by one when enough have gathered, and when that one loads again.

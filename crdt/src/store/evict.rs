@@ -8,8 +8,8 @@ use super::Store;
 use super::database::Batch;
 use super::error::StoreError;
 use super::schema::{
-    CURSOR_KEY_BYTES, CURSORS, DOCUMENTS, DocumentKey, FEED, META, META_EVICTED, PROOFS, STATES,
-    VALUES,
+    ASIDE, CURSOR_KEY_BYTES, CURSORS, DOCUMENTS, DocumentKey, FEED, META, META_EVICTED, PROOFS,
+    STATES, VALUES,
 };
 use super::transaction::Transaction;
 use crate::id::DocumentId;
@@ -88,12 +88,13 @@ impl Transaction<'_> {
         if let Some(incarnation) = self.renewed {
             incarnation.store(batch);
         }
+        self.store_forks(batch);
     }
 }
 
 /// Removes all there is of a document.
 pub(super) fn remove(batch: &mut Batch<'_>, key: &[u8], sequence: u64) {
-    for family in [DOCUMENTS, VALUES, STATES, PROOFS] {
+    for family in [DOCUMENTS, VALUES, STATES, PROOFS, ASIDE] {
         batch.delete(family, key);
     }
     batch.delete(FEED, &sequence.to_be_bytes());

@@ -79,7 +79,7 @@ impl Store {
     /// This store's feed.
     pub fn feed(&self) -> Feed {
         Feed {
-            id: self.0.feed,
+            id: *self.0.feed.read(),
             last: self.transaction_id(),
         }
     }
@@ -164,7 +164,11 @@ impl Store {
         let mut here = !offered.is_empty() && offered.iter().all(is_head);
         if !here && !offered.is_empty() {
             let document = view.load(&key)?;
-            here = offered.iter().all(|hash| document.has(&ChangeHash(*hash)));
+            let aside = view.reads().aside(&key)?;
+            here = offered
+                .iter()
+                .map(|hash| ChangeHash(*hash))
+                .all(|hash| document.has(&hash) || aside.has(&hash));
         }
         let heads = state.sealed_heads(sealed_to).iter().map(|head| head.0);
         Ok((!here).then(|| heads.collect()))

@@ -7,6 +7,7 @@
 //! | `documents` | collection number (u32), document id | Automerge chunks: a snapshot and changes, or changes only |
 //! | `values` | the same | the visible value in binary form; absent for a deleted document |
 //! | `states` | the same | own seq (u64) in the incarnation (u32), chunks behind the snapshot (u32), sequence in the feed (u64), times of the first and the last change (i64 each, ms), sequence of the newest own change (u64), bytes of those not sealed (u32), how many known heads (u32) and earlier own changes (u16) there are, the latter (48 B each), the former (32 B each), heads (32 B each); see `record` |
+//! | `aside` | the same | accepted changes that are not in its record, as they do not count for now (`document::forked`): their chunks, each behind its length (u32) |
 //! | `proofs` | the same | which seals prove its changes; see `seal::proofs` |
 //! | `seals` | seal name (16 B) | proofs that name it (u32), collection number (u32), the seal (147 B), the leaves of its tree (32 B each) if all are known |
 //! | `certificates` | certificate name (32 B) | the certificates of its chain, each behind its length (u32) |
@@ -37,12 +38,13 @@ pub(super) const ATTACHMENTS: &str = "attachments";
 pub(super) const INDEXES: &str = "indexes";
 pub(super) const ENTRIES: &str = "entries";
 pub(super) const LOG: &str = "log";
+pub(super) const ASIDE: &str = "aside";
 pub(super) const PROOFS: &str = "proofs";
 pub(super) const SEALS: &str = "seals";
 pub(super) const CERTIFICATES: &str = "certificates";
 
 /// All families, in no particular order.
-pub(super) const FAMILIES: [&str; 14] = [
+pub(super) const FAMILIES: [&str; 15] = [
     META,
     COLLECTIONS,
     DOCUMENTS,
@@ -54,6 +56,7 @@ pub(super) const FAMILIES: [&str; 14] = [
     INDEXES,
     ENTRIES,
     LOG,
+    ASIDE,
     PROOFS,
     SEALS,
     CERTIFICATES,
@@ -71,6 +74,8 @@ pub(super) const META_FEED: &[u8] = b"feed";
 pub(super) const META_SEALED: &[u8] = b"sealed";
 /// Followed by a document's key: its own changes can't be sealed under this device's certificate. Empty.
 pub(super) const META_SET_ASIDE: &[u8] = b"set aside ";
+/// Followed by an actor (16 B) of which two changes with one number came: the key of its device (32 B), and its name.
+pub(super) const META_FORKED: &[u8] = b"forked ";
 /// There while the store is open with commits that are not synced, and after an unclean end of that. Empty.
 pub(super) const META_UNSYNCED: &[u8] = b"unsynced";
 /// The newest sequence at which documents were evicted (u64), to which the feed leads no more.

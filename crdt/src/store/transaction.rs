@@ -7,6 +7,7 @@
 mod commit;
 
 use super::Inner;
+use super::aside::{Devices, Forks};
 use super::catalog::Catalog;
 use super::check::{check_bytes, check_delta, check_key, check_value};
 use super::clock::now_ms;
@@ -20,7 +21,7 @@ use super::seals::kept::{GivenSeal, StagedSeals};
 use super::source::Source;
 use super::writer::{Writer, WriterGuard};
 use crate::document::{
-    Author, Decoded, Document, DocumentError, Grounds, Ingested, Written, create, heads_after,
+    Author, Decoded, Document, DocumentError, Grounds, Here, Ingested, Written, create, heads_after,
 };
 use crate::id::DocumentId;
 use crate::limits::{DOCUMENT_BYTES_WARN, PROOF_BYTES_MAX, TRANSACTION_BYTES_MAX};
@@ -28,7 +29,7 @@ use crate::query::Edit;
 use crate::record::SET_ASIDE;
 use crate::seal::Proofs;
 use crate::value::Value;
-use automerge::{ActorId, Change, ChangeHash};
+use automerge::{ActorId, ChangeHash};
 use sedge_identity::{MerkleHash, Seal};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -56,7 +57,9 @@ pub struct Transaction<'a> {
     /// The incarnation that begins with its commit, if one does.
     pub(super) renewed: Option<Incarnation>,
     /// What proves the staged documents' changes.
-    seals: StagedSeals,
+    pub(super) seals: StagedSeals,
+    /// Who was found to write from two stores.
+    pub(super) forks: Forks,
 }
 
 /// The seals that came with a delta.
@@ -122,6 +125,7 @@ impl Inner {
             evicts: false,
             renewed: None,
             seals: StagedSeals::default(),
+            forks: Forks::default(),
             writer,
         }
     }
@@ -278,7 +282,16 @@ impl Transaction<'_> {
         };
         let mut entry = self.entry(&key)?;
         let grounds = Some(sealed.grounds);
-        let mut ingested = match Document::ingest(entry.record(), collection, id, delta, grounds) {
+        let aside = self.aside(&key, &entry)?;
+        let devices = Devices::new(self, &key, &entry, sealed);
+        let here = Here {
+            record: entry.record(),
+            aside: &aside,
+            device_of: &|actor| devices.key_of(actor),
+        };
+        let ingested = Document::ingest(here, collection, id, delta, grounds);
+        let forked = devices.into_known()?;
+        let mut ingested = match ingested {
             Ok(ingested) => ingested,
             Err(error) => {
                 load(&key.id, &entry)?; // a damaged record of our own is nobody else's fault
@@ -290,10 +303,15 @@ impl Transaction<'_> {
             incomplete: ingested.incomplete,
         };
         if taken.applied {
-            self.prove(&key, &mut entry, &ingested.changes, sealed)?;
+            self.prove(&key, &mut entry, &ingested, sealed)?;
+            self.renew_if_copied(&key, &ingested.changes)?;
             let document = ingested.document.take();
+            let resolved = ingested.resolved.take();
             let grown = self.arrived(&entry, ingested);
-            self.grow(key, entry, grown, document.as_ref());
+            match resolved {
+                None => self.grow(key, entry, grown, document.as_ref()),
+                Some(resolved) => self.resolve(key, entry, grown, resolved, &forked)?,
+            }
         }
         Ok(taken)
     }
@@ -336,7 +354,7 @@ impl Transaction<'_> {
         &mut self,
         key: &DocumentKey,
         entry: &mut Entry,
-        changes: &[Change],
+        ingested: &Ingested,
         sealed: &ArrivingSeals<'_>,
     ) -> Result<(), StoreError> {
         let reads = self.store.database.newest();
@@ -347,7 +365,7 @@ impl Transaction<'_> {
         };
         let mut by_hash = BTreeMap::new();
         let mut bytes: BTreeMap<&ActorId, usize> = BTreeMap::new();
-        for change in changes {
+        for change in &ingested.changes {
             by_hash.insert(change.hash(), change);
             *bytes.entry(change.actor_id()).or_default() += change.raw_bytes().len();
         }
@@ -360,7 +378,11 @@ impl Transaction<'_> {
             };
             let bytes = bytes.get(change.actor_id()).copied().unwrap_or(0);
             let proof = proven.proof(change.seq(), bytes);
-            self.seals.add(&mut proofs, proof, seal, true, reads)?;
+            let resolved = ingested.resolved.as_ref();
+            let is_one_chain =
+                !resolved.is_some_and(|it| it.aside.has_of(change.actor_id().to_bytes()));
+            self.seals
+                .add(&mut proofs, proof, seal, is_one_chain, reads)?;
         }
         entry.proofs = Some(proofs);
         Ok(())
@@ -447,7 +469,10 @@ impl Transaction<'_> {
             let encoded = value.encode();
             (value, encoded)
         });
-        let grown = self.grown(&entry, written, document.heads(), visible);
+        // What is set aside has heads of its own, which stay.
+        let before = entry.state.heads.clone();
+        let heads = heads_after(before, written.births.iter().chain([&written.change]));
+        let grown = self.grown(&entry, written, heads, visible);
         self.check_size(&key.id, grown.encoded.as_deref())?;
         entry.wrote = true;
         self.grow(key, entry, grown, Some(&document));

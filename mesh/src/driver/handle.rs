@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use super::{MeshConfig, MeshError, PeerStatus, run::Driver};
 use crate::{
     limits::{COLLECTIONS_MAX, COMMITS_QUEUED_MAX},
-    replica::{CollectionName, Commit, Origin, Replica, Sequence},
+    replica::{CollectionName, Commit, FeedId, Origin, Replica, Sequence},
 };
 
 /// The mesh as a whole; see [`Mesh::start`].
@@ -106,6 +106,7 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 struct Backlog {
     documents: usize,
+    feed: Option<FeedId>,
     last_sequence: Sequence,
     collections: BTreeSet<CollectionName>,
 }
@@ -161,6 +162,7 @@ impl Shared {
     fn merge(&self, commit: Commit) {
         let mut backlog = self.backlog.lock().unwrap_or_else(PoisonError::into_inner);
         backlog.documents = backlog.documents.saturating_add(commit.documents);
+        backlog.feed = Some(commit.feed);
         backlog.last_sequence = backlog.last_sequence.max(commit.last_sequence);
         if backlog.collections.len() < COLLECTIONS_MAX {
             backlog.collections.extend(commit.collections);
@@ -172,8 +174,10 @@ impl Shared {
     pub fn take_backlog(&self) -> Option<Commit> {
         let backlog =
             std::mem::take(&mut *self.backlog.lock().unwrap_or_else(PoisonError::into_inner));
-        (backlog.documents > 0).then_some(Commit {
+        let feed = backlog.feed.filter(|_| backlog.documents > 0)?;
+        Some(Commit {
             origin: Origin::Local,
+            feed,
             last_sequence: backlog.last_sequence,
             documents: backlog.documents,
             collections: backlog.collections,

@@ -231,6 +231,11 @@ impl Core {
 
     fn commit(&mut self, commit: Commit, now: Millis) {
         self.out.feed_last = self.out.feed_last.max(commit.last_sequence);
+        if std::mem::replace(&mut self.feed, commit.feed) != commit.feed {
+            let ended = std::mem::take(&mut self.sessions).into_keys();
+            let close = |peer| Effect::Close(peer, CloseCode::Goodbye);
+            self.out.effects.extend(ended.map(close));
+        }
         let source = match &commit.origin {
             Origin::Sync(peer) => Some(peer),
             Origin::Local | Origin::Flood => None,

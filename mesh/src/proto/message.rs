@@ -115,7 +115,7 @@ pub struct Piece {
 /// Why a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseCode {
-    /// The peer stops.
+    /// The peer stops, or has another feed from now on.
     Goodbye,
     /// The peers speak different versions.
     WrongVersion,

@@ -122,7 +122,7 @@ fn a_history_beyond_the_operations_of_a_delta_travels_in_parts() {
             bytes: usize::MAX,
             operations: 8,
         };
-        let part = document.part(&have, limits, &all_proofs(&document));
+        let part = document.part(&have, limits, &all_proofs(&document), &Aside::default());
         let part = part.unwrap();
         assert_eq!(
             (part.delta.changes(), part.more_after.is_some()),

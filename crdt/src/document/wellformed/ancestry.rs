@@ -163,10 +163,6 @@ impl<'a> Ancestry<'a> {
 
     /// Whether there is another change with the actor and number of this one. Of a well-formed change that is asked
     /// before it is added.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "stores resolve forks from the next change on")
-    )]
     pub(in crate::document) fn forks(&self, change: &Change) -> bool {
         let actor = self.actors.get(change.actor_id());
         actor.is_some_and(|actor| self.own.contains_key(&(*actor, change.seq())))

@@ -62,7 +62,7 @@ impl Store {
         let mut page = LogPage {
             entries: Vec::new(),
             checkpoint: Checkpoint {
-                feed: self.0.feed,
+                feed: *self.0.feed.read(),
                 sequence: after,
             },
             more: false,
@@ -120,7 +120,9 @@ impl Store {
             Since::Now => return Ok(newest),
             Since::Oldest => return Ok(Held::load(view.reads())?.trimmed),
             Since::Sequence(sequence) => sequence,
-            Since::Checkpoint(Checkpoint { feed, sequence }) if feed == self.0.feed => sequence,
+            Since::Checkpoint(Checkpoint { feed, sequence }) if feed == *self.0.feed.read() => {
+                sequence
+            }
             Since::Checkpoint(_) => return Err(StoreError::OtherFeed),
         };
         let oldest = Held::load(view.reads())?.trimmed;

@@ -137,7 +137,9 @@ impl Bundle {
         };
         let have: Vec<ChangeHash> = have.iter().map(|hash| ChangeHash(*hash)).collect();
         let proofs = self.view.reads().proofs(&key.bytes())?;
-        let part = self.view.load(&key)?.delta(&have, bytes_max, &proofs);
+        let aside = self.view.reads().aside(&key)?;
+        let document = self.view.load(&key)?;
+        let part = document.delta(&have, bytes_max, &proofs, &aside);
         let part = part.map_err(|error| StoreError::damaged_document(&key.id, &error))?;
         let Some(part) = part.filter(|part| part.delta.changes() > 0) else {
             return Ok(None);

@@ -5,7 +5,7 @@ use super::super::error::StoreError;
 use super::super::reads::Reads;
 use super::super::schema::{PROOFS, SEALS};
 use crate::seal::{Proof, Proofs};
-use sedge_identity::{MerkleHash, Seal, SealName};
+use sedge_identity::{CertificateName, MerkleHash, Seal, SealName};
 use std::collections::BTreeMap;
 
 /// A seal as the store keeps it.
@@ -104,6 +104,19 @@ impl StagedSeals {
             self.0.insert(*name, kept);
         }
         Ok(self.0.get_mut(name))
+    }
+
+    /// The certificate under which a seal was made.
+    pub(in crate::store) fn certificate_of(
+        &self,
+        seal: &SealName,
+        reads: Reads<'_>,
+    ) -> Result<Option<CertificateName>, StoreError> {
+        let kept = match self.0.get(seal) {
+            Some(kept) => Some(kept.seal.certificate()),
+            None => reads.seal(seal)?.map(|kept| kept.seal.certificate()),
+        };
+        Ok(kept)
     }
 
     /// Adds a proof to those of a document, with its seal, unless another one stands for it. `is_one_chain` says that its

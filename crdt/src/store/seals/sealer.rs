@@ -15,6 +15,7 @@ use super::super::view::View;
 use super::super::{Inner, Store, clock::now_ms};
 use super::authority::Own;
 use super::kept::{KeptSeal, StagedSeals};
+use crate::document::Aside;
 use crate::limits::{SEAL_DOCUMENTS_MAX, SEAL_PAUSE_MS, SEAL_SCAN_MAX};
 use crate::record::{DocumentKey, OwnChange, SET_ASIDE};
 use crate::seal::{Proof, Proofs, leaf};
@@ -266,7 +267,13 @@ impl Inner {
                 let place = (name, index);
                 let of = (*actor, change.seq, &change.hash);
                 let proof = Proof::new(of, place, change.bytes as usize, Vec::new());
-                seals.add(beside, proof, seal.given(), true, reads)?;
+                // Of an actor that has made two changes with one number all proofs are kept.
+                let aside = match document.is_first {
+                    true => Aside::default(),
+                    false => reads.aside(&document.key)?,
+                };
+                let is_one_chain = !aside.has_of(&actor.0);
+                seals.add(beside, proof, seal.given(), is_one_chain, reads)?;
             }
         }
         seals.write(&mut batch);

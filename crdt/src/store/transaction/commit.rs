@@ -11,7 +11,7 @@ use super::super::evict;
 use super::super::group::{Pending, Ticket};
 use super::super::log::{Log, Stamp};
 use super::super::schema::{
-    DOCUMENTS, FEED, META, META_CLOCK, META_SEALED, PROOFS, STATES, VALUES,
+    ASIDE, DOCUMENTS, FEED, META, META_CLOCK, META_SEALED, PROOFS, STATES, VALUES,
 };
 use super::super::seals::sealer::sealed_bytes;
 use super::super::view::View;
@@ -90,6 +90,9 @@ impl Transaction<'_> {
         if let Some(incarnation) = self.renewed {
             writer.incarnation = incarnation;
             writer.actor = incarnation.actor(&self.store.device);
+        }
+        if let Some(feed) = self.forks.feed {
+            *self.store.feed.write() = feed;
         }
         self.queue(Some(Commit {
             sequence,
@@ -206,6 +209,9 @@ fn put(batch: &mut Batch<'_>, key: &[u8], entry: &mut Entry, sequence: u64) {
     batch.put(STATES, key, entry.state.bytes());
     if let Some(proofs) = &entry.proofs {
         batch.put(PROOFS, key, proofs.encode());
+    }
+    if let Some(aside) = &entry.aside {
+        batch.put(ASIDE, key, aside.encode());
     }
     batch.put(FEED, &sequence.to_be_bytes(), key);
 }

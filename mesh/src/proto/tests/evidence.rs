@@ -19,8 +19,8 @@ use crate::{
         codec::encode_flood, decode_frame, encode_frame, inbox::Inbox, parts::split,
     },
     replica::{
-        Answered, Bundle, ChangesLimits, Commit, Delta, DeltaPart, IngestOutcome, NamedCertificate,
-        Origin, PartLimits, Sequence, collect_deltas, evidence_bytes, fits_flood,
+        Answered, Bundle, ChangesLimits, Commit, Delta, DeltaPart, FeedId, IngestOutcome,
+        NamedCertificate, Origin, PartLimits, Sequence, collect_deltas, evidence_bytes, fits_flood,
     },
 };
 
@@ -296,11 +296,38 @@ fn seals_count_towards_a_flood() {
     assert!(published("cars", bundle(&[], &too_many, &[9])).is_empty());
 }
 
+/// Goal: a store that has another feed from now on tells it to everybody anew: nobody's position in the old one holds.
+#[test]
+fn a_new_feed_is_told_in_new_sessions() {
+    let commit = |feed| Commit {
+        origin: Origin::Local,
+        feed,
+        last_sequence: Sequence(4),
+        documents: 1,
+        collections: [collection("cars")].into(),
+        floods: Default::default(),
+    };
+    let mut victim = Victim::greeted();
+    let mut ends = |feed| {
+        let effects = victim
+            .core
+            .handle(Event::Committed(commit(feed)), Millis(0));
+        let close = |effect: &Effect| matches!(effect, Effect::Close(_, CloseCode::Goodbye));
+        effects.iter().filter(|effect| close(effect)).count()
+    };
+    let new = FeedId([77; 16]);
+    assert_eq!([ends(OWN_FEED), ends(new), ends(new)], [0, 1, 0]);
+    let effects = victim.core.handle(Event::Connected(peer(9)), Millis(0));
+    let hello = |effect: &Effect| matches!(effect, Effect::Send(_, Message::Hello(hello)) if hello.feed.id == new);
+    assert!(effects.iter().any(hello));
+}
+
 /// Sizes of the messages that flood a bundle committed to a collection.
 fn published(name: &str, bundle: Bundle) -> Vec<usize> {
     let mut victim = Victim::greeted();
     let commit = Commit {
         origin: Origin::Local,
+        feed: OWN_FEED,
         last_sequence: Sequence(4),
         documents: 1,
         collections: [collection(name)].into(),
