@@ -1,7 +1,8 @@
 //! Readers of stored bytes that nothing outside this crate uses, for the fuzz targets. No part of the library.
 
 use crate::document::{
-    Author, DEVICE_ACTOR_BYTES, Decoded, Delta, DeltaError, Document, Grounds, Ingested, create,
+    Author, DEVICE_ACTOR_BYTES, Decoded, Delta, DeltaError, Document, Grounds, Here, Ingested,
+    create,
 };
 use crate::id::DocumentId;
 use crate::query::{Filter, QueryError, Select, Work};
@@ -181,7 +182,7 @@ pub fn take_in(trust: &Trust, bundle: &Bundle) -> Vec<Option<Ingested>> {
     let shown = Shown(shown.collect());
     let seals = bundle.seals.iter();
     let evidence: Vec<Evidence> = seals.filter_map(|it| Evidence::decode(it).ok()).collect();
-    let decoded: Vec<_> = bundle.documents.iter().map(|it| decode(&it.2)).collect();
+    let decoded: Vec<_> = bundle.documents.iter().map(decode).collect();
     let parts = bundle.documents.iter().zip(&decoded);
     let claims = parts.filter_map(|((collection, id, _), decoded)| {
         let (delta, proofs) = decoded.as_ref()?;
@@ -205,12 +206,14 @@ pub fn take_in(trust: &Trust, bundle: &Bundle) -> Vec<Option<Ingested>> {
             proven: &proven,
             policy: trust.policy(),
         };
-        Document::ingest(&[], collection, id, delta, Some(grounds)).ok()
+        Document::ingest(Here::assumed(&[]), collection, id, delta, Some(grounds)).ok()
     });
     taken.collect()
 }
 
-fn decode(bytes: &[u8]) -> Option<(Decoded, Vec<SealedChange>)> {
+fn decode(
+    (collection, id, bytes): &(String, DocumentId, Vec<u8>),
+) -> Option<(Decoded, Vec<SealedChange>)> {
     let Sealed { delta, proofs } = Sealed::decode(bytes).ok()?;
-    Some((Decoded::new(delta).ok()?, proofs))
+    Some((Decoded::new(collection, id, delta).ok()?, proofs))
 }

@@ -23,7 +23,7 @@ pub(crate) struct Here<'a> {
 #[cfg(any(test, feature = "fuzz"))]
 impl<'a> Here<'a> {
     /// One of which nothing is set aside, where each actor is a device.
-    pub(super) fn assumed(record: &'a [u8]) -> Self {
+    pub(crate) fn assumed(record: &'a [u8]) -> Self {
         Self {
             record,
             aside: const {
