@@ -1,5 +1,4 @@
 //! What stores send each other, in the hands of a test: honest bundles, and what a certified device may seal besides.
-#![allow(dead_code)] // each test crate uses a part of it
 
 use automerge::{ActorId, Change};
 use sedge_crdt::{
