@@ -357,7 +357,10 @@ fn open(
     let local = credentials.local(app, key, name, clock.now_ms())?;
     let membership = Membership::new(local, Admitted::new(ADMITTED_PEERS_MAX), clock);
     store.certify(membership.identity())?;
-    store.seal()?; // what was written while no daemon ran
+    // What was written while no daemon ran. Where that fails, as on a full disk, the rest of the device still serves.
+    if let Err(error) = store.seal() {
+        tracing::warn!(%error, "changes of this device stay here for now: they are not sealed");
+    }
     Ok((lock, store, membership))
 }
 
