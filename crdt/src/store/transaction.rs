@@ -239,6 +239,7 @@ impl Transaction<'_> {
     pub(super) fn touch(&mut self, key: DocumentKey) -> Result<(), StoreError> {
         let mut entry = self.entry(&key)?;
         if entry.state.own_sequence == SET_ASIDE {
+            entry.encoded = entry.visible.as_ref().map(Value::encode); // it is stored again as it is
             entry.wrote = true;
             self.stage_entry(key, entry);
         }

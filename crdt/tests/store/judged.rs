@@ -95,3 +95,45 @@ fn a_cut_judges_changes_by_their_own_time() {
         victim.takes(&packet);
     }
 }
+
+/// Goal: what a renewed certificate no longer lets its device write is set aside and told, also after reopening; nothing of it
+/// leaves, all else does, and under a certificate that gives it again it leaves after all.
+#[test]
+fn what_cannot_be_sealed_is_set_aside() {
+    let folders = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let [a, b, c] = [0, 1, 2].map(|at| open(folders[at].path(), at as u8 + 1));
+    let limited = || {
+        let mut terms = Terms::of("demo", 1);
+        terms.serial = 50;
+        let rules = BTreeMap::from([("cars".to_owned(), vec!["_id = 'allowed'".to_owned()])]);
+        terms.request.permissions = Permissions {
+            read: Rights::Everything,
+            write: Rights::Collections(rules),
+        };
+        terms.identity()
+    };
+    insert(&a, r#"{"_id":"withheld","n":1}"#);
+    insert(&a, r#"{"_id":"allowed","n":1}"#);
+    a.certify(limited()).unwrap();
+    assert_eq!(replicate(&a, &b), 1);
+    assert_eq!(rows(&b, "SELECT _id FROM cars"), [r#"{"_id":"allowed"}"#]);
+    let told = |store: &Store| {
+        let aside = store.set_aside().unwrap().into_iter();
+        aside.map(|(_, id)| id.to_string()).collect::<Vec<_>>()
+    };
+    let withheld = [id("withheld").to_string()];
+    assert_eq!(told(&a), withheld);
+    drop(a);
+    let key = DeviceKey::from_seed([1; 32]).public();
+    let a = Store::open(folders[0].path(), &AppId::new("demo").unwrap(), &key).unwrap();
+    a.certify(limited()).unwrap();
+    assert_eq!((told(&a), replicate(&a, &c)), (withheld.to_vec(), 1));
+    a.certify(identity("demo", 1)).unwrap();
+    assert_eq!(replicate(&a, &b), 1);
+    assert_eq!(told(&a), Vec::<String>::new());
+    assert_eq!(a.collections(), b.collections());
+    assert_eq!(
+        rows(&a, "SELECT * FROM cars"),
+        rows(&b, "SELECT * FROM cars")
+    );
+}
