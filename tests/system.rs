@@ -62,6 +62,8 @@ mod rights;
 mod settings;
 #[path = "system/space.rs"]
 mod space;
+#[path = "system/status.rs"]
+mod status;
 #[path = "system/stranger.rs"]
 mod stranger;
 #[path = "system/synced.rs"]

@@ -44,6 +44,6 @@ pub use store::{
     Copied, Deadline, DeltaPart, Digest, Durability, Feed, FeedCursor, FeedEntry, FeedLimits,
     FeedPage, Flood, Imported, LogEntry, LogPage, Misfit, Move, Observation, Origin, Outcome,
     Released, Replication, Row, Since, Store, StoreError, StoreOptions, Transacted, Transaction,
-    Update, View,
+    Update, View, Withheld,
 };
 pub use value::{Attachment, DEPTH_MAX, DecodeError, JsonError, Value, parse_json};

@@ -274,6 +274,12 @@ pub const SEAL_DOCUMENTS_MAX: usize = 512;
 /// follow it closely together.
 pub const SEAL_PAUSE_MS: u64 = 2;
 
+/// Changed documents that are looked at to count those with unsealed changes: some 50 ms.
+pub const UNSEALED_COUNTED_MAX: usize = 10_000;
+
+/// Documents with changes set aside that are told by name.
+pub const SET_ASIDE_TOLD_MAX: usize = 20;
+
 /// Commits that wait for their changes to be sealed, before they are told. Of what is beyond, the peers hear by the feed alone.
 pub const COMMITS_UNSEALED_MAX: usize = 1_024;
 

@@ -76,6 +76,7 @@ pub use replication::{
     FeedLimits, FeedPage, Flood,
 };
 pub use seals::release::Released;
+pub use seals::withheld::Withheld;
 pub use transaction::Transaction;
 pub use view::View;
 

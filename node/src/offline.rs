@@ -8,12 +8,13 @@ use crate::api::{feed_lines, feed_pages, imported_response};
 use crate::attachments::AttachmentsHandle;
 use crate::backup::Progress;
 use crate::error::NodeError;
-use crate::node::interest;
+use crate::node::{interest, now_ms};
 use crate::replica::Unconnected;
 use crate::state::{Settings, StateFolder, StateLock};
 use crate::store::StoreHandle;
+use crate::timekeeping::first_floor;
 use futures::StreamExt;
-use sedge_identity::{AppId, PublicKey};
+use sedge_identity::{AppId, Clock, PublicKey};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub struct Offline {
     store: StoreHandle,
     attachments: AttachmentsHandle,
     settings: Settings,
+    state: StateFolder,
     device: PublicKey,
     _lock: StateLock,
 }
@@ -45,6 +47,7 @@ impl Offline {
             attachments: AttachmentsHandle::new(store.clone()),
             store: StoreHandle::new(store),
             settings,
+            state: state.clone(),
             device,
             _lock: lock,
         })
@@ -122,8 +125,16 @@ impl Offline {
     }
 
     /// What the device is and holds.
-    pub fn status(&self) -> StatusResponse {
+    ///
+    /// # Errors
+    /// The store or the state folder can't be read.
+    pub async fn status(&self) -> Result<StatusResponse, NodeError> {
         let Settings { app, name, .. } = &self.settings;
-        StatusResponse::resting(app, name, self.device.peer_id(), &self.store)
+        let status = StatusResponse::resting(app, name, self.device.peer_id(), &self.store).await?;
+        let floor_ms = first_floor(
+            self.state.clock_floor_ms()?,
+            self.store.inner().newest_change_ms()?,
+        );
+        Ok(status.with_clock_behind(Clock::new(now_ms, floor_ms).behind_ms()))
     }
 }

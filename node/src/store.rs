@@ -11,8 +11,8 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 use sedge_crdt::query::Params;
 use sedge_crdt::{
-    CollectionStatus, Deadline, Imported, Observation, Outcome, Store, StoreError, Transacted,
-    Transaction, Update, Value, View,
+    CollectionStatus, Copied, Deadline, Imported, Observation, Outcome, Store, StoreError,
+    Transacted, Transaction, Update, Value, View, Withheld,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -225,6 +225,18 @@ impl StoreHandle {
             backup::take(&store, &name, &path, &mut told)
         });
         taking.await.map_err(|_| STOPPED)?
+    }
+
+    /// What of this device's own changes others don't get at present, and which devices' state folders were copied, as far
+    /// as that was noticed here.
+    ///
+    /// # Errors
+    /// The store is busy for too long, or can't be read.
+    pub async fn troubles(&self) -> Result<(Withheld, Vec<Copied>), NodeError> {
+        let found = self.call(Deadline::default(), |store, _| {
+            Ok((store.withheld()?, store.copied()?))
+        });
+        found.await
     }
 
     /// What each collection holds.

@@ -59,6 +59,8 @@ fn a_copied_folder_is_told_and_all_end_alike() {
     let _daemon = copy.start(&[&middle]);
     wait_until_same(&[&a, &copy, &c], "things", 3);
     assert_eq!(warnings(&middle).len(), 1, "once for the device");
+    let told = c.status()["copiedDevices"].clone();
+    assert_eq!(told, json!([{ "name": "A", "peer": a.peer_id() }]));
     let refusal = middle
         .log()
         .lines()

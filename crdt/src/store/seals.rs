@@ -1,7 +1,8 @@
 //! Seals in the store: making them (`sealer`), keeping them beside what they prove (`kept`), knowing their makers
-//! (`authority`), and holding back what they do not cover yet (`release`).
+//! (`authority`), holding back what they do not cover yet (`release`), and telling of it (`withheld`).
 
 pub(super) mod authority;
 pub(super) mod kept;
 pub(super) mod release;
 pub(super) mod sealer;
+pub(super) mod withheld;

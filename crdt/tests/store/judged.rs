@@ -118,7 +118,7 @@ fn what_cannot_be_sealed_is_set_aside() {
     assert_eq!(replicate(&a, &b), 1);
     assert_eq!(rows(&b, "SELECT _id FROM cars"), [r#"{"_id":"allowed"}"#]);
     let told = |store: &Store| {
-        let aside = store.set_aside().unwrap().into_iter();
+        let aside = store.withheld().unwrap().set_aside_first.into_iter();
         aside.map(|(_, id)| id.to_string()).collect::<Vec<_>>()
     };
     let withheld = [id("withheld").to_string()];

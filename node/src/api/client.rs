@@ -85,6 +85,15 @@ impl Client {
         self.post("/api/v1/store/import", request).await
     }
 
+    /// Whether a daemon serves there.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn live(&self) -> Result<(), ClientError> {
+        let asked = self.ask(Method::GET, "/livez", Body::empty());
+        within(ANSWER_SECONDS_MAX, asked).await.map(drop)
+    }
+
     /// What the daemon is and holds.
     ///
     /// # Errors

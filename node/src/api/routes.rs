@@ -12,7 +12,7 @@ use super::wire::{
 use crate::backup::{Progress, check_target};
 use crate::error::NodeError;
 use crate::limits::{
-    BACKUP_LINES_QUEUED_MAX, BACKUP_TOLD_MS, BODY_BYTES_MAX, CLOCK_TOLD_MS, IMPORT_BODY_BYTES_MAX,
+    BACKUP_LINES_QUEUED_MAX, BACKUP_TOLD_MS, BODY_BYTES_MAX, IMPORT_BODY_BYTES_MAX,
     IMPORT_REJECTED_MAX,
 };
 use crate::node::Node;
@@ -43,6 +43,7 @@ pub(super) fn router(api: Api) -> Router {
         .route("/api/v1/store/observe", get(observe))
         .route("/api/v1/store/feed", get(feed::feed))
         .route("/api/v1/store/backup", post(backup))
+        .route("/livez", get(live))
         .route("/api/v1/status", get(status))
         .route("/api/v1/peers", get(peers))
         .merge(attachments::router())
@@ -211,6 +212,11 @@ fn parameters(args: Option<&str>) -> Result<Params, Failure> {
     }
 }
 
+/// Says that the daemon serves, and touches nothing.
+async fn live() -> StatusCode {
+    StatusCode::NO_CONTENT
+}
+
 async fn status(
     State(api): State<Api>,
     query: Result<Query<NoQuery>, QueryRejection>,
@@ -219,12 +225,12 @@ async fn status(
     let node = &api.node;
     let listen = node.listen_addresses();
     let app = node.app().as_str();
+    let status = StatusResponse::resting(app, &node.name(), node.peer_id(), node.store()).await?;
     Ok(Json(StatusResponse {
         running: true,
         listen: listen.iter().map(ToString::to_string).collect(),
         peers: node.peers().len(),
-        clock_behind_ms: Some(node.clock_behind_ms()).filter(|behind| *behind >= CLOCK_TOLD_MS),
-        ..StatusResponse::resting(app, &node.name(), node.peer_id(), node.store())
+        ..status.with_clock_behind(node.clock_behind_ms())
     }))
 }
 

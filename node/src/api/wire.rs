@@ -1,19 +1,21 @@
 //! What travels in the API's requests and answers.
 
+mod attachments;
+mod status;
+
 use crate::backup::{Manifest, Progress};
 use crate::limits::IMPORT_DOCUMENTS_MAX;
-use crate::store::StoreHandle;
-use libp2p::PeerId;
-use sedge_crdt::limits::ATTACHMENTS_LISTED_MAX;
-use sedge_crdt::{
-    BlobStat, Collected, CollectionStatus as StoreCollection, LogEntry, Move, Outcome, Update,
-    Value,
-};
+use sedge_crdt::{LogEntry, Move, Outcome, Update, Value};
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+
+pub use attachments::{
+    AttachmentStatus, CollectRequest, CollectResponse, ListQuery, ListResponse, UploadQuery,
+};
+pub use status::{CollectionStatus, CopiedDevice, DocumentName, StatusResponse, WithheldStatus};
 
 /// Asks to run a statement: `POST /api/v1/store/execute`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -339,72 +341,6 @@ impl BackupResponse {
 #[serde(deny_unknown_fields)]
 pub struct NoQuery {}
 
-/// What a device is and holds: `GET /api/v1/status`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct StatusResponse {
-    /// The app.
-    pub app: String,
-    /// The device's peer id.
-    pub peer: String,
-    /// The device's name.
-    pub name: String,
-    /// The version of the program.
-    pub version: String,
-    /// Whether a daemon runs.
-    pub running: bool,
-    /// The newest transaction whose effects are visible.
-    pub transaction_id: u64,
-    /// Where the daemon takes dials.
-    pub listen: Vec<String>,
-    /// Connected neighbours.
-    pub peers: usize,
-    /// By how much the daemon's clock is behind what it was, in ms, where that is a minute or more.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub clock_behind_ms: Option<u64>,
-    /// What each collection holds.
-    pub collections: Vec<CollectionStatus>,
-}
-
-impl StatusResponse {
-    /// Of a device that no daemon serves.
-    pub(crate) fn resting(app: &str, name: &str, peer: PeerId, store: &StoreHandle) -> Self {
-        Self {
-            app: app.to_owned(),
-            peer: peer.to_string(),
-            name: name.to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            running: false,
-            transaction_id: store.transaction_id(),
-            listen: Vec::new(),
-            peers: 0,
-            clock_behind_ms: None,
-            collections: store.collections().iter().map(Into::into).collect(),
-        }
-    }
-}
-
-/// What a collection holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CollectionStatus {
-    /// Its name.
-    pub name: String,
-    /// Visible documents.
-    pub documents: u64,
-    /// Over the visible value of every document; equal contents have equal digests.
-    pub digest: String,
-}
-
-impl From<&StoreCollection> for CollectionStatus {
-    fn from(collection: &StoreCollection) -> Self {
-        Self {
-            name: collection.name.to_string(),
-            documents: collection.documents,
-            digest: collection.digest.to_string(),
-        }
-    }
-}
-
 /// A connected neighbour: `GET /api/v1/peers`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -421,86 +357,6 @@ pub struct Peer {
     pub connected_since_ms: u64,
     /// Whether the sync stream is open.
     pub syncing: bool,
-}
-
-/// What is said of an upload: `POST /api/v1/attachments?metadata={…}`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UploadQuery {
-    /// The token's metadata, a JSON object of texts.
-    #[serde(default)]
-    pub metadata: Option<String>,
-}
-
-/// Where a list of attachments begins: `GET /api/v1/attachments?after=…`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ListQuery {
-    /// The id behind which it goes on.
-    #[serde(default)]
-    pub after: Option<String>,
-}
-
-/// A page of the attachments on a device, ascending by id.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ListResponse {
-    /// The attachments.
-    pub attachments: Vec<AttachmentStatus>,
-    /// The id behind which the next page begins; null when this is the last one.
-    pub next: Option<String>,
-}
-
-impl From<&[BlobStat]> for ListResponse {
-    fn from(page: &[BlobStat]) -> Self {
-        let next = page.last().filter(|_| page.len() == ATTACHMENTS_LISTED_MAX);
-        let status = |stat: &BlobStat| AttachmentStatus {
-            id: stat.id.to_string(),
-            len: stat.len,
-            documents: stat.documents,
-        };
-        Self {
-            next: next.map(|last| last.id.to_string()),
-            attachments: page.iter().map(status).collect(),
-        }
-    }
-}
-
-/// An attachment on a device.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AttachmentStatus {
-    /// The BLAKE3 hash of its bytes, in hexadecimal.
-    pub id: String,
-    /// How many bytes it has.
-    pub len: u64,
-    /// How many documents name it.
-    pub documents: u64,
-}
-
-/// Asks to remove unused attachments: `POST /api/v1/attachments/collect`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct CollectRequest {
-    /// For how long no document must have named them, in seconds; an hour when it is left out.
-    #[serde(default)]
-    pub grace_seconds: Option<u64>,
-}
-
-/// What a collection removed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CollectResponse {
-    /// How many attachments.
-    pub attachments: u64,
-    /// How many bytes they had.
-    pub bytes: u64,
-}
-
-impl From<Collected> for CollectResponse {
-    fn from(collected: Collected) -> Self {
-        Self {
-            attachments: collected.attachments,
-            bytes: collected.bytes,
-        }
-    }
 }
 
 /// Why a request failed (RFC 9457, `application/problem+json`).

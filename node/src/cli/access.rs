@@ -25,8 +25,8 @@ impl Access {
     pub(super) async fn open(state: &StateFolder) -> Result<Self, CliError> {
         let client = Client::new(&state.socket_path()?);
         for _ in 0..STARTING_TRIES {
-            match client.status().await {
-                Ok(_) => return Ok(Self::Daemon(client)),
+            match client.live().await {
+                Ok(()) => return Ok(Self::Daemon(client)),
                 Err(ClientError::Connect { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -100,7 +100,7 @@ impl Access {
     pub(super) async fn status(&self) -> Result<StatusResponse, CliError> {
         Ok(match self {
             Self::Daemon(client) => client.status().await?,
-            Self::Offline(offline) => offline.status(),
+            Self::Offline(offline) => offline.status().await?,
         })
     }
 }

@@ -44,6 +44,8 @@ struct Gate {
     is_idle: bool,
     woken: bool,
     stopped: bool,
+    /// Why the sealer's last round has failed.
+    failure: Option<String>,
 }
 
 impl Release {
@@ -61,6 +63,7 @@ impl Release {
                 is_idle: false,
                 woken: false,
                 stopped: false,
+                failure: None,
             }),
             woken: Condvar::new(),
             released: broadcast::channel(COMMITS_QUEUED_MAX).0,
@@ -101,6 +104,19 @@ impl Release {
             false => gate.unsealed.saturating_sub(documents),
         };
         self.advance(&mut gate, sealed_to);
+    }
+
+    /// Notes how the sealer's last round has ended; `true` if the one before did not end like that.
+    pub(in crate::store) fn set_failure(&self, failure: Option<String>) -> bool {
+        let mut gate = self.gate.lock();
+        let is_new = gate.failure != failure;
+        gate.failure = failure;
+        is_new
+    }
+
+    /// Why nothing is sealed at present.
+    pub(in crate::store) fn failure(&self) -> Option<String> {
+        self.gate.lock().failure.clone()
     }
 
     fn advance(&self, gate: &mut Gate, sealed_to: u64) {

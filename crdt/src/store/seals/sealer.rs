@@ -101,35 +101,19 @@ impl Store {
         }
         Ok(())
     }
-
-    /// The documents whose own changes this device's certificate does not let it seal, as collection and `_id`: others would
-    /// not accept them, so they stay here.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub fn set_aside(&self) -> Result<Vec<(Arc<str>, crate::DocumentId)>, StoreError> {
-        let view = self.view();
-        let keys = self.0.set_aside()?.into_iter();
-        Ok(keys
-            .filter_map(|key| Some((view.catalog().name(key.collection)?, key.id)))
-            .collect())
-    }
 }
 
 impl Inner {
     fn seal_until_stopped(&self) {
-        let mut told = None;
         while self.release.wait_for_work() {
             let pause = match self.seal_some() {
                 Ok(()) => {
-                    told = None;
+                    self.release.set_failure(None);
                     Duration::from_millis(SEAL_PAUSE_MS)
                 }
                 Err(error) => {
-                    let reason = error.to_string();
-                    if told.as_ref() != Some(&reason) {
+                    if self.release.set_failure(Some(error.to_string())) {
                         tracing::warn!(%error, "changes of this device stay here for now: they are not sealed");
-                        told = Some(reason);
                     }
                     PAUSE_FAILED
                 }
