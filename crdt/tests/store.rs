@@ -4,6 +4,8 @@
 
 #[path = "store/attachments.rs"]
 mod attachments;
+#[path = "store/attachments_named.rs"]
+mod attachments_named;
 #[path = "store/backup.rs"]
 mod backup;
 #[path = "store/bounds.rs"]
