@@ -38,6 +38,8 @@ mod opening;
 mod replication;
 #[path = "store/rights.rs"]
 mod rights;
+#[path = "store/sealer.rs"]
+mod sealer;
 mod sealing;
 #[path = "store/seals.rs"]
 mod seals;
