@@ -99,6 +99,7 @@ struct Inner {
     device: PublicKey,
     feed: RwLock<[u8; 16]>,
     durability: Durability,
+    clock: fn() -> u64,
     writer: WriterLock,
     group: Group,
     /// The newest durable commit.
@@ -144,6 +145,7 @@ impl Store {
         StoreOptions {
             durability,
             feed_keep_bytes,
+            clock,
         }: StoreOptions,
     ) -> Result<Self, StoreError> {
         let database = Arc::new(Database::open(path)?);
@@ -162,6 +164,7 @@ impl Store {
             device: *device,
             feed: RwLock::new(identity.feed),
             durability,
+            clock,
             writer: WriterLock::new(Writer {
                 sequence,
                 catalog,

@@ -64,7 +64,6 @@ pub struct NodeBuilder {
     discovery: bool,
     options: StoreOptions,
     collections: Vec<String>,
-    clock: fn() -> u64,
 }
 
 /// A running node. [`shutdown`](Self::shutdown) stops it and waits; dropping it stops it too, without waiting.
@@ -96,7 +95,6 @@ impl Node {
             discovery: true,
             options: StoreOptions::default(),
             collections: Vec::new(),
-            clock: now_ms,
         }
     }
 
@@ -247,10 +245,11 @@ impl NodeBuilder {
         self
     }
 
-    /// Where the time comes from by which certificates are judged (ms since 1970), instead of this machine's clock.
+    /// Where the time comes from by which certificates are judged and which changes carry (ms since 1970), instead of this
+    /// machine's clock.
     #[must_use]
     pub fn clock(mut self, now_ms: fn() -> u64) -> Self {
-        self.clock = now_ms;
+        self.options.clock = now_ms;
         self
     }
 
@@ -271,11 +270,10 @@ impl NodeBuilder {
         let config = self.mesh_config(&app)?;
         let wanted = config.interest.clone();
         let (name, discovery, options) = (self.name, self.discovery, self.options);
-        let (opened, clock, state) = (app.clone(), self.clock, StateFolder::new(path));
+        let (opened, state) = (app.clone(), StateFolder::new(path));
         let folder = state.clone();
-        let opening = tokio::task::spawn_blocking(move || {
-            open(&opened, &identity, &folder, &name, options, clock)
-        });
+        let opening =
+            tokio::task::spawn_blocking(move || open(&opened, &identity, &folder, &name, options));
         let (lock, store, membership) = opening
             .await
             .map_err(|_| NodeError::Stopped("opening the store"))??;
@@ -344,7 +342,6 @@ fn open(
     state: &StateFolder,
     name: &str,
     options: StoreOptions,
-    clock: fn() -> u64,
 ) -> Result<(StateLock, Store, Membership), NodeError> {
     let credentials = Credentials::of(app, identity)?;
     state.create()?;
@@ -352,7 +349,10 @@ fn open(
     let key = state.key()?;
     let kept_ms = state.clock_floor_ms()?;
     let store = state.open_store(app, &key.public(), options)?;
-    let clock = Clock::new(clock, first_floor(kept_ms, store.newest_change_ms()?));
+    let clock = Clock::new(
+        options.clock,
+        first_floor(kept_ms, store.newest_change_ms()?),
+    );
     tell_if_behind(&clock, state);
     let local = credentials.local(app, key, name, clock.now_ms())?;
     let membership = Membership::new(local, Admitted::new(ADMITTED_PEERS_MAX), clock);

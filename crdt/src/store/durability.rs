@@ -6,6 +6,7 @@
 //! documents than before.
 
 use super::Inner;
+use super::clock::now_ms;
 use super::database::{Database, StoreIdentity};
 use super::error::StoreError;
 use super::incarnation::Incarnation;
@@ -40,12 +41,15 @@ impl TryFrom<String> for Durability {
 }
 
 /// How a store is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct StoreOptions {
     /// When a write is acknowledged.
     pub durability: Durability,
     /// How many bytes of changes the feed keeps for [`Store::feed_since`](super::Store::feed_since); 0 for none.
     pub feed_keep_bytes: u64,
+    /// Where the time comes from that changes and seals of this device carry, in ms since 1970. Nothing that comes from others
+    /// is judged by it.
+    pub clock: fn() -> u64,
 }
 
 impl Default for StoreOptions {
@@ -53,6 +57,7 @@ impl Default for StoreOptions {
         Self {
             durability: Durability::default(),
             feed_keep_bytes: FEED_KEEP_BYTES,
+            clock: || now_ms().cast_unsigned(),
         }
     }
 }

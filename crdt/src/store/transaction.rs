@@ -11,7 +11,6 @@ use super::Inner;
 use super::aside::Forks;
 use super::catalog::Catalog;
 use super::check::{check_bytes, check_delta, check_key, check_value};
-use super::clock::now_ms;
 use super::deadline::Deadline;
 use super::entry::{Entry, Grown};
 use super::error::StoreError;
@@ -88,7 +87,7 @@ impl Inner {
             staged: BTreeMap::new(),
             order: Vec::new(),
             staged_bytes: 0,
-            time_ms: now_ms().max(writer.time_ms),
+            time_ms: self.now_ms().max(writer.time_ms),
             deadline,
             failed: false,
             warnings: Vec::new(),

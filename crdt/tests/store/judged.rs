@@ -5,14 +5,16 @@ use super::sealing::{INCARNATION, ISSUED_MS, Sealing, Terms};
 use super::*;
 use automerge::AutoCommit;
 use automerge::transaction::{CommitOptions, Transactable};
+use sedge_crdt::StoreOptions;
 use sedge_identity::{ActorName, Permissions, Policy, Rights, Validity};
 use std::collections::BTreeMap;
+
+const YEAR_MS: u64 = 365 * 24 * 3_600_000;
 
 /// Goal: acceptance asks when something was sealed, never when it arrives: under a certificate of other days, past or to come,
 /// what was sealed in them is taken, and what says it was sealed outside of them is not.
 #[test]
 fn the_time_of_the_seal_decides() {
-    const YEAR_MS: u64 = 365 * 24 * 3_600_000;
     for (device, issued_ms) in [
         (7, ISSUED_MS - 20 * YEAR_MS),
         (8, ISSUED_MS),
@@ -39,6 +41,61 @@ fn the_time_of_the_seal_decides() {
             }
         }
     }
+}
+
+/// A store of a device whose clock stands still, and whose certificate is valid for a year around that.
+fn living_at(folder: &Path, device: u8, clock: fn() -> u64) -> Store {
+    let mut terms = Terms::of("demo", device);
+    terms.issued_ms = clock();
+    terms.request.validity = Validity::Life { life_ms: YEAR_MS };
+    let key = DeviceKey::from_seed([device; 32]).public();
+    let options = StoreOptions {
+        clock,
+        ..StoreOptions::default()
+    };
+    let store = Store::open_with(folder, &terms.app, &key, options).unwrap();
+    store.certify(terms.identity()).unwrap();
+    store
+}
+
+/// Goal: stores whose clocks are ten years apart, so that by each one's clock the other's certificate does not count, take
+/// everything from each other, also what one builds on the other's, and a third store takes it from either. Each writes under
+/// its own time, whatever it has seen.
+#[test]
+fn stores_whose_clocks_are_years_apart_converge() {
+    let folders = [(); 4].map(|()| tempfile::tempdir().unwrap());
+    let behind = living_at(folders[0].path(), 1, || ISSUED_MS);
+    let ahead = living_at(folders[1].path(), 2, || ISSUED_MS + 10 * YEAR_MS);
+    let both = [(&behind, &ahead), (&ahead, &behind)];
+    for (number, (store, _)) in both.into_iter().enumerate() {
+        insert(store, &format!(r#"{{"_id":"own {number}"}}"#));
+        insert(store, &format!(r#"{{"_id":"x","n":{{"by{number}":0}}}}"#));
+    }
+    for round in 1..4 {
+        for (number, (store, other)) in both.into_iter().enumerate() {
+            execute(store, &format!("UPDATE cars SET n.by{number} = {round}"));
+            replicate(store, other);
+        }
+    }
+    replicate(&behind, &ahead);
+    let shown = rows(&behind, "SELECT * FROM cars ORDER BY _id");
+    assert_eq!(shown.len(), 3);
+    for (number, (store, _)) in both.into_iter().enumerate() {
+        let third = open(folders[2 + number].path(), 3);
+        replicate(store, &third);
+        for store in [store, &third] {
+            assert_eq!(store.collections(), behind.collections());
+            assert_eq!(rows(store, "SELECT * FROM cars ORDER BY _id"), shown);
+        }
+    }
+    let history = rows(&ahead, "HISTORY OF 'x' FROM cars");
+    let made = |device: &str, year: &str| {
+        let by =
+            |row: &&String| row.contains(device) && row.contains(&format!("\"time\":\"{year}-"));
+        history.iter().filter(by).count()
+    };
+    assert_eq!((made("device 1", "2023"), made("device 2", "2033")), (4, 4));
+    assert_eq!(history.len(), 8);
 }
 
 /// Goal: a document that the certificate's write rules leave out is not taken from its holder, whoever brings it.

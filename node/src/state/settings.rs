@@ -103,6 +103,7 @@ impl Settings {
         StoreOptions {
             durability: self.durability,
             feed_keep_bytes: u64::from(self.feed_keep_mib) << 20,
+            ..StoreOptions::default()
         }
     }
 

@@ -12,7 +12,7 @@ use super::super::schema::{
 };
 use super::super::source::Source;
 use super::super::view::View;
-use super::super::{Inner, Store, clock::now_ms};
+use super::super::{Inner, Store};
 use super::authority::Own;
 use super::kept::{KeptSeal, StagedSeals};
 use crate::document::Aside;
@@ -127,7 +127,7 @@ impl Inner {
         let mut last_ms = self.sealing.lock(); // one round at a time
         let own = self.authority.own()?;
         let found = self.unsealed(&own, self.release.sealed_to())?;
-        let time_ms = u64::try_from(now_ms()).unwrap_or(0).max(*last_ms + 1);
+        let time_ms = u64::try_from(self.now_ms()).unwrap_or(0).max(*last_ms + 1);
         if !found.documents.is_empty() {
             own.certified.author.was_valid_at(time_ms)?;
         }

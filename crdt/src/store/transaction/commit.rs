@@ -2,7 +2,6 @@
 
 use super::super::blobs;
 use super::super::catalog::{Catalog, Digest};
-use super::super::clock::now_ms;
 use super::super::commit::{Commit, Committed, Origin};
 use super::super::database::{Batch, Database};
 use super::super::entry::{Entry, RecordWrite};
@@ -76,7 +75,7 @@ impl Transaction<'_> {
             Origin::Remote(_) => self.writer.time_ms,
         };
         let stamp = Stamp {
-            time_ms: now_ms().max(self.time_ms),
+            time_ms: self.store.now_ms().max(self.time_ms),
             is_local: origin == Origin::Local,
         };
         let unsealed = self.staged.values().filter(|entry| entry.wrote).count();
