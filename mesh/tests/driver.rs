@@ -55,7 +55,10 @@ fn identity(number: u8, validity: Validity) -> LocalIdentity {
         validity,
         ..CertificateRequest::development(key.public(), "pi")
     };
-    let chain = issuer.issue(request, [3; 16], now_ms()).unwrap().into();
+    let chain = issuer
+        .issue(request, [number; 16], now_ms())
+        .unwrap()
+        .into();
     let trust = Trust::new(app, &[issuer.public()]).unwrap();
     LocalIdentity::new(key, &chain, trust, now_ms()).unwrap()
 }

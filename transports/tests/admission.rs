@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use common::{
     Log, Node, PATIENCE, device, lasting, later, plain_swarm, plain_transport, run_both, today,
-    wide,
+    under, wide,
 };
 use futures::{AsyncWriteExt, StreamExt, future::poll_fn};
 use libp2p::{
@@ -21,7 +21,7 @@ use libp2p::{
     ping,
     swarm::{SwarmEvent, dummy},
 };
-use sedge_identity::LocalIdentity;
+use sedge_identity::{LocalIdentity, Policy};
 use sedge_transports::{AdmissionLimits, PENDING_PER_ADDRESS_MAX};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt as _},
@@ -185,6 +185,38 @@ async fn an_expired_certificate_is_refused() {
             &lines,
             ["the certificate expired", "has expired by its clock"],
         );
+    }
+}
+
+/// Goal: who is revoked, by key or by the certificate's serial, is refused whoever dials, each log says so in one line, and a
+/// device that the policy does not name is admitted.
+#[tokio::test]
+async fn a_revoked_certificate_is_refused() {
+    let (judge, revoked) = (device("demo", 1, 2), device("demo", 1, 3));
+    let by_key = Policy {
+        revoked_devices: [revoked.key().public()].into(),
+        ..Policy::default()
+    };
+    let by_serial = Policy {
+        revoked_serials: [revoked.certificate().serial].into(),
+        ..Policy::default()
+    };
+    for (policy, what) in [
+        (by_key, "key is revoked"),
+        (by_serial, "certificate is revoked"),
+    ] {
+        let judge = under(&judge, policy);
+        let told = [what, "our certificate is revoked"];
+        let [judge, revoked] = [&judge, &revoked].map(|it| (Arc::clone(it), today as fn() -> u64));
+        assert_says(&refused(judge.clone(), revoked.clone()).await, told);
+        assert_says(&refused(revoked, judge.clone()).await, told);
+        let (mut a, mut b) = (
+            Node::new(&judge.0, today, wide()),
+            Node::new(&device("demo", 1, 4), today, wide()),
+        );
+        let address = a.listen(LOOPBACK).await;
+        b.swarm.dial(address).unwrap();
+        run_both(&mut a, &mut b, |a, b| a.seen.pings > 0 && b.seen.pings > 0).await;
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the driver does with certificates that end or are renewed while connections live.
 
 use super::*;
-use sedge_identity::{CertificateChain, SignedCertificate};
+use sedge_identity::{CertificateChain, Policy, SignedCertificate};
 use sedge_mesh::{Hello, Message, encode_frame};
 
 /// A connection stays while both certificates are valid and is closed when the peer's ends, or this device's own, by the
@@ -153,6 +153,64 @@ async fn a_renewal_is_shown_to_neighbours() {
     let before = since(&peers[1]);
     tokio::time::sleep_until(start + Duration::from_millis(4_000)).await;
     assert_eq!(since(&peers[1]), before, "it is the same connection");
+    for peer in &mut peers {
+        peer.stop().await;
+    }
+}
+
+/// Who this device is, under a policy.
+fn under(own: &LocalIdentity, policy: Policy) -> LocalIdentity {
+    let (key, chain) = (own.key().clone(), own.certificate().signed().clone());
+    let trust = own.trust().clone().with_policy(policy);
+    LocalIdentity::new(key, &chain, trust, now_ms()).unwrap()
+}
+
+/// Under another policy the connected peers are judged again: one that it revokes is cut off, by its key or its certificate's
+/// serial, and one that it does not name stays on the connection that it has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_that_changes_cuts_off_whom_it_revokes() {
+    let mut peers = [Peer::new(1), Peer::new(2)];
+    let others = [1, 2].map(|number| identity(number, Validity::Unlimited));
+    let theirs = Arc::new(others[1].certificate().clone());
+    let registry = peers[0].membership.admitted();
+    registry.admit(others[1].peer_id(), theirs.clone()).unwrap();
+    let a = peers[0].start(ANY, &[]).await;
+    peers[1].start(ANY, &[a]).await;
+    wait_for("connected", LIMIT, || is_connected(&peers[0], &others[1])).await;
+    let since = |peer: &Peer| Some(peer.handle().peers().first()?.connected_since);
+    let change = |policy| {
+        peers[0].membership.replace(under(&others[0], policy));
+        peers[0].handle().identity_changed();
+    };
+    let before = since(&peers[0]);
+    assert!(before.is_some());
+    let stranger = DeviceKey::from_seed([3; 32]).public();
+    change(Policy {
+        revoked_devices: [stranger].into(),
+        ..Policy::default()
+    });
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(since(&peers[0]), before, "it stays connected");
+
+    let by_key = Policy {
+        revoked_devices: [theirs.subject].into(),
+        ..Policy::default()
+    };
+    let by_serial = Policy {
+        revoked_serials: [theirs.serial].into(),
+        ..Policy::default()
+    };
+    for policy in [by_key, by_serial] {
+        // Nothing here refuses a revoked peer that dials again: that is admission's part.
+        let mut before = None;
+        wait_for("connected", LIMIT, || {
+            before = since(&peers[0]);
+            before.is_some()
+        })
+        .await;
+        change(policy);
+        wait_for("cut off", LIMIT, || since(&peers[0]) != before).await;
+    }
     for peer in &mut peers {
         peer.stop().await;
     }

@@ -22,7 +22,7 @@ use libp2p::{
     swarm::{NetworkBehaviour, SwarmEvent},
     tcp, yamux,
 };
-use sedge_identity::{Admitted, Clock, LocalIdentity, Membership};
+use sedge_identity::{Admitted, Clock, LocalIdentity, Membership, Policy};
 use sedge_transports::{AdmissionLimits, transport_with};
 
 use device::{ISSUED_MS, LIFE_MS};
@@ -39,6 +39,13 @@ pub fn today() -> u64 {
 /// The time at which every certificate has expired.
 pub fn later() -> u64 {
     ISSUED_MS + 2 * LIFE_MS
+}
+
+/// A device of the tests under a policy.
+pub fn under(own: &LocalIdentity, policy: Policy) -> Arc<LocalIdentity> {
+    let (key, chain) = (own.key().clone(), own.certificate().signed());
+    let trust = own.trust().clone().with_policy(policy);
+    Arc::new(LocalIdentity::new(key, chain, trust, ISSUED_MS).unwrap())
 }
 
 /// Limits that no test runs into unless it sets them itself.
