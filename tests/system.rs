@@ -70,5 +70,7 @@ mod stranger;
 mod synced;
 #[path = "system/tool.rs"]
 mod tool;
+#[path = "system/unsealed.rs"]
+mod unsealed;
 #[path = "system/watch.rs"]
 mod watch;

@@ -5,8 +5,8 @@ use crate::load::Writer;
 use crate::processes::Guarded;
 use sedge_crdt::{Check, Contents};
 use serde_json::json;
-use std::fs;
-use std::io::{BufRead, BufReader};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -17,13 +17,13 @@ const BALLAST_BYTES: usize = 14 << 20;
 const WRITERS: u64 = 4;
 
 /// A small disk of its own, which this process reaches through the process that holds it.
-struct Disk {
+pub(crate) struct Disk {
     _holder: Guarded,
-    path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 impl Disk {
-    fn new(world: &World) -> Result<Self, String> {
+    pub(crate) fn new(world: &World) -> Result<Self, String> {
         let point = world.path().join("disk");
         fs::create_dir(&point).unwrap();
         let mount = format!("mount -t tmpfs -o size={DISK} none \"$0\" && echo held && exec cat");
@@ -48,8 +48,18 @@ impl Disk {
         }
     }
 
-    fn ballast(&self) -> PathBuf {
+    pub(crate) fn ballast(&self) -> PathBuf {
         self.path.join("ballast")
+    }
+
+    /// Takes up all space but this.
+    pub(crate) fn fill_but(&self, free_bytes: u64) {
+        let mut ballast = File::create(self.ballast()).unwrap();
+        for block in [vec![0; 1 << 20], vec![0; 4 << 10]] {
+            while ballast.write_all(&block).is_ok() {}
+        }
+        let taken = ballast.metadata().unwrap().len();
+        ballast.set_len(taken.saturating_sub(free_bytes)).unwrap();
     }
 
     fn load(&self) {
