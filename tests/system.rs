@@ -54,6 +54,8 @@ mod indexes;
 mod load;
 #[path = "system/mesh.rs"]
 mod mesh;
+#[path = "system/neighbour.rs"]
+mod neighbour;
 #[path = "system/processes.rs"]
 mod processes;
 #[path = "system/rights.rs"]

@@ -2,11 +2,13 @@
 
 use crate::certificates::uncertified;
 use crate::harness::{Device, World, wait_for, wait_until_same};
+use crate::neighbour::shows_until_cut;
 use crate::stranger::{Shown, answer_to, name_of};
 use sedge::{CertificateChain, SignedCertificate};
 use sedge_identity::{
     AppId, CERTIFICATE_BYTES_MAX, CertificateKind, CertificateRequest, DeviceKey, Envelope,
-    Extension, Issuer, Permissions, PublicKey, RefusalCode, Rights, Validity, parse_hex,
+    Extension, Issuer, LocalIdentity, Permissions, PublicKey, RefusalCode, Rights, Trust, Validity,
+    parse_hex,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -314,4 +316,54 @@ fn forged_certificates_get_nothing() {
     ours.insert("cars", &json!({"_id": "more"}));
     let _again = friend.start(&[&daemon]);
     wait_until_same(&[&ours, &friend], "cars", 2);
+}
+
+impl Shown {
+    /// The chain, where the bytes are one: others can't be sent by software that reads them first.
+    fn chain(&self) -> Option<CertificateChain> {
+        let Self::Chain(first, issuers) = self else {
+            return None;
+        };
+        let signed = |bytes: &Vec<u8>| SignedCertificate::from_bytes(bytes).ok();
+        let issuers: Option<Vec<_>> = issuers.iter().map(signed).collect();
+        CertificateChain::new(signed(first)?, &issuers?).ok()
+    }
+}
+
+/// Goal: an admitted device that shows a forged, damaged, foreign or copied certificate as its renewed one is cut off, and one
+/// line says which check failed; the others are not disturbed.
+#[test]
+fn forged_renewals_end_the_connection() {
+    let world = World::new();
+    let issuing = Forger::new(DeviceKey::from_seed([40; 32]).public());
+    let (ours, _) = certified(&world, &issuing, "ours");
+    let daemon = ours.start(&[]);
+    let (friend, replayed) = certified(&world, &issuing, "friend");
+    let _friendly = friend.start(&[&daemon]);
+    let mut shown = 0;
+    for index in 0..issuing.forgeries(&replayed).len() {
+        // Each time another device, because one that was cut off is kept away for a while.
+        let key = DeviceKey::from_seed([40 + index as u8; 32]);
+        let forger = Forger::new(key.public());
+        let (name, forged, _, expected) = forger.forgeries(&replayed).swap_remove(index);
+        let Some(forged) = forged.chain() else {
+            continue;
+        };
+        let peer = key.peer_id().to_string();
+        let good = forger.root.issue(forger.request(), [5; 16], forger.now_ms);
+        let trust = Trust::new(app("shop"), &[forger.root.public()]).unwrap();
+        let own = LocalIdentity::new(key, &good.unwrap().into(), trust, forger.now_ms).unwrap();
+        shows_until_cut(&daemon.address, own, forged);
+        let log = daemon.log();
+        let lines: Vec<_> = log.lines().filter(|line| line.contains(&peer)).collect();
+        assert_eq!(lines.len(), 1, "{name}: {lines:?}");
+        assert!(
+            lines[0].contains("is refused") && lines[0].contains(expected),
+            "{name}: {lines:?}"
+        );
+        shown += 1;
+    }
+    assert!(shown >= 12, "{shown} can be sent");
+    ours.insert("cars", &json!({"_id": "more"}));
+    wait_until_same(&[&ours, &friend], "cars", 1);
 }
