@@ -1,7 +1,7 @@
 //! What a device with some rights only may write on itself, whichever way it is asked.
 
 use crate::certificates::{cert, uncertified};
-use crate::harness::{Device, World};
+use crate::harness::{Device, World, wait_until, wait_until_same};
 use sedge::StateFolder;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -197,4 +197,82 @@ fn a_device_keeps_to_its_issuers_rights() {
         let ended = device.finish(["query", &statement]);
         assert!(ended.refused().contains(holder), "{ended:?}");
     }
+}
+
+/// Goal: a certificate that is renewed under a running daemon reaches the connected peer on the same connection, and its
+/// rights count from then on: what it takes away is refused, what it leaves goes on to arrive. One that lets the device read
+/// a part only ends the connection, with one line at the peer, until another is installed.
+#[test]
+fn renewed_rights_count_while_connected() {
+    let world = World::new();
+    cert(&world, &["issuer", "--app", "shop", "--name", "Root"]).ok();
+    let [(a, other), (b, key)] = ["A", "B"].map(|name| uncertified(&world, name, "issuer.crt"));
+    let certify = |device: &Device, key: &str, name: &str, rights: &[&str]| {
+        let issue = [
+            "issue",
+            "--force",
+            "--output",
+            "new.crt",
+            "--subject",
+            key,
+            "--name",
+            name,
+        ];
+        cert(&world, &[&issue[..], rights].concat()).ok();
+        device.finish(["cert", "install", "new.crt"]).ok();
+    };
+    certify(&a, &other, "A", &[]);
+    certify(&b, &key, "B", &[]);
+    let first = a.start(&[]);
+    let _second = b.start(&[&first]);
+    let peer = || a.finish(["peers", "--json"]).json()[0].clone();
+    let is_named = |name: &str| {
+        wait_until(&format!("A knows its peer as {name}"), || {
+            peer()["name"] == name
+        });
+    };
+    is_named("B");
+    b.insert("cars", &json!({"_id": "before"}));
+    b.insert("bikes", &json!({"_id": "before"}));
+    wait_until_same(&[&a, &b], "bikes", 1);
+    let since = peer()["connectedSinceMs"].clone();
+
+    certify(
+        &b,
+        &key,
+        "B, limited",
+        &["--read", "everything", "--write", "cars"],
+    );
+    is_named("B, limited");
+    let ended = b.finish(["query", "INSERT INTO bikes DOCUMENTS ({'_id': 'after'})"]);
+    assert!(
+        ended.refused().contains("no right to this collection"),
+        "{ended:?}"
+    );
+    b.insert("cars", &json!({"_id": "after"}));
+    wait_until_same(&[&a, &b], "cars", 2);
+    wait_until_same(&[&a, &b], "bikes", 1);
+    assert_eq!(
+        peer()["connectedSinceMs"],
+        since,
+        "it is the same connection"
+    );
+
+    certify(&b, &key, "B, blind", &["--read", "cars"]);
+    wait_until("A closes the connection", || peer() == Value::Null);
+    let log = first.log();
+    let told: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("is refused"))
+        .collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].contains(&b.peer_id()) && told[0].contains("read a part only"),
+        "{told:?}"
+    );
+
+    certify(&b, &key, "B again", &[]);
+    is_named("B again");
+    b.insert("bikes", &json!({"_id": "after"}));
+    wait_until_same(&[&a, &b], "bikes", 2);
 }
