@@ -106,8 +106,15 @@ impl Stores {
     }
 }
 
+fn cases() -> u32 {
+    match std::env::var("SEDGE_FULL").as_deref() {
+        Ok("store" | "identity") => 400,
+        _ => 24,
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Goal: covered seals are dropped without anybody losing what they proved: after any history all stores come to hold the
     /// same, over a relay that wrote nothing, and each of them can give all of it to one that has nothing.
