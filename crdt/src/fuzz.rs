@@ -144,7 +144,7 @@ pub fn first_delta(collection: &str, id: &DocumentId, document: &Value) -> Optio
     };
     let mut fields = document.as_map()?.clone();
     fields.remove("_id");
-    let written = create(collection, id, author, &fields).ok()?;
+    let (written, _) = create(collection, id, author, fields).ok()?;
     Some(written.delta.encode())
 }
 

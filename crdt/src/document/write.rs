@@ -38,14 +38,16 @@ pub(crate) struct Written {
     pub(crate) delta: Delta,
 }
 
-/// The first change of a new document with these fields (without `_id`).
+/// The first change of a new document with these fields (without `_id`), which it gives back: a copy would take longer than
+/// to find the operations.
 pub(crate) fn create(
     collection: &str,
     id: &DocumentId,
     author: Author,
-    fields: &BTreeMap<String, Value>,
-) -> Result<Written, DocumentError> {
-    let edits: Vec<Edit> = fields.iter().map(|(key, value)| set(key, value)).collect();
+    fields: BTreeMap<String, Value>,
+) -> Result<(Written, BTreeMap<String, Value>), DocumentError> {
+    let edits = fields.into_iter().map(|(key, value)| set(key, value));
+    let edits: Vec<Edit> = edits.collect();
     let plan = Plan::new(collection, id, None, &edits);
     // Of the births only those without a child birth are heads.
     let parents: BTreeSet<ChangeHash> = plan
@@ -55,7 +57,11 @@ pub(crate) fn create(
         .collect();
     let hashes = plan.new.iter().map(Change::hash);
     let deps = hashes.filter(|hash| !parents.contains(hash)).collect();
-    plan.write(None, author, deps, &edits)
+    let written = plan.write(None, author, deps, &edits)?;
+    Ok((
+        written,
+        edits.into_iter().filter_map(Edit::into_field).collect(),
+    ))
 }
 
 impl Document {
@@ -72,7 +78,11 @@ impl Document {
         let edits: Vec<Edit> = unwanted
             .filter(|key| !fields.contains_key(key))
             .map(unset)
-            .chain(fields.iter().map(|(key, value)| set(key, value)))
+            .chain(
+                fields
+                    .iter()
+                    .map(|(key, value)| set(key.clone(), value.clone())),
+            )
             .collect();
         self.edit(collection, id, author, &edits)
     }
@@ -86,7 +96,7 @@ impl Document {
     ) -> Result<Option<Written>, DocumentError> {
         let fields = self.automerge.keys(ROOT).filter(|key| key != TOMBSTONE);
         let mut edits: Vec<Edit> = fields.map(unset).collect();
-        edits.push(set(TOMBSTONE, &Value::Bool(true)));
+        edits.push(set(TOMBSTONE.to_owned(), Value::Bool(true)));
         self.edit(collection, id, author, &edits)
     }
 
@@ -117,10 +127,10 @@ impl Document {
     }
 }
 
-fn set(key: &str, value: &Value) -> Edit {
+fn set(key: String, value: Value) -> Edit {
     Edit {
-        path: vec![key.to_owned()],
-        action: Action::Set(value.clone()),
+        path: vec![key],
+        action: Action::Set(value),
     }
 }
 

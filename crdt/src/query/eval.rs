@@ -16,6 +16,7 @@ use crate::value::{Encoded, Value, typed, values_at};
 use arithmetic::{arithmetic, concat};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A value, or `None` for MISSING.
 pub(super) type Datum<'a> = Option<Cow<'a, Value>>;
@@ -183,6 +184,15 @@ impl Expr {
         let bytes = value.as_deref().map_or(0, Value::held_bytes);
         scope.work.build(bytes, self.at)?;
         Ok(value.map(Cow::into_owned))
+    }
+
+    /// The same of an expression that is needed no more: a value that was given as a parameter is not copied once more.
+    pub(super) fn into_built(self, scope: Scope<'_>) -> Result<Option<Value>, QueryError> {
+        let ExprKind::Literal(value) = self.kind else {
+            return self.built(scope);
+        };
+        scope.work.build(value.held_bytes(), self.at)?;
+        Ok(Some(Arc::unwrap_or_clone(value)))
     }
 
     /// The value, with null in the place of MISSING: what operators work on. A counter is an integer to them, a text a

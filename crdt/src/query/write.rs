@@ -110,6 +110,14 @@ impl Edit {
             Action::Unset | Action::Increment(_) => None,
         }
     }
+
+    /// The field that is set, by the last name of its path, and its value.
+    pub(crate) fn into_field(mut self) -> Option<(String, Value)> {
+        match self.action {
+            Action::Set(value) => Some((self.path.pop()?, value)),
+            Action::Unset | Action::Increment(_) => None,
+        }
+    }
 }
 
 impl Insert {
@@ -118,21 +126,22 @@ impl Insert {
         &self.collection
     }
 
-    /// The documents, all of them maps. A list of maps stands for its items.
+    /// Takes out the documents, all of them maps. A list of maps stands for its items.
     ///
     /// # Errors
     /// An expression failed or the work has to end; one gives something else than a map, or nests too deep to be stored.
-    pub fn documents(&self, work: &Work<'_>) -> Result<Vec<Value>, QueryError> {
+    pub fn take_documents(&mut self, work: &Work<'_>) -> Result<Vec<Value>, QueryError> {
         let scope = Scope::nothing(work);
         let mut documents = Vec::with_capacity(self.documents.len());
-        for expr in &self.documents {
-            match expr.built(scope)? {
+        for expr in std::mem::take(&mut self.documents) {
+            let at = expr.at;
+            match expr.into_built(scope)? {
                 Some(Value::List(items)) => {
                     for item in items {
-                        documents.push(check_document(item, expr.at)?);
+                        documents.push(check_document(item, at)?);
                     }
                 }
-                other => documents.push(check_document(other.unwrap_or(Value::Null), expr.at)?),
+                other => documents.push(check_document(other.unwrap_or(Value::Null), at)?),
             }
         }
         Ok(documents)

@@ -162,8 +162,8 @@ impl Task {
             | Statement::History(_)
             | Statement::Schema(_)
             | Statement::Explain(_) => return Ok(Task::Read(statement)),
-            Statement::Insert(insert) => {
-                let documents = deadline.evaluate(|work| insert.documents(work))?;
+            Statement::Insert(mut insert) => {
+                let documents = deadline.evaluate(|work| insert.take_documents(work))?;
                 Write::Insert(insert, documents)
             }
             Statement::Update(update) => {

@@ -190,7 +190,8 @@ impl Transaction<'_> {
             });
         }
         self.check_permitted(&key)?;
-        let written = create(collection, id, self.author(&entry.state), &fields)?;
+        let author = self.author(&entry.state);
+        let (written, mut fields) = create(collection, id, author, fields)?;
         fields.insert("_id".to_owned(), id.to_value());
         check_delta(&written.delta)?;
         let heads = vec![written.change.hash()];

@@ -76,7 +76,9 @@ fn written(id: &DocumentId, fields: &BTreeMap<String, Value>) -> Written {
         time_ms: TIME_MS,
         ..Device::new(1)
     };
-    create(COLLECTION, id, author.author(), fields).unwrap()
+    create(COLLECTION, id, author.author(), fields.clone())
+        .unwrap()
+        .0
 }
 
 /// A scalar of any type.

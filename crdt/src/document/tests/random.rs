@@ -61,7 +61,7 @@ proptest! {
         let mut fields = document.as_map().unwrap().clone();
         fields.remove("_id");
         let device = Device::new(1);
-        let fast = create(COLLECTION, &id(), device.author(), &fields).unwrap();
+        let (fast, _) = create(COLLECTION, &id(), device.author(), fields.clone()).unwrap();
         let slow = Document::default()
             .replace(COLLECTION, &id(), device.author(), &fields)
             .unwrap();

@@ -105,7 +105,7 @@ impl<'a> Writer<'a> {
             matches!(value, automerge::Value::Scalar(scalar) if matches!(&**scalar, ScalarValue::Counter(_)))
         });
         if !seen.others.is_empty() {
-            let key = Key::from(key.to_owned());
+            let key = Key::from(key);
             let object = map.object.clone();
             self.push(
                 OpType::Increment(by),
@@ -140,7 +140,7 @@ impl<'a> Writer<'a> {
             }
             Some(value) => self.put(
                 map.object.clone(),
-                Key::from(key.to_owned()),
+                Key::from(key),
                 seen.predecessors(),
                 value,
             ),
@@ -192,7 +192,7 @@ impl<'a> Writer<'a> {
                 child
             }
             None => {
-                let key = Key::from(key.to_owned());
+                let key = Key::from(key);
                 let make = OpType::Make(ObjType::Map);
                 let object = self.push(make, map.object.clone(), key, seen.predecessors(), false);
                 new_map(ObjectId::Id(object))
@@ -239,7 +239,7 @@ impl<'a> Writer<'a> {
     }
 
     fn delete(&mut self, map: &Map, key: &str, seen: &Seen) {
-        let key = Key::from(key.to_owned());
+        let key = Key::from(key);
         let object = map.object.clone();
         self.push(OpType::Delete, object, key, seen.predecessors(), false);
     }
@@ -269,7 +269,7 @@ impl<'a> Writer<'a> {
             }
             Value::Map(members) => {
                 for (key, member) in members {
-                    let key = Key::from(key.clone());
+                    let key = Key::from(key);
                     self.put(within.clone(), key, Vec::new(), member);
                 }
             }

@@ -336,7 +336,7 @@ proptest! {
         match statement.bind(&super::params("{}")) {
             Ok(Statement::Select(select)) => drop(select.rows([document], &Work::default())),
             Ok(Statement::Update(update)) => drop(update.edits(&document, &Work::default())),
-            Ok(Statement::Insert(insert)) => drop(insert.documents(&Work::default())),
+            Ok(Statement::Insert(mut insert)) => drop(insert.take_documents(&Work::default())),
             Ok(Statement::Delete(delete) | Statement::Evict(delete)) => {
                 drop(delete.filter().matches(&document, &Work::default()));
                 delete.returning().map(|returning| returning.row(&document, &Work::default()));

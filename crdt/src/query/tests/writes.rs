@@ -6,8 +6,8 @@ use crate::value::{DEPTH_MAX, Value};
 
 fn documents(text: &str, values: &str) -> Result<String, String> {
     match bound(text, values) {
-        Ok(Statement::Insert(insert)) => insert
-            .documents(&Work::default())
+        Ok(Statement::Insert(mut insert)) => insert
+            .take_documents(&Work::default())
             .map(|documents| Value::List(documents).to_string())
             .map_err(|error| error.to_string()),
         Ok(other) => panic!("{other:?}"),
