@@ -115,8 +115,15 @@ impl DocumentState {
         })
     }
 
+    /// Of a record without any changes.
+    const FIXED_BYTES: usize = 58;
+
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        let mut bytes = self.own_seq.to_le_bytes().to_vec();
+        let hashes = self.known.len() + self.heads.len();
+        let mut bytes = Vec::with_capacity(
+            Self::FIXED_BYTES + self.earlier.len() * OwnChange::BYTES + hashes * 32,
+        );
+        bytes.extend_from_slice(&self.own_seq.to_le_bytes());
         bytes.extend_from_slice(&self.incarnation.to_le_bytes());
         bytes.extend_from_slice(&self.tail_chunks.to_le_bytes());
         bytes.extend_from_slice(&self.sequence.to_le_bytes());

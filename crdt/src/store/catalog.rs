@@ -212,10 +212,8 @@ impl Catalog {
 
 impl Collection {
     fn bytes(&self) -> Vec<u8> {
-        let mut bytes = self.number.to_le_bytes().to_vec();
-        bytes.extend_from_slice(&self.documents.to_le_bytes());
-        bytes.extend_from_slice(&self.digest.to_bytes());
-        bytes
+        let (number, documents) = (self.number.to_le_bytes(), self.documents.to_le_bytes());
+        [&number[..], &documents, &self.digest.to_bytes()].concat()
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {

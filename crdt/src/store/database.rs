@@ -30,6 +30,8 @@ const WRITE_BUFFERS_BYTES: usize = 16 << 20;
 const WRITE_BUFFER_BYTES: usize = 4 << 20;
 /// Uncompressed bytes of a block: large enough to compress well and to scan fast, small enough for a single read.
 const BLOCK_BYTES: usize = 16 << 10;
+/// Bytes that a batch begins with: it holds the insert of a small document without being moved.
+const BATCH_BYTES: usize = 1_000;
 /// Files kept open: below the usual limit of 1,024 of a process.
 const OPEN_FILES_MAX: i32 = 256;
 
@@ -199,7 +201,7 @@ impl Database {
     pub(super) fn batch(&self) -> Batch<'_> {
         Batch {
             database: self,
-            batch: WriteBatch::default(),
+            batch: WriteBatch::with_capacity_bytes(BATCH_BYTES),
             missing: None,
         }
     }
