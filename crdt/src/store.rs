@@ -170,6 +170,7 @@ impl Store {
                 catalog,
                 log: Log::load(&database, feed_keep_bytes)?,
                 time_ms,
+                arrived: sequence,
                 sealed_to,
                 incarnation: identity.incarnation,
                 actor,

@@ -31,6 +31,8 @@ pub(super) struct Writer {
     pub(super) log: Log,
     /// The time of the newest own change, in milliseconds since 1970.
     pub(super) time_ms: i64,
+    /// The newest transaction that has brought changes of others since the store was opened.
+    pub(super) arrived: u64,
     /// Up to where in the feed all own changes are sealed.
     pub(super) sealed_to: u64,
     pub(super) incarnation: Incarnation,

@@ -227,8 +227,8 @@ impl Inner {
         let mut batch = self.database.batch();
         let mut seals = StagedSeals::default();
         let mut proofs: BTreeMap<Vec<u8>, Proofs> = BTreeMap::new();
-        // What came of a document meanwhile has brought proofs of its own.
-        let is_as_seen = writer.sequence == found.seen_to;
+        // What came of a document meanwhile has brought proofs of its own; what was written here has not.
+        let is_as_seen = writer.arrived <= found.seen_to;
         for Made {
             seal,
             actor,

@@ -74,15 +74,19 @@ impl Transaction<'_> {
             Origin::Local => self.time_ms,
             Origin::Remote(_) => self.writer.time_ms,
         };
+        let is_local = origin == Origin::Local;
         let stamp = Stamp {
             time_ms: self.store.now_ms().max(self.time_ms),
-            is_local: origin == Origin::Local,
+            is_local,
         };
         let unsealed = self.staged.values().filter(|entry| entry.wrote).count();
         let (sequence, sealed_to, log, documents) = self.write(time_ms, stamp)?;
         let writer = &mut *self.writer;
         writer.sealed_to = sealed_to;
         writer.sequence = sequence;
+        if !is_local {
+            writer.arrived = sequence;
+        }
         writer.log = log;
         writer.time_ms = time_ms;
         writer.catalog = Arc::clone(&self.catalog);
