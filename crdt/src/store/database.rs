@@ -18,9 +18,9 @@ use rocksdb::{
     DEFAULT_COLUMN_FAMILY_NAME, ErrorKind, FlushOptions, MergeOperands, Options, Snapshot,
     WriteBatch,
 };
-use rustix::fs::statvfs;
 use sedge_identity::{AppId, PublicKey, hex};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// Memory for decoded blocks of all families, in bytes: a Pi runs this beside other programs.
 const BLOCK_CACHE_BYTES: usize = 16 << 20;
@@ -32,6 +32,8 @@ const WRITE_BUFFER_BYTES: usize = 4 << 20;
 const BLOCK_BYTES: usize = 16 << 10;
 /// Bytes that a batch begins with: it holds the insert of a small document without being moved.
 const BATCH_BYTES: usize = 1_000;
+/// How long it counts that the disk has room: too short for any writer to use up what is kept free.
+const SPACE_CHECK: Duration = Duration::from_millis(5);
 /// Files kept open: below the usual limit of 1,024 of a process.
 const OPEN_FILES_MAX: i32 = 256;
 
@@ -47,6 +49,8 @@ pub(super) struct Database {
     durable: Option<Durable>,
     /// Why the last write failed, if it did.
     failed: Mutex<Option<rocksdb::Error>>,
+    /// When the disk was last found to have room.
+    space_checked: Mutex<Option<Instant>>,
 }
 
 /// What makes this store different from every other.
@@ -69,6 +73,7 @@ impl Database {
             rocks,
             durable: Some(Durable::new(lock, path)?),
             failed: Mutex::default(),
+            space_checked: Mutex::default(),
         })
     }
 
@@ -85,6 +90,7 @@ impl Database {
                 rocks,
                 durable: None,
                 failed: Mutex::default(),
+                space_checked: Mutex::default(),
             }),
         }
     }
@@ -173,13 +179,19 @@ impl Database {
     }
 
     /// Whether a flush of all that is written still finds room: a log that can't be appended to is worse than a write that
-    /// is refused.
+    /// is refused. What was found counts for a while, since the disk takes longer to answer than a batch to be written.
     fn check_space(&self) -> Result<(), StoreError> {
-        match statvfs(self.rocks.path()) {
-            Ok(disk) if disk.f_bavail.saturating_mul(disk.f_frsize) < SPACE_KEPT_BYTES => {
-                Err(StoreError::DiskFull)
+        let mut checked = self.space_checked.lock();
+        if checked.is_some_and(|checked| checked.elapsed() < SPACE_CHECK) {
+            return Ok(());
+        }
+        *checked = None;
+        match self.durable.as_ref().map(Durable::free_bytes).transpose() {
+            Ok(Some(..SPACE_KEPT_BYTES)) => Err(StoreError::DiskFull),
+            Ok(_) => {
+                *checked = Some(Instant::now());
+                Ok(())
             }
-            Ok(_) => Ok(()),
             Err(error) => {
                 tracing::debug!(%error, "it is not known how much room the disk has");
                 Ok(())

@@ -7,6 +7,7 @@
 //! another one it says nothing.
 
 use super::error::StoreError;
+use rustix::fs::fstatvfs;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
@@ -56,6 +57,12 @@ impl Durable {
         if let Err(error) = noted {
             tracing::debug!(%error, "it is not noted how much is durable");
         }
+    }
+
+    /// Bytes that the disk has left. The open file stands for its folder, which need not be looked up by its path.
+    pub(super) fn free_bytes(&self) -> io::Result<u64> {
+        let disk = fstatvfs(&self.file)?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
     /// Notes that nothing is only in the log.
