@@ -7,7 +7,7 @@ use crate::document::{
 use crate::id::DocumentId;
 use crate::query::{Filter, QueryError, Select, Work};
 use crate::record::{DocumentKey, DocumentState};
-use crate::seal::{Authorities, Certified, Claims, Evidence, Sealed, SealedChange, check};
+use crate::seal::{Authorities, Certified, Claims, Evidence, Made, Sealed, SealedChange, check};
 use crate::value::{DecodeError, Encoded, Plain, Value};
 use sedge_identity::{CertificateChain, CertificateName, Trust};
 use std::collections::HashMap;
@@ -185,11 +185,11 @@ pub fn take_in(trust: &Trust, bundle: &Bundle) -> Vec<Option<Ingested>> {
     let decoded: Vec<_> = bundle.documents.iter().map(decode).collect();
     let parts = bundle.documents.iter().zip(&decoded);
     let claims = parts.filter_map(|((collection, id, _), decoded)| {
-        let (delta, proofs) = decoded.as_ref()?;
+        let (_, made, proofs) = decoded.as_ref()?;
         Some(Claims {
             collection,
             id,
-            changes: delta.changes().collect(),
+            changes: made,
             proofs,
         })
     });
@@ -200,7 +200,7 @@ pub fn take_in(trust: &Trust, bundle: &Bundle) -> Vec<Option<Ingested>> {
     drop(claims);
     let documents = bundle.documents.iter().zip(decoded);
     let taken = documents.map(|((collection, id, _), decoded)| {
-        let (delta, _) = decoded?;
+        let (delta, ..) = decoded?;
         let proven = proven.next()?.ok()?;
         let grounds = Grounds {
             proven: &proven,
@@ -213,7 +213,9 @@ pub fn take_in(trust: &Trust, bundle: &Bundle) -> Vec<Option<Ingested>> {
 
 fn decode(
     (collection, id, bytes): &(String, DocumentId, Vec<u8>),
-) -> Option<(Decoded, Vec<SealedChange>)> {
+) -> Option<(Decoded, Vec<Made>, Vec<SealedChange>)> {
     let Sealed { delta, proofs } = Sealed::decode(bytes).ok()?;
-    Some((Decoded::new(collection, id, delta).ok()?, proofs))
+    let delta = Decoded::new(collection, id, delta).ok()?;
+    let made = delta.made();
+    Some((delta, made, proofs))
 }

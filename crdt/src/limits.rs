@@ -55,6 +55,14 @@ pub const DELTA_CHANGES_MAX: usize = 100_000;
 /// Most operations of all changes of one delta: a store takes them in at once, and a longer history in parts.
 pub const DELTA_OPS_MAX: u64 = 16 * CHANGE_OPS_MAX;
 
+/// Most bytes of all changes of one delta once inflated: a few bytes of zeros fill each to its own bound, before anything is
+/// proven. Any one change fits, and what one proof stands for beside it.
+pub const DELTA_INFLATED_BYTES_MAX: usize = 2 * CHUNK_INFLATED_BYTES_MAX;
+
+/// Bytes of inflated changes that are kept decoded from the look at what proves them until they are taken in. Of what arrives
+/// beyond that the names alone are kept, and it is decoded once more if it is proven.
+pub const INFLATED_KEPT_BYTES_MAX: usize = 2 * DELTA_INFLATED_BYTES_MAX;
+
 /// Most births in one delta from outside: many devices' births meet in one document.
 pub const DELTA_BIRTHS_MAX: usize = 16 * BIRTHS_MAX;
 

@@ -10,7 +10,7 @@ mod proofs;
 mod wire;
 
 pub(crate) use certified::Certified;
-pub(crate) use check::{Authorities, Claims, NotProven, Proven, check};
+pub(crate) use check::{Authorities, Claims, Made, NotProven, Proven, check};
 pub(crate) use proofs::{Proof, Proofs};
 pub use wire::{Evidence, EvidenceError, Sealed, SealedChange};
 

@@ -7,7 +7,8 @@
 mod sealing;
 
 use automerge::legacy::OpId;
-use automerge::{Change, ExpandedChange};
+use automerge::transaction::Transactable;
+use automerge::{ActorId, AutoCommit, Change, ExpandedChange, ROOT};
 use sealing::{Packet, actor, identity};
 use sedge_crdt::query::Params;
 use sedge_crdt::{
@@ -21,6 +22,9 @@ use std::path::Path;
 
 /// How much the process may grow beyond what the inputs themselves take, in bytes.
 const GROWTH_MAX: u64 = 32 << 20;
+
+/// The same for changes that inflate to much, each within its bound, in bytes: what is kept, and one that is decoded.
+const INFLATED_GROWTH_MAX: u64 = 80 << 20;
 
 /// Goal: documents and changes out of bounds are refused one by one with a reason, within 32 MiB, and the store is as it
 /// was.
@@ -82,6 +86,23 @@ fn what_is_out_of_bounds_changes_nothing() {
     }
     let grown = peak_bytes() - peak;
     assert!(grown <= GROWTH_MAX, "the process grew by {grown} bytes");
+
+    for (what, packet) in &inflating() {
+        let peak = peak_bytes();
+        for arrived in packet.arrive(&here) {
+            let is_refused = matches!(
+                arrived,
+                Arrived::Rejected { .. } | Arrived::MissingDependencies
+            );
+            assert!(is_refused, "{what}: {arrived:?}");
+        }
+        let grown = peak_bytes() - peak;
+        assert!(
+            grown <= INFLATED_GROWTH_MAX,
+            "{what}: the process grew by {grown} bytes"
+        );
+        unchanged(&here, &before, what);
+    }
 
     assert_eq!(
         packet.arrive(&here),
@@ -259,6 +280,28 @@ fn ill_formed(store: &Store) -> Vec<(&'static str, Packet)> {
 /// A delta of one change chunk (crdt/proto/document.proto).
 fn wire(chunk: &[u8]) -> Vec<u8> {
     [&[0x12][..], &leb128(chunk.len()), chunk].concat()
+}
+
+/// More than a GiB of zeros in good changes, none of which is proven: all in one document, or few in each of many.
+fn inflating() -> [(&'static str, Packet); 2] {
+    let chunk = |number: u8| {
+        let mut document = AutoCommit::new().with_actor(ActorId::from([number; 16]));
+        document.put(ROOT, "n", vec![0; 8_000_000]).unwrap();
+        let mut change = document.get_last_local_change().unwrap();
+        wire(&change.bytes())
+    };
+    let chunks: Vec<Vec<u8>> = (0..150).map(chunk).collect();
+    let documents = chunks.chunks(2).enumerate().map(|(number, chunks)| {
+        let id = DocumentId::new(&format!("{number}").into()).unwrap();
+        let mut packet = unsealed("cars", id.as_bytes(), &chunks.concat());
+        packet.documents.remove(0)
+    });
+    let many = Packet {
+        documents: documents.collect(),
+        ..Packet::default()
+    };
+    let one = unsealed("cars", b"\"x\"", &chunks.concat());
+    [("a document that inflates", one), ("many that do", many)]
 }
 
 /// A compressed change chunk whose content is so many MiB of zeros: automerge alone would inflate it all.

@@ -15,6 +15,9 @@ const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
 const TYPE_CHANGE: u8 = 1;
 const TYPE_COMPRESSED: u8 = 2;
 
+/// Bytes that one byte of a compressed chunk stands for at most: a run of 258 in two bits.
+const DEFLATE_RATIO_MAX: usize = 1_032;
+
 /// Why a chunk from outside is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChunkError {
@@ -59,6 +62,17 @@ pub(super) struct Measured<'a> {
     pub(super) plain: Cow<'a, [u8]>,
     /// How many operations it expands to: the rows of its longest column.
     pub(super) operations: u64,
+}
+
+/// What a chunk inflates to at most, by its length alone.
+pub(super) fn inflated_bytes_max(chunk: &[u8]) -> usize {
+    match chunk.get(MAGIC.len() + 4) {
+        Some(&TYPE_COMPRESSED) => {
+            let inflated = chunk.len().saturating_mul(DEFLATE_RATIO_MAX);
+            inflated.min(CHUNK_INFLATED_BYTES_MAX)
+        }
+        _ => chunk.len(),
+    }
 }
 
 /// Checks the bounds of one change chunk that spans all of `bytes`.

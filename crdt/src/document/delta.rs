@@ -2,11 +2,12 @@
 
 use super::acceptance::covered;
 use super::birth::{BIRTH_ACTOR_BYTES, is_birth};
-use super::chunk::{self, ChunkError};
+use super::chunk::{self, ChunkError, Measured};
 use super::{Aside, Document, DocumentError, NotAccepted, contained};
 use crate::limits::{
     CHANGE_OPS_MAX, CHUNK_BYTES_MAX, DELTA_BIRTH_BYTES_MAX, DELTA_BIRTHS_MAX, DELTA_BYTES_MAX,
-    DELTA_CHANGES_MAX, DELTA_OPS_MAX, DELTA_PROOFS_MAX, FIELD_NAME_BYTES_MAX, PLAIN_BYTES_MAX,
+    DELTA_CHANGES_MAX, DELTA_INFLATED_BYTES_MAX, DELTA_OPS_MAX, DELTA_PROOFS_MAX,
+    FIELD_NAME_BYTES_MAX, PLAIN_BYTES_MAX,
 };
 use crate::seal::{Proof, Proofs, SealedChange};
 use crate::value::DEPTH_MAX;
@@ -68,6 +69,9 @@ pub enum DeltaError {
     /// All changes together have more than [`DELTA_OPS_MAX`] operations.
     #[error("the delta's changes have more than {DELTA_OPS_MAX} operations")]
     Operations,
+    /// All changes together have more than [`DELTA_INFLATED_BYTES_MAX`] once inflated.
+    #[error("the delta's changes inflate to more than {DELTA_INFLATED_BYTES_MAX} bytes")]
+    Inflated,
     /// A change's chunk is out of bounds.
     #[error(transparent)]
     Chunk(#[from] ChunkError),
@@ -166,14 +170,18 @@ impl Delta {
 
     /// Measures the changes.
     fn check_changes(&self) -> Result<(), DeltaError> {
-        let mut operations = 0;
+        let mut size = Size::default();
         for bytes in &self.changes {
-            operations += chunk::measure(bytes)?.operations;
-            if operations > DELTA_OPS_MAX {
-                return Err(DeltaError::Operations);
-            }
+            size.add(&chunk::measure(bytes)?)?;
         }
         Ok(())
+    }
+
+    /// What its changes inflate to at most, without looking into them.
+    pub(crate) fn inflated_bytes_max(&self) -> usize {
+        let chunks = self.changes.iter();
+        let bytes: usize = chunks.map(|chunk| chunk::inflated_bytes_max(chunk)).sum();
+        bytes.min(DELTA_INFLATED_BYTES_MAX)
     }
 
     /// Adds what a later write on the same document made.
@@ -209,6 +217,31 @@ impl Delta {
     /// A delta as a hostile peer would make it.
     pub(crate) fn push_change_for_test(&mut self, chunk: Vec<u8>) {
         self.changes.push(chunk);
+    }
+}
+
+/// What a delta's changes take once they are decoded.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Size {
+    operations: u64,
+    pub(super) inflated_bytes: usize,
+}
+
+impl Size {
+    /// Adds a change.
+    ///
+    /// # Errors
+    /// No store takes in so much at once.
+    pub(super) fn add(&mut self, change: &Measured<'_>) -> Result<(), DeltaError> {
+        self.operations += change.operations;
+        self.inflated_bytes += change.plain.len();
+        if self.operations > DELTA_OPS_MAX {
+            return Err(DeltaError::Operations);
+        }
+        if self.inflated_bytes > DELTA_INFLATED_BYTES_MAX {
+            return Err(DeltaError::Inflated);
+        }
+        Ok(())
     }
 }
 
@@ -268,6 +301,8 @@ pub(super) struct PartLimits {
     pub(super) bytes: usize,
     /// Operations that no part has more of.
     pub(super) operations: u64,
+    /// Bytes of inflated changes that no part has more of.
+    pub(super) inflated_bytes: usize,
 }
 
 /// A part while it is gathered.
@@ -280,6 +315,7 @@ struct Gathered {
     proofs: Vec<(u32, ChangeHash, Proof)>,
     bytes: usize,
     operations: u64,
+    inflated_bytes: usize,
 }
 
 impl Document {
@@ -299,6 +335,7 @@ impl Document {
         let limits = PartLimits {
             bytes: bytes_max,
             operations: DELTA_OPS_MAX,
+            inflated_bytes: DELTA_INFLATED_BYTES_MAX,
         };
         contained(|| self.part(have, limits, proofs, aside))
     }
@@ -409,6 +446,7 @@ impl Gathered {
             self.named.add(birth, &find);
         }
         let chunk = sent(&mut change);
+        self.inflated_bytes += change.raw_bytes().len();
         self.bytes += chunk.len() + PART_BYTES;
         // One that breaks the bound counts as if it met it; whoever gets it refuses it.
         let measured = chunk::measure(&chunk);
@@ -431,6 +469,7 @@ impl Gathered {
     /// Whether a store takes so much at once.
     fn can_be_taken(&self, limits: PartLimits) -> bool {
         self.operations <= limits.operations
+            && self.inflated_bytes <= limits.inflated_bytes
             && self.chunks.len() <= DELTA_CHANGES_MAX
             && self.proofs.len() <= DELTA_PROOFS_MAX
             && self.named.fit()

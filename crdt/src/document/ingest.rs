@@ -9,11 +9,11 @@
 use super::acceptance::{Grounds, accept, check_form};
 use super::before::Before;
 use super::birth::{Birth, Births};
-use super::delta::{DEVICE_ACTOR_BYTES, Place, heads_after};
+use super::delta::{DEVICE_ACTOR_BYTES, Place, Size, heads_after};
 use super::forked::{Here, Resolved, resolved};
 use super::{Delta, DeltaError, Document, chunk, contained, first};
 use crate::id::DocumentId;
-use crate::limits::DELTA_OPS_MAX;
+use crate::seal::Made;
 use crate::value::Value;
 use automerge::{Change, ChangeHash};
 use std::borrow::Cow;
@@ -118,6 +118,8 @@ pub(crate) struct Decoded {
     changes: Vec<Authored>,
     /// What readers see if the document begins with it, where that can be read without an op set.
     first: Option<Value>,
+    /// Bytes of the changes.
+    inflated_bytes: usize,
 }
 
 impl Decoded {
@@ -128,7 +130,7 @@ impl Decoded {
     pub(crate) fn new(collection: &str, id: &DocumentId, delta: Delta) -> Result<Self, DeltaError> {
         contained(|| {
             let places = delta.births;
-            let changes = decode(delta.changes)?;
+            let (changes, size) = decode(delta.changes)?;
             let births = named_births(collection, id, &places);
             let first = match changes.as_slice() {
                 // What makes automerge panic is refused once it is applied.
@@ -142,13 +144,33 @@ impl Decoded {
                 births,
                 changes,
                 first,
+                inflated_bytes: size.inflated_bytes,
             })
         })?
     }
 
-    /// The changes, in the order of the delta.
-    pub(crate) fn changes(&self) -> impl Iterator<Item = &Change> {
-        self.changes.iter().map(|authored| &authored.change)
+    /// What its changes are called, in their order.
+    pub(crate) fn made(&self) -> Vec<Made> {
+        let changes = self.changes.iter();
+        changes.map(|it| Made::of(&it.change)).collect()
+    }
+
+    /// What the changes of a delta are called, without keeping more of them than one at a time.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(crate) fn made_in(delta: &Delta) -> Result<Vec<Made>, DeltaError> {
+        contained(|| {
+            let mut size = Size::default();
+            let changes = delta.changes.iter();
+            let made = changes.map(|chunk| Ok(Made::of(&read(chunk, &mut size)?)));
+            made.collect()
+        })?
+    }
+
+    /// Bytes of the changes, inflated.
+    pub(crate) fn inflated_bytes(&self) -> usize {
+        self.inflated_bytes
     }
 }
 
@@ -278,29 +300,30 @@ pub(super) struct Authored {
     chunk: Vec<u8>,
 }
 
-fn decode(chunks: Vec<Vec<u8>>) -> Result<Vec<Authored>, DeltaError> {
-    let mut authored = Vec::with_capacity(chunks.len());
-    let mut operations = 0;
-    for chunk in chunks {
-        let measured = chunk::measure(&chunk)?;
-        operations += measured.operations;
-        if operations > DELTA_OPS_MAX {
-            return Err(DeltaError::Operations);
-        }
-        let change = Change::try_from(&*measured.plain)
-            .map_err(|error| DeltaError::Change(error.to_string()))?;
-        // Nobody has looked at the checksum, but a record that holds a wrong one never loads again.
-        if measured.plain.get(4..8) != Some(&change.hash().0[..4]) {
-            return Err(DeltaError::Change("wrong checksum".to_owned()));
-        }
-        match change.actor_id().to_bytes().len() {
-            DEVICE_ACTOR_BYTES => {}
-            length => return Err(DeltaError::Actor(length)),
-        }
-        drop(measured);
-        authored.push(Authored { change, chunk });
+fn decode(chunks: Vec<Vec<u8>>) -> Result<(Vec<Authored>, Size), DeltaError> {
+    let mut size = Size::default();
+    let authored = chunks.into_iter().map(|chunk| {
+        let change = read(&chunk, &mut size)?;
+        Ok(Authored { change, chunk })
+    });
+    let authored: Vec<Authored> = authored.collect::<Result<_, DeltaError>>()?;
+    Ok((authored, size))
+}
+
+/// The next change of a delta whose changes so far have this size.
+fn read(chunk: &[u8], size: &mut Size) -> Result<Change, DeltaError> {
+    let measured = chunk::measure(chunk)?;
+    size.add(&measured)?;
+    let change = Change::try_from(&*measured.plain)
+        .map_err(|error| DeltaError::Change(error.to_string()))?;
+    // Nobody has looked at the checksum, but a record that holds a wrong one never loads again.
+    if measured.plain.get(4..8) != Some(&change.hash().0[..4]) {
+        return Err(DeltaError::Change("wrong checksum".to_owned()));
     }
-    Ok(authored)
+    match change.actor_id().to_bytes().len() {
+        DEVICE_ACTOR_BYTES => Ok(change),
+        length => Err(DeltaError::Actor(length)),
+    }
 }
 
 /// The changes that are not here yet, each once.

@@ -7,18 +7,34 @@ use super::{Certified, Evidence, Proof, SealedChange, leaf};
 use crate::id::DocumentId;
 use crate::limits::SEALS_PER_THREAD_MIN;
 use crate::spread::spread;
-use automerge::{Change, ChangeHash};
+use automerge::{ActorId, Change, ChangeHash};
 use sedge_identity::{
     ActorName, AppId, CertificateName, MerkleHash, Opened, SealName, open as open_tree, root_of,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// A change by its name, and who made it: all of it that a seal speaks of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Made {
+    pub(crate) change: ChangeHash,
+    pub(crate) actor: ActorId,
+}
+
+impl Made {
+    pub(crate) fn of(change: &Change) -> Self {
+        Self {
+            change: change.hash(),
+            actor: change.actor_id().clone(),
+        }
+    }
+}
+
 /// What one document says of seals.
 pub(crate) struct Claims<'a> {
     pub(crate) collection: &'a str,
     pub(crate) id: &'a DocumentId,
-    pub(crate) changes: Vec<&'a Change>,
+    pub(crate) changes: &'a [Made],
     pub(crate) proofs: &'a [SealedChange],
 }
 
@@ -118,7 +134,7 @@ pub(crate) fn check(
                 named.collection.get_or_insert(document.collection);
                 named
                     .known
-                    .push((proof.index, leaf(document.id, &change.hash())));
+                    .push((proof.index, leaf(document.id, &change.change)));
             }
         }
     }
@@ -129,7 +145,7 @@ pub(crate) fn check(
         named.check(app, authorities)
     });
     let documents = documents.iter().map(|document| {
-        let place = |(proof, change): (&SealedChange, &Change)| {
+        let place = |(proof, change): (&SealedChange, &Made)| {
             let number = *numbers
                 .get(&proof.seal)
                 .ok_or_else(|| refused("it names a seal that did not come with it"))?;
@@ -161,10 +177,10 @@ pub(crate) fn check(
 
 impl Claims<'_> {
     /// The proofs with the changes that they name.
-    fn places(&self) -> impl Iterator<Item = (&SealedChange, &Change)> {
+    fn places(&self) -> impl Iterator<Item = (&SealedChange, &Made)> {
         self.proofs.iter().filter_map(|proof| {
             let change = self.changes.get(usize::try_from(proof.change).ok()?)?;
-            Some((proof, *change))
+            Some((proof, change))
         })
     }
 }
@@ -212,7 +228,7 @@ impl<'a> Named<'a> {
         &self,
         document: &Claims<'_>,
         proof: &SealedChange,
-        change: &Change,
+        change: &Made,
         found: &Found,
         seal: usize,
     ) -> Result<Proven, NotProven> {
@@ -220,7 +236,7 @@ impl<'a> Named<'a> {
             return Err(refused("its seal is of another collection"));
         }
         let actor = self.evidence.seal.actor(&found.certified.author.subject());
-        if actor.0 != change.actor_id().to_bytes() {
+        if actor.0 != change.actor.to_bytes() {
             return Err(refused("its seal is of another device or incarnation"));
         }
         let known = self
@@ -228,7 +244,7 @@ impl<'a> Named<'a> {
             .binary_search_by_key(&proof.index, |(index, _)| *index);
         let path = known.ok().and_then(|known| found.paths.get(known));
         Ok(Proven {
-            change: change.hash(),
+            change: change.change,
             actor,
             certified: Arc::clone(&found.certified),
             sealed_ms: self.evidence.seal.time_ms(),

@@ -3,8 +3,12 @@
 use super::*;
 use crate::document::delta::PartLimits;
 use crate::document::delta::Place;
-use crate::limits::{DELTA_BIRTH_BYTES_MAX, DELTA_OPS_MAX, FIELD_NAME_BYTES_MAX};
+use crate::limits::{
+    CHUNK_INFLATED_BYTES_MAX, DELTA_BIRTH_BYTES_MAX, DELTA_OPS_MAX, FIELD_NAME_BYTES_MAX,
+};
 use crate::value::DEPTH_MAX;
+use automerge::AutoCommit;
+use automerge::transaction::Transactable;
 
 fn place(parent: Option<usize>, key: &str) -> Place {
     let key = key.to_owned();
@@ -121,6 +125,7 @@ fn a_history_beyond_the_operations_of_a_delta_travels_in_parts() {
         let limits = PartLimits {
             bytes: usize::MAX,
             operations: 8,
+            inflated_bytes: usize::MAX,
         };
         let part = document.part(&have, limits, &all_proofs(&document), &Aside::default());
         let part = part.unwrap();
@@ -128,6 +133,59 @@ fn a_history_beyond_the_operations_of_a_delta_travels_in_parts() {
             (part.delta.changes(), part.more_after.is_some()),
             (changes, more)
         );
+        b.take(&part.delta);
+        have = part.more_after.unwrap_or_default();
+    }
+    assert_eq!(b.document().heads(), document.heads());
+}
+
+/// Goal: a delta whose changes inflate to more than a store takes in at once is refused, though each of them keeps its bound;
+/// that is told without keeping them.
+#[test]
+fn what_a_delta_inflates_to_is_bounded() {
+    let one = |device| {
+        let zeros = vec![0; CHUNK_INFLATED_BYTES_MAX - 1_000];
+        let mut document = AutoCommit::new().with_actor(ActorId::from([device; 16]));
+        document.put(automerge::ROOT, "n", zeros).unwrap();
+        let mut change = document.get_last_local_change().unwrap();
+        change.bytes().into_owned()
+    };
+    let delta = |changes: &[u8]| Delta {
+        births: Vec::new(),
+        changes: changes.iter().map(|device| one(*device)).collect(),
+    };
+    let (two, three) = (delta(&[1, 2]), delta(&[1, 2, 3]));
+    assert!(three.bytes() < 32 << 10);
+    assert!(Document::ingest_assumed(&[], COLLECTION, &id(), &two).is_ok());
+    assert_eq!(Decoded::made_in(&two).unwrap().len(), 2);
+    let refused = [
+        Document::ingest_assumed(&[], COLLECTION, &id(), &three).map(drop),
+        Decoded::made_in(&three).map(drop),
+        three.check(),
+    ];
+    for refused in refused {
+        assert!(matches!(refused, Err(DeltaError::Inflated)), "{refused:?}");
+    }
+}
+
+/// Goal: an honest history that inflates to more than one delta may travels in parts.
+#[test]
+fn a_history_that_inflates_beyond_a_delta_travels_in_parts() {
+    let (mut a, mut b) = (Device::new(1), Device::new(2));
+    for n in 0..5 {
+        a.put(&format!(r#"{{"text":"{n}{}"}}"#, " ".repeat(10_000)));
+    }
+    let (document, mut have) = (a.document(), Vec::new());
+    for (changes, more) in [(2, true), (2, true), (1, false)] {
+        let limits = PartLimits {
+            bytes: usize::MAX,
+            operations: u64::MAX,
+            inflated_bytes: 25_000,
+        };
+        let part = document.part(&have, limits, &all_proofs(&document), &Aside::default());
+        let part = part.unwrap();
+        let found = (part.delta.changes(), part.more_after.is_some());
+        assert_eq!(found, (changes, more));
         b.take(&part.delta);
         have = part.more_after.unwrap_or_default();
     }

@@ -8,15 +8,18 @@ use super::super::transaction::{ArrivingSeals, Transaction};
 use super::super::{Inner, Store};
 use crate::document::{Decoded, Grounds};
 use crate::id::DocumentId;
-use crate::limits::{BUNDLE_CERTIFICATES_MAX, BUNDLE_SEALS_MAX, DOCUMENTS_PER_THREAD_MIN};
+use crate::limits::{
+    BUNDLE_CERTIFICATES_MAX, BUNDLE_SEALS_MAX, DOCUMENTS_PER_THREAD_MIN, INFLATED_KEPT_BYTES_MAX,
+};
 use crate::seal::{
-    Authorities, Certified, Claims, Evidence, EvidenceError, NotProven, Proven, Sealed,
+    Authorities, Certified, Claims, Evidence, EvidenceError, Made, NotProven, Proven, Sealed,
     SealedChange, check,
 };
 use crate::spread::spread;
 use sedge_identity::{CertificateName, MerkleHash, Seal};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// A document's changes as they arrive, unchecked.
 #[derive(Clone, Copy, Debug)]
@@ -69,8 +72,25 @@ pub enum Arrived {
 /// An arrival, decoded.
 struct Opened {
     id: DocumentId,
-    delta: Decoded,
+    /// `None` where there was no room to keep it: then it is decoded again once it is taken in.
+    delta: Option<Decoded>,
+    made: Vec<Made>,
     proofs: Vec<SealedChange>,
+}
+
+/// How many bytes of decoded changes may still be kept.
+struct Room(AtomicUsize);
+
+impl Room {
+    /// Whether there was room for so many, which is taken then.
+    fn take(&self, bytes: usize) -> bool {
+        let left = |left: usize| left.checked_sub(bytes);
+        self.0.fetch_update(Relaxed, Relaxed, left).is_ok()
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Relaxed);
+    }
 }
 
 /// A bundle whose documents are decoded and whose seals are checked.
@@ -122,7 +142,9 @@ impl Store {
         origin: Arc<[u8]>,
     ) -> Result<Vec<Arrived>, StoreError> {
         let own = self.0.authority.own()?;
-        let opened: Vec<_> = bundles.iter().map(|it| open(&self.0, &own, it)).collect();
+        let room = Room(AtomicUsize::new(INFLATED_KEPT_BYTES_MAX));
+        let opened = bundles.iter().map(|it| open(&self.0, &own, &room, it));
+        let opened: Vec<_> = opened.collect();
         let mut transaction = self.0.transaction();
         let mut answers = Vec::new();
         for (bundle, opened) in bundles.iter().zip(opened) {
@@ -134,19 +156,26 @@ impl Store {
 }
 
 /// Decodes the documents of a bundle and checks its seals; the store is asked for certificates only.
-fn open(store: &Inner, own: &Own, bundle: &Arriving<'_>) -> Result<Checked, StoreError> {
+fn open(
+    store: &Inner,
+    own: &Own,
+    room: &Room,
+    bundle: &Arriving<'_>,
+) -> Result<Checked, StoreError> {
     let (evidence, refused) = match seals(store, own, bundle)? {
         Ok(seals) => seals,
         Err(reason) => return Ok(Checked::refused(bundle, &reason)),
     };
-    let opened = spread(&bundle.arrivals, DOCUMENTS_PER_THREAD_MIN, decode);
+    let opened = spread(&bundle.arrivals, DOCUMENTS_PER_THREAD_MIN, |arrival| {
+        decode(arrival, room)
+    });
     let claims = bundle.arrivals.iter().zip(&opened);
     let claims = claims.filter_map(|(arrival, opened)| {
         let opened = opened.as_ref().ok()?;
         Some(Claims {
             collection: arrival.collection,
             id: &opened.id,
-            changes: opened.delta.changes().collect(),
+            changes: &opened.made,
             proofs: &opened.proofs,
         })
     });
@@ -236,16 +265,42 @@ fn seals(
     Ok(Ok((evidence, refused)))
 }
 
-fn decode(arrival: &Arrival<'_>) -> Result<Opened, Arrived> {
+/// Decodes an arrival, of which nothing is proven yet: no more of it is kept than there is room for.
+fn decode(arrival: &Arrival<'_>, room: &Room) -> Result<Opened, Arrived> {
     let decode = || {
         let id = DocumentId::from_canonical(arrival.id)?;
         let Sealed { delta, proofs } = Sealed::decode(arrival.delta)?;
-        let delta = Decoded::new(arrival.collection, &id, delta)?;
-        Ok::<_, StoreError>(Opened { id, delta, proofs })
+        let bytes_max = delta.inflated_bytes_max();
+        let (made, delta) = match room.take(bytes_max) {
+            true => {
+                let delta = Decoded::new(arrival.collection, &id, delta);
+                let kept = delta.as_ref().map_or(0, Decoded::inflated_bytes);
+                room.give_back(bytes_max.saturating_sub(kept));
+                let delta = delta?;
+                (delta.made(), Some(delta))
+            }
+            false => (Decoded::made_in(&delta)?, None),
+        };
+        Ok::<_, StoreError>(Opened {
+            id,
+            delta,
+            made,
+            proofs,
+        })
     };
-    decode().map_err(|error| Arrived::Rejected {
+    decode().map_err(rejected)
+}
+
+/// Decodes again what there was no room for.
+fn decode_again(arrival: &Arrival<'_>, id: &DocumentId) -> Result<Decoded, StoreError> {
+    let Sealed { delta, .. } = Sealed::decode(arrival.delta)?;
+    Ok(Decoded::new(arrival.collection, id, delta)?)
+}
+
+fn rejected(error: StoreError) -> Arrived {
+    Arrived::Rejected {
         reason: error.to_string(),
-    })
+    }
 }
 
 fn take(
@@ -271,7 +326,12 @@ fn take(
             seals: &checked.seals,
             leaves: &checked.leaves,
         };
-        let taken = transaction.ingest(arrival.collection, &opened.id, opened.delta, &sealed);
+        let delta = match opened.delta {
+            Some(delta) => Ok(delta),
+            None => decode_again(arrival, &opened.id),
+        };
+        let taken = delta
+            .and_then(|delta| transaction.ingest(arrival.collection, &opened.id, delta, &sealed));
         answers.push(match taken {
             Ok(taken) if taken.applied => Arrived::Applied {
                 incomplete: taken.incomplete,
@@ -282,9 +342,7 @@ fn take(
             Err(error @ StoreError::Damaged { .. }) => Arrived::Damaged {
                 reason: error.to_string(),
             },
-            Err(error) => Arrived::Rejected {
-                reason: error.to_string(),
-            },
+            Err(error) => rejected(error),
         });
     }
     Ok(())
