@@ -20,7 +20,7 @@ use crate::seal::Proven;
 use automerge::{Change, ChangeHash};
 use sedge_identity::{ActorName, CertificateError, Policy};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 /// What a decision rests on beside the changes.
 #[derive(Clone, Copy)]
@@ -70,7 +70,7 @@ pub(super) fn accept(
     let named = grounds.proven.iter().map(|proven| proven.change);
     let covered = covered(changes.iter().map(|authored| &authored.change), named);
     let accepted = changes.into_iter().zip(covered);
-    let accepted = accepted.filter_map(|(change, covered)| covered.map(|_| change));
+    let accepted = accepted.filter_map(|(change, covered)| covered.then_some(change));
     accepted
         .map(|authored| match is_cut(&authored.change, grounds.policy) {
             true => Err(NotAccepted::Cut(authored.change.hash())),
@@ -104,60 +104,153 @@ pub(super) fn check_form<'c>(
 }
 
 /// Which of these changes are covered, and build on covered ones only, as far as they build on any of these: those that
-/// seals name, and what the same actor made before on the way there. Changes stand behind what they build on. Of a covered
-/// one the place of the first that covers it.
+/// seals name, and what the same actor made before on the way there. Changes stand behind what they build on.
 pub(super) fn covered<'c>(
     changes: impl Iterator<Item = &'c Change>,
     named: impl Iterator<Item = ChangeHash>,
-) -> Vec<Option<usize>> {
-    let changes: Vec<&Change> = changes.collect();
-    let numbers: HashMap<ChangeHash, usize> = changes
-        .iter()
-        .enumerate()
-        .map(|(number, change)| (change.hash(), number))
-        .collect();
-    let mut named_by: BTreeMap<&[u8], Vec<usize>> = BTreeMap::new();
-    for number in named.filter_map(|hash| numbers.get(&hash).copied()) {
-        if let Some(change) = changes.get(number) {
-            named_by
-                .entry(change.actor_id().to_bytes())
-                .or_default()
-                .push(number);
-        }
-    }
-    let mut covered = vec![None; changes.len()];
-    for (actor, mut named) in named_by {
-        let mut seen = vec![false; changes.len()];
-        named.sort_unstable();
-        for place in named {
-            let mut open = vec![place];
-            while let Some(number) = open.pop() {
-                let (Some(change), Some(seen)) = (changes.get(number), seen.get_mut(number)) else {
-                    continue;
-                };
-                if std::mem::replace(seen, true) {
-                    continue;
-                }
-                let is_own = change.actor_id().to_bytes() == actor;
-                if let Some(covered) = covered.get_mut(number).filter(|_| is_own) {
-                    *covered = Some(place);
-                }
-                open.extend(change.deps().iter().filter_map(|dep| numbers.get(dep)));
+) -> Vec<bool> {
+    Claimed::of(changes, named).covered().0
+}
+
+/// Actors whose seals are followed in one pass: the bits of a number.
+const ACTORS_PER_PASS: usize = u64::BITS as usize;
+
+/// Changes by their places, and what seals say of them.
+struct Claimed {
+    deps: Vec<Vec<usize>>,
+    /// Whose each is, of those actors of which a seal names one.
+    actors: Vec<Option<usize>>,
+    actor_count: usize,
+    is_named: Vec<bool>,
+}
+
+impl Claimed {
+    fn of<'c>(
+        changes: impl Iterator<Item = &'c Change>,
+        named: impl Iterator<Item = ChangeHash>,
+    ) -> Self {
+        let changes: Vec<&Change> = changes.collect();
+        let numbers = changes.iter().enumerate();
+        let numbers: HashMap<ChangeHash, usize> = numbers
+            .map(|(number, change)| (change.hash(), number))
+            .collect();
+        let mut is_named = vec![false; changes.len()];
+        let mut actors: HashMap<&[u8], usize> = HashMap::new();
+        for number in named.filter_map(|hash| numbers.get(&hash).copied()) {
+            if let (Some(is_named), Some(change)) = (is_named.get_mut(number), changes.get(number))
+            {
+                *is_named = true;
+                let count = actors.len();
+                actors.entry(change.actor_id().to_bytes()).or_insert(count);
             }
         }
-    }
-    for (number, change) in changes.iter().enumerate() {
-        let mut deps = change.deps().iter().filter_map(|dep| numbers.get(dep));
-        let has_all = deps.all(|dep| covered.get(*dep).is_some_and(Option::is_some));
-        if let Some(covered) = covered.get_mut(number).filter(|_| !has_all) {
-            *covered = None;
+        let deps = changes.iter().map(|change| {
+            let deps = change.deps().iter();
+            deps.filter_map(|dep| numbers.get(dep).copied()).collect()
+        });
+        let of = |change: &&Change| actors.get(change.actor_id().to_bytes()).copied();
+        Self {
+            deps: deps.collect(),
+            actors: changes.iter().map(of).collect(),
+            actor_count: actors.len(),
+            is_named,
         }
     }
-    covered
+
+    /// Which are covered, and in how many steps from a change to one that it builds on that was found. All are walked once for
+    /// so many actors as fit one pass, and a delta has [`DELTA_PROOFS_MAX`](crate::limits::DELTA_PROOFS_MAX) at most.
+    fn covered(&self) -> (Vec<bool>, usize) {
+        let mut covered = vec![false; self.deps.len()];
+        let mut steps = 0;
+        for first in (0..self.actor_count).step_by(ACTORS_PER_PASS) {
+            // The actors of the changes that seals name above each.
+            let mut above = vec![0_u64; self.deps.len()];
+            for (number, deps) in self.deps.iter().enumerate().rev() {
+                let own = self.bit(number, first);
+                let mut actors = above.get(number).copied().unwrap_or(0);
+                if self.is_named.get(number) == Some(&true) {
+                    actors |= own;
+                }
+                if let Some(covered) = covered.get_mut(number) {
+                    *covered |= actors & own != 0;
+                }
+                for dep in deps {
+                    if let Some(above) = above.get_mut(*dep) {
+                        *above |= actors;
+                    }
+                }
+                steps += deps.len();
+            }
+        }
+        for (number, deps) in self.deps.iter().enumerate() {
+            let has_all = deps.iter().all(|dep| covered.get(*dep) == Some(&true));
+            if let Some(covered) = covered.get_mut(number) {
+                *covered &= has_all;
+            }
+        }
+        (covered, steps)
+    }
+
+    /// The actor of a change, in the pass that begins with this actor.
+    fn bit(&self, number: usize, first: usize) -> u64 {
+        let actor = self.actors.get(number).copied().flatten();
+        match actor.and_then(|actor| actor.checked_sub(first)) {
+            Some(bit) if bit < ACTORS_PER_PASS => 1 << bit,
+            _ => 0,
+        }
+    }
 }
 
 fn is_cut(change: &Change, policy: &Policy) -> bool {
     let actor: Result<[u8; 16], _> = change.actor_id().to_bytes().try_into();
     let time_ms = u64::try_from(change.timestamp()).unwrap_or(0);
     actor.is_ok_and(|actor| policy.excludes(ActorName(actor), time_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::tests::forked::{history, written};
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+    use std::collections::BTreeSet;
+
+    /// Goal: many actors in one history cost a walk for each 64 of them, not one each.
+    #[test]
+    fn many_actors_are_covered_in_few_walks() {
+        let count = 4_000;
+        let line = Claimed {
+            deps: (0..count)
+                .map(|it: usize| it.checked_sub(1).into_iter().collect())
+                .collect(),
+            actors: (0..count).map(Some).collect(),
+            actor_count: count,
+            is_named: vec![true; count],
+        };
+        let (covered, steps) = line.covered();
+        assert!(covered.into_iter().all(|covered| covered));
+        assert_eq!(steps, (count - 1) * count.div_ceil(ACTORS_PER_PASS));
+    }
+
+    proptest! {
+        /// Goal: in any history exactly those changes are covered that a seal names or that an actor made before a change
+        /// of its own that one names, where all that they build on is covered too.
+        #[test]
+        fn what_seals_name_is_covered_with_what_its_actor_made_before(
+            history in history(5, 40), named in prop::collection::vec(any::<Index>(), 0..20),
+        ) {
+            let all = written(&history);
+            let named: BTreeSet<usize> = named.iter().map(|it| it.index(all.len())).collect();
+            let hashes = named.iter().map(|it| all[*it].0.hash());
+            let found = covered(all.iter().map(|(change, _)| change), hashes);
+            let own = |number: usize| all[number].0.actor_id();
+            let is_claimed = |number: usize| named.iter().any(|above| {
+                own(*above) == own(number) && (*above == number || all[*above].1.contains(&number))
+            });
+            for number in 0..all.len() {
+                let expected = is_claimed(number) && all[number].1.iter().all(|it| is_claimed(*it));
+                prop_assert_eq!(found[number], expected, "{}", number);
+            }
+        }
+    }
 }

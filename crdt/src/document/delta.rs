@@ -430,7 +430,7 @@ impl Document {
 fn covered_of(changes: Vec<Change>, proofs: &HashMap<ChangeHash, &Proof>) -> Vec<Change> {
     let covered = covered(changes.iter(), proofs.keys().copied());
     let changes = changes.into_iter().zip(covered);
-    let changes = changes.filter_map(|(change, covered_at)| covered_at.map(|_| change));
+    let changes = changes.filter_map(|(change, covered)| covered.then_some(change));
     changes.collect()
 }
 
