@@ -201,7 +201,7 @@ pub fn take_in(trust: &Trust, bundle: &Bundle) -> Vec<Option<Ingested>> {
     let documents = bundle.documents.iter().zip(decoded);
     let taken = documents.map(|((collection, id, _), decoded)| {
         let (delta, ..) = decoded?;
-        let proven = proven.next()?.ok()?;
+        let proven: Vec<_> = proven.next()?.into_iter().filter_map(Result::ok).collect();
         let grounds = Grounds {
             proven: &proven,
             policy: trust.policy(),

@@ -267,6 +267,11 @@ pub enum Origin {
 pub enum IngestOutcome {
     /// At least one change was new; all that is new is durable.
     Applied,
+    /// What is acceptable of the delta is here, and the rest will never be.
+    Partly {
+        /// Why, for the log.
+        reason: String,
+    },
     /// Everything was here already.
     Known,
     /// Some change builds on one that is not here. What the store keeps of the delta is its own affair.

@@ -108,6 +108,7 @@ impl StoreReplica {
                 IngestOutcome::MissingDependencies
             }
             Arrived::Applied { incomplete: false } => IngestOutcome::Applied,
+            Arrived::Partly { reason } => IngestOutcome::Partly { reason },
             Arrived::Known => IngestOutcome::Known,
             Arrived::UnknownCertificate => IngestOutcome::UnknownCertificate,
             Arrived::Rejected { reason } => IngestOutcome::Rejected { reason },

@@ -20,7 +20,7 @@ use crate::seal::Proven;
 use automerge::{Change, ChangeHash};
 use sedge_identity::{ActorName, CertificateError, Policy};
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What a decision rests on beside the changes.
 #[derive(Clone, Copy)]
@@ -52,31 +52,60 @@ pub enum NotAccepted {
     },
 }
 
-/// Points (a) to (d): gives back those of the changes that are covered, in their order, with those that they build on.
-/// `changes` are new here and stand behind what they build on.
-///
-/// # Errors
-/// A seal proves nothing by (b) or (c), or a change is excluded by (d).
+/// What is accepted of some changes.
+pub(super) struct Accepted {
+    /// In their order.
+    pub(super) changes: Vec<Authored>,
+    /// Why some of what came never counts, if that is so: the first reason.
+    pub(super) refused: Option<NotAccepted>,
+}
+
+/// Points (a) to (d): of the changes those that are covered, with those that they build on. `changes` are new here and stand
+/// behind what they build on. A seal that proves nothing by (b) or (c) is passed over, and a change that (d) excludes is left
+/// out with all that builds on it, whatever else came with them: else what counts here would depend on what was sent
+/// together.
 pub(super) fn accept(
     collection: &str,
     id: &DocumentId,
     changes: Vec<Authored>,
     grounds: Grounds<'_>,
-) -> Result<Vec<Authored>, NotAccepted> {
+) -> Accepted {
+    let mut refused = None;
+    let mut named = Vec::with_capacity(grounds.proven.len());
     for proven in grounds.proven {
-        proven.certified.author.was_valid_at(proven.sealed_ms)?;
-        proven.certified.access.may_write(collection, id)?;
+        match check_seal(collection, id, proven) {
+            Ok(()) => named.push(proven.change),
+            Err(reason) => drop(refused.get_or_insert(reason)),
+        }
     }
-    let named = grounds.proven.iter().map(|proven| proven.change);
-    let covered = covered(changes.iter().map(|authored| &authored.change), named);
-    let accepted = changes.into_iter().zip(covered);
-    let accepted = accepted.filter_map(|(change, covered)| covered.then_some(change));
-    accepted
-        .map(|authored| match is_cut(&authored.change, grounds.policy) {
-            true => Err(NotAccepted::Cut(authored.change.hash())),
-            false => Ok(authored),
-        })
-        .collect()
+    let covered = covered(
+        changes.iter().map(|authored| &authored.change),
+        named.into_iter(),
+    );
+    let mut left_out = HashSet::new();
+    let mut accepted = Vec::with_capacity(changes.len());
+    for (authored, is_covered) in changes.into_iter().zip(covered) {
+        let change = &authored.change;
+        let is_cut = is_covered && is_cut(change, grounds.policy);
+        if is_cut {
+            refused.get_or_insert(NotAccepted::Cut(change.hash()));
+        }
+        if is_cut || !is_covered || change.deps().iter().any(|dep| left_out.contains(dep)) {
+            left_out.insert(change.hash());
+        } else {
+            accepted.push(authored);
+        }
+    }
+    Accepted {
+        changes: accepted,
+        refused,
+    }
+}
+
+/// Points (b) and (c).
+fn check_seal(collection: &str, id: &DocumentId, proven: &Proven) -> Result<(), NotAccepted> {
+    proven.certified.author.was_valid_at(proven.sealed_ms)?;
+    Ok(proven.certified.access.may_write(collection, id)?)
 }
 
 /// Point (e), for changes that stand behind what they build on; the first `births` of them are births. Whether one of them

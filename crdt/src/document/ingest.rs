@@ -6,7 +6,7 @@
 //! there and come out as it came. A record that would not load again, or could not be sent on, never comes to be. The
 //! first change of a document is mostly spared all this (`first`).
 
-use super::acceptance::{Grounds, accept, check_form};
+use super::acceptance::{Accepted, Grounds, NotAccepted, accept, check_form};
 use super::before::Before;
 use super::birth::{Birth, Births};
 use super::delta::{DEVICE_ACTOR_BYTES, Place, Size, heads_after};
@@ -33,6 +33,8 @@ pub struct Ingested {
     pub delta: Delta,
     /// Whether changes were left out because what they depend on is not here.
     pub incomplete: bool,
+    /// Why something of it was left out that never counts, if that is so.
+    pub refused: Option<NotAccepted>,
     /// Where a device has made two changes with one number: what counts. The record is another one then.
     pub(crate) resolved: Option<Resolved>,
 }
@@ -184,6 +186,7 @@ struct Arrival {
     /// The same for others, with the places of the births that are here already.
     delta: Delta,
     incomplete: bool,
+    refused: Option<NotAccepted>,
     /// What readers see, if nothing of the document is here and what arrived could be read without an op set.
     first: Option<Value>,
 }
@@ -202,11 +205,17 @@ impl Arrival {
         let total = unknown.len();
         let named = delta.births;
         let ready = in_order(is_here, unknown, &named);
-        let accepted = match grounds {
-            Some(grounds) => accept(collection, id, ready, grounds)?,
-            None => ready,
+        let Accepted {
+            changes: accepted,
+            refused,
+        } = match grounds {
+            Some(grounds) => accept(collection, id, ready, grounds),
+            None => Accepted {
+                changes: ready,
+                refused: None,
+            },
         };
-        let incomplete = accepted.len() < total;
+        let incomplete = accepted.len() < total && refused.is_none();
         let accepted = accepted.into_iter().map(|it| (it.change, it.chunk));
         let (accepted, chunks): (Vec<Change>, Vec<Vec<u8>>) = accepted.unzip();
         // Such a change builds on all births that came with it, so nothing is left out.
@@ -226,6 +235,7 @@ impl Arrival {
             births,
             delta,
             incomplete,
+            refused,
             first,
         })
     }
@@ -239,6 +249,7 @@ impl Arrival {
             changes: self.changes,
             delta: self.delta,
             incomplete: self.incomplete,
+            refused: self.refused,
             resolved: None,
         }
     }
@@ -256,6 +267,7 @@ impl Arrival {
             changes: self.changes,
             delta: self.delta,
             incomplete: self.incomplete,
+            refused: self.refused,
             resolved: None,
         })
     }
@@ -274,6 +286,7 @@ impl Arrival {
             changes: self.changes,
             delta: self.delta,
             incomplete: self.incomplete,
+            refused: self.refused,
             resolved: Some(resolved),
         })
     }

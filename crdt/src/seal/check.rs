@@ -80,7 +80,7 @@ impl Proven {
     }
 }
 
-/// Why a document's proofs prove nothing.
+/// Why a document's proof proves nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NotProven {
     /// Nobody has shown this certificate here.
@@ -91,8 +91,8 @@ pub(crate) enum NotProven {
 
 /// What came of a bundle.
 pub(crate) struct Checked {
-    /// For each document, in order.
-    pub(crate) documents: Vec<Result<Vec<Proven>, NotProven>>,
+    /// For each document, in order, what comes of each of its proofs.
+    pub(crate) documents: Vec<Vec<Result<Proven, NotProven>>>,
     /// For each seal that came, its leaves if the documents gave all of them.
     pub(crate) leaves: Vec<Option<Vec<MerkleHash>>>,
     /// Whether a seal came that no document names, or twice.

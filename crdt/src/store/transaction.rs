@@ -30,7 +30,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) use arrival::ArrivingSeals;
+pub(super) use arrival::{ArrivingSeals, Taken};
 
 /// Several statements that become visible and durable together, or not at all. It sees what it has staged itself, and
 /// holds up other writers until it ends.

@@ -156,8 +156,15 @@ fn changes_by(devices: &[&LocalIdentity]) -> Vec<Vec<u8>> {
 pub(super) fn delta(chunks: &[Vec<u8>]) -> Delta {
     let mut bytes = Vec::new();
     for chunk in chunks {
-        assert!(chunk.len() < 128);
-        bytes.extend([0x12, chunk.len() as u8]);
+        bytes.push(0x12);
+        if chunk.len() >= 128 {
+            bytes.push(chunk.len() as u8 | 128);
+        }
+        bytes.push(if chunk.len() < 128 {
+            chunk.len()
+        } else {
+            chunk.len() >> 7
+        } as u8);
         bytes.extend_from_slice(chunk);
     }
     Delta::decode(&bytes).unwrap()

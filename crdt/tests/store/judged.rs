@@ -5,9 +5,12 @@ use super::sealing::{INCARNATION, ISSUED_MS, Sealing, Terms};
 use super::*;
 use automerge::AutoCommit;
 use automerge::transaction::{CommitOptions, Transactable};
-use sedge_crdt::StoreOptions;
-use sedge_identity::{ActorName, Permissions, Policy, Rights, Validity};
-use std::collections::BTreeMap;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use sedge_crdt::{Sealed, StoreOptions};
+use sedge_identity::{ActorName, LocalIdentity, Permissions, Policy, Rights, Validity};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 const YEAR_MS: u64 = 365 * 24 * 3_600_000;
 
@@ -193,4 +196,167 @@ fn what_cannot_be_sealed_is_set_aside() {
         rows(&a, "SELECT * FROM cars"),
         rows(&b, "SELECT * FROM cars")
     );
+}
+
+/// Who writes in a random history: two honest devices, one that is cut, and one that may not write.
+const HONEST: usize = 2;
+const CUT: usize = 2;
+const WITHOUT_RIGHTS: usize = 3;
+
+/// The cut device's last moment.
+const CUT_MS: i64 = 1_000;
+
+/// Changes of one document, and what each builds on, itself included.
+struct History {
+    devices: [Arc<LocalIdentity>; 4],
+    changes: Vec<(usize, Change)>,
+    ancestors: Vec<BTreeSet<usize>>,
+}
+
+impl History {
+    /// Each change is a device's, before or after the cut, and builds on some of those before it and its device's last.
+    fn of(writings: &[(usize, bool, Vec<Index>)]) -> Self {
+        let device = |at: usize| {
+            let mut terms = Terms::of("demo", 10 + at as u8);
+            if at == WITHOUT_RIGHTS {
+                terms.request.permissions.write = Rights::Collections(BTreeMap::new());
+            }
+            terms.identity()
+        };
+        let mut history = Self {
+            devices: [0, 1, CUT, WITHOUT_RIGHTS].map(device),
+            changes: Vec::new(),
+            ancestors: Vec::new(),
+        };
+        for (device, is_late, deps) in writings {
+            history.write(*device, *is_late, deps);
+        }
+        history
+    }
+
+    fn write(&mut self, device: usize, is_late: bool, wanted: &[Index]) {
+        let number = self.changes.len();
+        let own = (0..number).rfind(|it| self.changes[*it].0 == device);
+        let wanted = wanted.iter().filter(|_| number > 0);
+        let deps: BTreeSet<usize> = wanted.map(|it| it.index(number)).chain(own).collect();
+        let ancestors = deps.iter().flat_map(|dep| self.ancestors[*dep].clone());
+        let mut ancestors: BTreeSet<usize> = ancestors.collect();
+        let greatest = ancestors
+            .iter()
+            .map(|it| self.changes[*it].1.max_op())
+            .max();
+        let mut deps: Vec<ChangeHash> = deps.iter().map(|it| self.changes[*it].1.hash()).collect();
+        deps.sort_unstable();
+        let change = Change::from(ExpandedChange {
+            operations: vec![Op {
+                action: OpType::Put(1.into()),
+                obj: ObjectId::Root,
+                key: Key::from(format!("k{number}")),
+                pred: Vec::new().into(),
+                insert: false,
+            }],
+            actor_id: actor(&self.devices[device]),
+            hash: None,
+            seq: 1 + own.map_or(0, |own| self.changes[own].1.seq()),
+            start_op: (1 + greatest.unwrap_or(0)).try_into().unwrap(),
+            time: CUT_MS + i64::from(is_late),
+            message: None,
+            deps,
+            extra_bytes: Vec::new(),
+            author: None,
+        });
+        ancestors.insert(number);
+        self.ancestors.push(ancestors);
+        self.changes.push((device, change));
+    }
+
+    /// These changes as one delta, with a seal for each of which `is_proven` says so.
+    fn packet(&self, numbers: &BTreeSet<usize>, is_proven: impl Fn(usize) -> bool) -> Packet {
+        let mut packet = Packet::default();
+        let (mut chunks, mut proofs) = (Vec::new(), Vec::new());
+        for number in numbers {
+            let (device, change) = &self.changes[*number];
+            let chunk = change.raw_bytes().to_vec();
+            let one = delta(std::slice::from_ref(&chunk));
+            if is_proven(*number) {
+                let one = Packet::sealed_by(&self.devices[*device], "cars", &id("x"), one);
+                let mut proof = Sealed::decode(&one.documents[0].2).unwrap().proofs[0];
+                proof.change = chunks.len() as u32;
+                proofs.push(proof);
+                packet.certificates.extend(one.certificates);
+                packet.seals.extend(one.seals);
+            }
+            chunks.push(chunk);
+        }
+        let delta = delta(&chunks);
+        let sealed = Sealed { delta, proofs }.encode();
+        packet.documents = vec![("cars".to_owned(), id("x").as_bytes().to_vec(), sealed)];
+        packet
+    }
+
+    /// Whether a change counts with all that it builds on.
+    fn counts(&self, number: usize) -> bool {
+        self.ancestors[number].iter().all(|it| {
+            let (device, change) = &self.changes[*it];
+            *device < HONEST || (*device == CUT && change.timestamp() <= CUT_MS)
+        })
+    }
+
+    fn store(&self, folder: &Path) -> Store {
+        let mut terms = Terms::of("demo", 2);
+        let cut = ActorName::of(&self.devices[CUT].key().public(), INCARNATION);
+        terms.policy.cuts = BTreeMap::from([(cut, CUT_MS as u64)]);
+        let key = DeviceKey::from_seed([2; 32]).public();
+        let store = Store::open(folder, &terms.app, &key).unwrap();
+        store.certify(terms.identity()).unwrap();
+        insert(&store, r#"{"_id":"own"}"#);
+        store
+    }
+}
+
+fn writing() -> impl Strategy<Value = (usize, bool, Vec<Index>)> {
+    let deps = prop::collection::vec(any::<Index>(), 0..3);
+    let device = prop_oneof![0..HONEST, 0..=WITHOUT_RIGHTS];
+    (device, any::<bool>(), deps)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Goal: what stores under one policy accept follows from the changes and proofs that they have seen, not from what was
+    /// sent together or in which order: what a cut or missing rights exclude takes along nothing but what builds on it.
+    #[test]
+    fn what_counts_does_not_depend_on_packing(
+        writings in prop::collection::vec(writing(), 1..12),
+        packing in prop::collection::vec((any::<Index>(), any::<u16>()), 0..8),
+    ) {
+        let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let history = History::of(&writings);
+        let all: BTreeSet<usize> = (0..writings.len()).collect();
+        let [one, other] = [0, 1].map(|at| history.store(folders[at].path()));
+        for (number, unproven) in packing {
+            let numbers = &history.ancestors[number.index(all.len())];
+            let packet = history.packet(numbers, |it| unproven >> (it % 16) & 1 == 0);
+            packet.arrive(&one);
+        }
+        let whole = history.packet(&all, |_| true);
+        for store in [&one, &other] {
+            whole.arrive(store);
+            let shown = rows(store, "SELECT * FROM cars WHERE _id = 'x'").concat();
+            for number in &all {
+                let is_shown = shown.contains(&format!("\"k{number}\""));
+                prop_assert_eq!(is_shown, history.counts(*number), "{}: {}", number, shown);
+            }
+        }
+        prop_assert_eq!(one.collections(), other.collections());
+        let counting = all.iter().filter(|number| history.counts(**number)).count();
+        let arrived = whole.arrive(&history.store(&folders[0].path().join("fresh")));
+        let is_as_told = match &arrived[..] {
+            [Arrived::Applied { incomplete: false }] => counting == all.len(),
+            [Arrived::Partly { .. }] => (1..all.len()).contains(&counting),
+            [Arrived::Rejected { .. }] => counting == 0,
+            _ => false,
+        };
+        prop_assert!(is_as_told, "{:?}, {} of {} count", arrived, counting, all.len());
+    }
 }

@@ -105,6 +105,15 @@ impl Floods {
                         | IngestOutcome::Damaged,
                     )
                     | None => verdict = at_least(verdict, Verdict::Ignore),
+                    // What counts of it goes on with offers.
+                    Some(IngestOutcome::Partly { reason }) => {
+                        verdict = at_least(verdict, Verdict::Ignore);
+                        out.note(Note::Rejected {
+                            peer: source.clone(),
+                            document,
+                            reason,
+                        });
+                    }
                     Some(IngestOutcome::Rejected { reason }) => {
                         verdict = Verdict::Reject;
                         out.note(Note::Rejected {

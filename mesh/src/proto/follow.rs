@@ -69,6 +69,8 @@ struct Page {
     certificates_anew: bool,
     /// Whether something that is missing will not be here when the page is done.
     left_out: bool,
+    /// The want of which a part was refused: what comes behind that may build on it.
+    refused: Option<u32>,
 }
 
 impl Follow {
@@ -138,6 +140,7 @@ impl Follow {
             taken: Vec::new(),
             certificates_anew: false,
             left_out: false,
+            refused: None,
         });
         Ok(())
     }
@@ -210,7 +213,7 @@ impl Follow {
                 },
                 Answer::Ingested(outcomes),
             ) if outcomes.len() == delivered.len() => {
-                if outcomes.contains(&IngestOutcome::MissingDependencies) {
+                if page.is_incomplete(&delivered, &outcomes) {
                     return Err(CloseCode::Incomplete);
                 }
                 page.ingested(delivered, outcomes, in_part, link);
@@ -292,6 +295,14 @@ impl Page {
         Ok((delivered.collect(), in_part))
     }
 
+    /// Whether a delta builds on what the neighbour was to send before.
+    fn is_incomplete(&self, delivered: &[Wanted], outcomes: &[IngestOutcome]) -> bool {
+        let mut lacking = delivered.iter().zip(outcomes);
+        lacking.any(|(want, outcome)| {
+            *outcome == IngestOutcome::MissingDependencies && self.refused != Some(want.index)
+        })
+    }
+
     /// Goes by what became of the deltas for these wants, of which the last may be the first that is left.
     fn ingested(
         &mut self,
@@ -309,7 +320,12 @@ impl Page {
                     let reason = "a certificate that its changes need was not sent";
                     self.leave_out(&want, reason.to_owned(), link);
                 }
-                IngestOutcome::Rejected { reason } => self.leave_out(&want, reason, link),
+                // Other devices' changes may come behind those that are refused.
+                IngestOutcome::Rejected { reason } | IngestOutcome::Partly { reason } => {
+                    lacks_last = false;
+                    self.refused = Some(want.index);
+                    self.leave_out(&want, reason, link);
+                }
                 IngestOutcome::Damaged => self.left_out = true,
                 IngestOutcome::Applied
                 | IngestOutcome::Known

@@ -7,5 +7,6 @@ mod evidence;
 mod fixtures;
 mod hostile;
 mod net;
+mod refused;
 mod victim;
 mod wire;

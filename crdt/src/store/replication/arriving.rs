@@ -4,7 +4,7 @@ use super::super::commit::Origin;
 use super::super::error::StoreError;
 use super::super::seals::authority::{Own, read_chain};
 use super::super::source::Source;
-use super::super::transaction::{ArrivingSeals, Transaction};
+use super::super::transaction::{ArrivingSeals, Taken, Transaction};
 use super::super::{Inner, Store};
 use crate::document::{Decoded, Grounds};
 use crate::id::DocumentId;
@@ -51,6 +51,11 @@ pub enum Arrived {
         /// See above.
         incomplete: bool,
     },
+    /// As [`Applied`](Self::Applied), but some of it was left out that will never be acceptable.
+    Partly {
+        /// Why.
+        reason: String,
+    },
     /// All of it was here.
     Known,
     /// None of what is new could be applied: it builds on changes that are not here, or no seal covers it.
@@ -93,9 +98,17 @@ impl Room {
     }
 }
 
+/// A document whose proofs are checked.
+struct Judged {
+    opened: Opened,
+    proven: Vec<Proven>,
+    /// Why one of the others proves nothing, if there are others.
+    refused: Option<String>,
+}
+
 /// A bundle whose documents are decoded and whose seals are checked.
 struct Checked {
-    documents: Vec<Result<(Opened, Vec<Proven>), Arrived>>,
+    documents: Vec<Result<Judged, Arrived>>,
     seals: Vec<Seal>,
     /// For each seal its leaves, if the documents gave all of them.
     leaves: Vec<Option<Vec<MerkleHash>>>,
@@ -113,6 +126,41 @@ struct Known<'a> {
 type Refused = BTreeMap<CertificateName, String>;
 
 impl Known<'_> {
+    /// What holds of a document's proofs. One that doesn't spoils none of the others.
+    ///
+    /// # Errors
+    /// None holds, or a certificate has to come first.
+    fn judge(
+        &self,
+        opened: Opened,
+        proofs: Vec<Result<Proven, NotProven>>,
+    ) -> Result<Judged, Arrived> {
+        let mut proven = Vec::with_capacity(proofs.len());
+        let mut refused = None;
+        for proof in proofs {
+            let why = match proof {
+                Ok(holds) => {
+                    proven.push(holds);
+                    continue;
+                }
+                Err(NotProven::Refused(reason)) => reason,
+                Err(NotProven::UnknownCertificate(name)) => match self.unknown(&name) {
+                    Arrived::Rejected { reason } => reason,
+                    waits => return Err(waits),
+                },
+            };
+            refused.get_or_insert(why);
+        }
+        match refused {
+            Some(reason) if proven.is_empty() => Err(Arrived::Rejected { reason }),
+            refused => Ok(Judged {
+                opened,
+                proven,
+                refused,
+            }),
+        }
+    }
+
     /// Of a certificate that is not known to be good.
     fn unknown(&self, name: &CertificateName) -> Arrived {
         let reason = match self.refused.get(name) {
@@ -197,12 +245,7 @@ fn open(
     let mut proven = checked.documents.into_iter();
     let documents = opened.into_iter().map(|opened| {
         let opened = opened?;
-        match proven.next() {
-            Some(Ok(proven)) => Ok((opened, proven)),
-            Some(Err(NotProven::UnknownCertificate(name))) => Err(known.unknown(&name)),
-            Some(Err(NotProven::Refused(reason))) => Err(Arrived::Rejected { reason }),
-            None => Err(Arrived::MissingDependencies),
-        }
+        known.judge(opened, proven.next().unwrap_or_default())
     });
     Ok(Checked {
         documents: documents.collect(),
@@ -311,7 +354,11 @@ fn take(
     answers: &mut Vec<Arrived>,
 ) -> Result<(), StoreError> {
     for (arrival, document) in bundle.arrivals.iter().zip(checked.documents) {
-        let (opened, proven) = match document {
+        let Judged {
+            opened,
+            proven,
+            refused,
+        } = match document {
             Ok(document) => document,
             Err(answer) => {
                 answers.push(answer);
@@ -333,11 +380,7 @@ fn take(
         let taken = delta
             .and_then(|delta| transaction.ingest(arrival.collection, &opened.id, delta, &sealed));
         answers.push(match taken {
-            Ok(taken) if taken.applied => Arrived::Applied {
-                incomplete: taken.incomplete,
-            },
-            Ok(taken) if taken.incomplete => Arrived::MissingDependencies,
-            Ok(_) => Arrived::Known,
+            Ok(taken) => answer(taken, refused),
             Err(StoreError::Database(error)) => return Err(error.into()),
             Err(error @ StoreError::Damaged { .. }) => Arrived::Damaged {
                 reason: error.to_string(),
@@ -346,6 +389,19 @@ fn take(
         });
     }
     Ok(())
+}
+
+/// What became of a document, of which a proof may have been refused before.
+fn answer(taken: Taken, refused: Option<String>) -> Arrived {
+    match taken.refused.or(refused) {
+        Some(reason) if taken.applied => Arrived::Partly { reason },
+        Some(reason) => Arrived::Rejected { reason },
+        None if taken.applied => Arrived::Applied {
+            incomplete: taken.incomplete,
+        },
+        None if taken.incomplete => Arrived::MissingDependencies,
+        None => Arrived::Known,
+    }
 }
 
 impl Authorities for Known<'_> {

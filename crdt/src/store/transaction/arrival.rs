@@ -36,12 +36,14 @@ impl ArrivingSeals<'_> {
 }
 
 /// What became of a delta from another store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::store) struct Taken {
     /// Something of it was new.
     pub(in crate::store) applied: bool,
     /// Changes were left out because what they depend on is not here.
     pub(in crate::store) incomplete: bool,
+    /// Why something was left out that never counts, if that is so.
+    pub(in crate::store) refused: Option<String>,
 }
 
 impl Transaction<'_> {
@@ -81,6 +83,7 @@ impl Transaction<'_> {
         let taken = Taken {
             applied: !ingested.changes.is_empty(),
             incomplete: ingested.incomplete,
+            refused: ingested.refused.take().map(|reason| reason.to_string()),
         };
         if taken.applied {
             self.prove(&key, &mut entry, &ingested, sealed)?;
