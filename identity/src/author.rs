@@ -66,6 +66,33 @@ impl Links<Certificate> {
         })
     }
 
+    /// When the whole begins and ends to be valid around `now_ms`, at which it is: in ms since the Unix epoch. Of the root's
+    /// certificates those count that do now, and those that take over from them without a gap.
+    pub(crate) fn span_ms(&self, policy: &Policy, now_ms: u64) -> (u64, u64) {
+        let of_root = self.of_root.iter();
+        let of_root = of_root.filter(|it| check_revoked(it, policy).is_ok());
+        let mut of_root: Vec<&Certificate> = of_root.collect();
+        of_root.sort_by_key(|it| it.not_before_ms);
+        let (mut begins_ms, mut ends_ms) = (now_ms, now_ms);
+        for certificate in of_root {
+            if certificate.not_after_ms >= now_ms
+                && certificate.not_before_ms <= ends_ms.saturating_add(1)
+            {
+                begins_ms = begins_ms.min(certificate.not_before_ms);
+                ends_ms = ends_ms.max(certificate.not_after_ms);
+            }
+        }
+        // A root without a certificate counts always.
+        if self.of_root.is_empty() {
+            (begins_ms, ends_ms) = (0, u64::MAX);
+        }
+        for certificate in std::iter::once(&self.first).chain(&self.above) {
+            begins_ms = begins_ms.max(certificate.not_before_ms);
+            ends_ms = ends_ms.min(certificate.not_after_ms);
+        }
+        (begins_ms.min(now_ms), ends_ms)
+    }
+
     /// Whether none of them plainly claims more than the one above it has.
     pub(crate) fn check_rights(&self) -> Result<(), CertificateError> {
         self.iter()

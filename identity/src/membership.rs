@@ -103,11 +103,11 @@ pub fn admissible(
 }
 
 impl Verified<Certificate> {
-    /// The last moment at which all certificates of the chain are valid, the root's included, in ms since the Unix epoch.
+    /// The last moment at which all certificates of the chain are valid, in ms since the Unix epoch. Of a root that renewed its
+    /// certificate one is enough at each moment.
     #[must_use]
     pub fn ends_ms(&self) -> u64 {
-        let ends = self.along_chain().map(|it| it.not_after_ms);
-        ends.min().unwrap_or_default()
+        self.ends_ms
     }
 
     /// Whether no certificate of the chain withholds reading from the holder.
@@ -118,11 +118,10 @@ impl Verified<Certificate> {
     }
 
     /// The latest time that an issuer of the chain has put its name to, in ms since the Unix epoch: the beginning of what
-    /// it signed.
+    /// it signed. Of a root's certificates the earliest that counts; never later than the time at which the chain was verified.
     #[must_use]
     pub fn begins_ms(&self) -> u64 {
-        let begins = self.along_chain().map(|it| it.not_before_ms);
-        begins.max().unwrap_or_default()
+        self.begins_ms
     }
 }
 
@@ -192,6 +191,42 @@ mod tests {
             let own = member.identity();
             assert_eq!(own.certificate().ends_ms(), NOW_MS + 5);
             assert_eq!(own.certificate().begins_ms(), NOW_MS - CLOCK_TOLERANCE_MS);
+        }
+    }
+
+    /// Goal: a root that renewed its certificate keeps its devices until the last that follows without a gap ends, and what is
+    /// only to come moves no clock, whatever the order in which they are given.
+    #[test]
+    fn a_renewed_root_keeps_its_devices() {
+        const DAY_MS: u64 = 86_400_000;
+        let issuing = Issuing::new();
+        let root = |from_day: i64, to_day: i64| {
+            let issued_ms = NOW_MS.saturating_add_signed(from_day * DAY_MS as i64);
+            let life_ms = (to_day - from_day) as u64 * DAY_MS;
+            let request = CertificateRequest {
+                kind: CertificateKind::Issuer,
+                validity: Validity::Life { life_ms },
+                ..CertificateRequest::development(issuing.root.public(), "root")
+            };
+            issuing.root.issue(request, [1; 16], issued_ms).unwrap()
+        };
+        let (ended, now) = (root(-10, -1), root(-5, 20));
+        let (next, distant) = (root(19, 40), root(50, 400));
+        let chain = issuing.chain(100 * DAY_MS, 30 * DAY_MS);
+        let subject = DeviceKey::from_seed([3; 32]).public();
+        for (roots, end_day) in [
+            (vec![&ended, &now], 20),
+            (vec![&now, &ended], 20),
+            (vec![&now, &distant], 20),
+            (vec![&distant, &now], 20),
+            (vec![&next, &now], 30),
+            (vec![&distant, &now, &next, &ended], 30),
+        ] {
+            let roots: Vec<SignedCertificate> = roots.into_iter().cloned().collect();
+            let trust = Trust::certified(AppId::new("demo").unwrap(), &roots).unwrap();
+            let found = trust.verify(&chain, subject, NOW_MS).unwrap();
+            assert_eq!(found.ends_ms(), NOW_MS + end_day * DAY_MS);
+            assert_eq!(found.begins_ms(), NOW_MS - CLOCK_TOLERANCE_MS);
         }
     }
 

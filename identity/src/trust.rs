@@ -35,6 +35,8 @@ struct Root {
 pub struct Verified<T> {
     links: Arc<Links<T>>,
     signed: CertificateChain,
+    pub(crate) begins_ms: u64,
+    pub(crate) ends_ms: u64,
 }
 
 /// Why a list of issuers can't be trusted.
@@ -170,9 +172,12 @@ impl Trust {
             });
         }
         links.check_now(&self.policy, now_ms)?;
+        let (begins_ms, ends_ms) = links.span_ms(&self.policy, now_ms);
         Ok(Verified {
             links: Arc::new(links),
             signed: chain.clone(),
+            begins_ms,
+            ends_ms,
         })
     }
 
