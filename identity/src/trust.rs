@@ -1,17 +1,24 @@
 //! Whom a device trusts, and the one path by which a certificate becomes believed.
 
-use std::{collections::BTreeMap, ops::Deref, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Deref,
+    sync::Arc,
+};
 
 use crate::{
     app::AppId,
     author::{Author, Links},
-    certificate::{Certificate, CertificateKind, SignedCertificate},
+    certificate::{Certificate, CertificateKind, CertificateName, SignedCertificate},
     chain::CertificateChain,
     key::{KeyId, PublicKey},
     limits::ROOTS_MAX,
     policy::Policy,
     refusal::CertificateError,
 };
+
+/// For which purpose a trust is hashed.
+const DIGEST_DOMAIN: &str = "sedge 2026 what a trust accepts";
 
 /// The app of a device, the issuers whose certificates count in it, and what of these was taken back. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +35,8 @@ struct Root {
     /// What it says about itself: how long it counts and what it may give. With several it counts as long as any of them
     /// does. Without one it counts always and may give everything, as a development issuer does.
     certificates: Arc<[Certificate]>,
+    /// Their names, ascending.
+    names: Arc<[CertificateName]>,
 }
 
 /// Something that was signed, together with the proof that it was checked: only this crate's checks make one.
@@ -83,6 +92,7 @@ impl Trust {
         let bare = |key: &PublicKey| Root {
             key: *key,
             certificates: Arc::default(),
+            names: Arc::default(),
         };
         Ok(Self {
             app,
@@ -100,6 +110,7 @@ impl Trust {
     pub fn certified(app: AppId, roots: &[SignedCertificate]) -> Result<Self, TrustError> {
         check_count(roots.len())?;
         let mut by_key: BTreeMap<PublicKey, Vec<Certificate>> = BTreeMap::new();
+        let mut names: BTreeMap<PublicKey, BTreeSet<CertificateName>> = BTreeMap::new();
         for signed in roots {
             let (found, signer) = signed.open()?;
             check_app(&found, &app)?;
@@ -114,14 +125,16 @@ impl Trust {
                 return Err(TrustError::Contradiction { name: found.name });
             }
             known.push(found);
+            names.entry(signer).or_default().insert(signed.name());
         }
-        let root = |(key, certificates): (PublicKey, Vec<Certificate>)| Root {
+        let mut root = |(key, certificates): (PublicKey, Vec<Certificate>)| Root {
             key,
             certificates: certificates.into(),
+            names: names.remove(&key).unwrap_or_default().into_iter().collect(),
         };
         Ok(Self {
             app,
-            roots: by_key.into_iter().map(root).collect(),
+            roots: by_key.into_iter().map(&mut root).collect(),
             policy: Arc::default(),
         })
     }
@@ -139,6 +152,29 @@ impl Trust {
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// Names what decides which changes are accepted: the roots, what each says of how long it counts and what it may give, and
+    /// the cuts. Whoever has the same accepts alike, in whatever order it was told of them.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key(DIGEST_DOMAIN);
+        let mut roots: Vec<&Root> = self.roots.iter().collect();
+        roots.sort_unstable_by_key(|root| root.key);
+        roots.dedup_by_key(|root| root.key);
+        hasher.update(&(roots.len() as u64).to_le_bytes());
+        for root in roots {
+            hasher.update(root.key.as_bytes());
+            hasher.update(&(root.names.len() as u64).to_le_bytes());
+            for name in &*root.names {
+                hasher.update(name.as_bytes());
+            }
+        }
+        for (actor, cut_ms) in &self.policy.cuts {
+            hasher.update(&actor.0);
+            hasher.update(&cut_ms.to_le_bytes());
+        }
+        *hasher.finalize().as_bytes()
     }
 
     /// The keys of the trusted issuers, by their short names.

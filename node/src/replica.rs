@@ -171,12 +171,8 @@ impl StoreReplica {
     fn scope(&self, interest: &Interest) -> Result<[u8; 8], ReplicaError> {
         let identity = self.store.identity();
         let identity = identity.map_err(failed("tell whom it trusts"))?;
-        let trust = identity.trust();
         let mut hasher = blake3::Hasher::new();
-        let mut roots: Vec<String> = trust.roots().map(|root| root.to_string()).collect();
-        roots.sort_unstable();
-        let accepts = format!("{roots:?} {:?}", trust.policy().cuts);
-        hasher.update(blake3::hash(accepts.as_bytes()).as_bytes());
+        hasher.update(&identity.trust().digest());
         match interest {
             Interest::Everything => {
                 hasher.update(b"everything");

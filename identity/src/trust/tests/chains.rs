@@ -68,6 +68,54 @@ fn a_chain_leads_to_the_root() {
     assert_eq!(verify_links(&direct).unwrap().along_chain().count(), 2);
 }
 
+/// Goal: trusts have one digest if they accept the same changes: it follows from the roots, their certificates and the cuts,
+/// not from the order in which they were given or from what is revoked for admission alone.
+#[test]
+fn a_digest_names_what_is_accepted() {
+    let certified = |roots: &[&SignedCertificate]| {
+        let roots: Vec<_> = roots.iter().map(|it| (*it).clone()).collect();
+        Trust::certified(app("demo"), &roots).unwrap()
+    };
+    let first = root_certificate(|_| ());
+    let renewed = root_certificate(|request| {
+        request.validity = Validity::Life { life_ms: HOUR_MS };
+    });
+    let both = certified(&[&first, &renewed]).digest();
+    assert_eq!(both, certified(&[&renewed, &first]).digest());
+    let keys = [root().public(), issuer(SITE).public()];
+    let [one, other] = [[keys[0], keys[1]], [keys[1], keys[0]]];
+    let bare = |keys: &[PublicKey]| Trust::new(app("demo"), keys).unwrap();
+    assert_eq!(bare(&one).digest(), bare(&other).digest());
+    let cut = |actor, cut_ms| {
+        let cuts = [(crate::ActorName([actor; 16]), cut_ms)].into();
+        let policy = Policy {
+            cuts,
+            ..Policy::default()
+        };
+        bare(&one).with_policy(policy).digest()
+    };
+    let revoking = Policy {
+        revoked_devices: [device().public()].into(),
+        ..Policy::default()
+    };
+    assert_eq!(
+        bare(&one).with_policy(revoking).digest(),
+        bare(&one).digest()
+    );
+    let different = [
+        both,
+        certified(&[&first]).digest(),
+        certified(&[&renewed]).digest(),
+        bare(&one).digest(),
+        bare(&one[..1]).digest(),
+        cut(1, 5),
+        cut(1, 6),
+        cut(2, 5),
+    ];
+    let distinct: std::collections::BTreeSet<_> = different.into_iter().collect();
+    assert_eq!(distinct.len(), different.len());
+}
+
 /// Goal: a certificate that is left out, swapped, doubled, or one too many, breaks the chain.
 #[test]
 fn a_broken_chain_is_refused() {
