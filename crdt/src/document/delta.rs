@@ -46,6 +46,9 @@ pub enum DeltaError {
     /// Not the wire format.
     #[error("the delta can't be decoded: {0}")]
     Wire(#[from] prost::DecodeError),
+    /// Not the one encoding of what it says.
+    #[error("the delta is encoded in another way than it is to be")]
+    Encoding,
     /// More births or changes than allowed.
     #[error(
         "the delta has {births} births and {changes} changes; at most {DELTA_BIRTHS_MAX} and {DELTA_CHANGES_MAX} \

@@ -41,6 +41,9 @@ pub enum EvidenceError {
     /// Not the wire format.
     #[error("a seal can't be decoded: {0}")]
     Wire(#[from] prost::DecodeError),
+    /// Not the one encoding of what it says.
+    #[error("a seal is encoded in another way than it is to be")]
+    Encoding,
     /// The seal itself is none.
     #[error("a seal is refused: {0}")]
     Seal(#[from] SealError),
@@ -92,7 +95,12 @@ impl Sealed {
         };
         let proofs = wire.proofs.into_iter().map(proof);
         let proofs = proofs.collect::<Option<_>>().ok_or(DeltaError::Proofs)?;
-        Ok(Self { delta, proofs })
+        let sealed = Self { delta, proofs };
+        // Unknown, repeated or reordered fields would give one content ever new names where it is flooded.
+        match sealed.encode() == bytes {
+            true => Ok(sealed),
+            false => Err(DeltaError::Encoding),
+        }
     }
 
     /// The bytes of its parts, without encoding them; what travels has a few more.
@@ -132,9 +140,13 @@ impl Evidence {
         if rest.len() > SEAL_CHANGES_MAX {
             return Err(refused);
         }
-        Ok(Self {
+        let evidence = Self {
             seal,
             rest: rest.iter().map(|hash| MerkleHash(*hash)).collect(),
-        })
+        };
+        match evidence.encode() == bytes {
+            true => Ok(evidence),
+            false => Err(EvidenceError::Encoding),
+        }
     }
 }

@@ -377,8 +377,14 @@ pub(super) fn decode_flood(payload: Bytes, topic: &CollectionName) -> Result<Bun
         });
     }
     count_list(&payload)?;
-    let flood =
-        pb::Flood::decode(payload).map_err(|_| DecodeError::Malformed("not a protobuf flood"))?;
+    let flood = pb::Flood::decode(payload.clone())
+        .map_err(|_| DecodeError::Malformed("not a protobuf flood"))?;
+    // Unknown, repeated or reordered fields would give one content ever new names.
+    if flood.encode_to_vec() != payload {
+        return Err(DecodeError::Malformed(
+            "a flooded message that is not in its one encoding",
+        ));
+    }
     if flood.deltas.is_empty() {
         return Err(DecodeError::Malformed("a flooded message without deltas"));
     }

@@ -175,6 +175,37 @@ fn the_bytes_of_a_flood_and_a_topic_are_pinned() {
     );
 }
 
+/// Goal: what floods has one encoding, so that one content has one name: fields that nobody knows, in another order or in
+/// longer numbers are refused.
+#[test]
+fn a_flood_has_one_encoding() {
+    let delta = [
+        &[0x0a, 0x0e, 0x0a, 4][..],
+        b"cars",
+        &[0x12, 1, b'7', 0x1a, 3],
+        b"abc",
+    ]
+    .concat();
+    let seal = [&[0x12, 3][..], b"def"].concat();
+    let decoded = |parts: &[&[u8]]| decode_flood(parts.concat().into(), &collection("cars"));
+    assert!(decoded(&[&delta, &seal]).is_ok());
+    let longer = [&[0x12, 0x83, 0][..], b"def"].concat();
+    let within = [&[0x0a, 0x10][..], &delta[2..], &[0x78, 1]].concat();
+    for parts in [
+        [&delta[..], &seal[..], &[0x78, 1]],
+        [&[0x78, 1], &delta, &seal],
+        [&seal, &delta, &[]],
+        [&delta, &longer, &[]],
+        [&within, &seal, &[]],
+    ] {
+        let refused = decoded(&parts);
+        assert!(
+            matches!(refused, Err(DecodeError::Malformed(_))),
+            "{refused:?}"
+        );
+    }
+}
+
 fn any_document() -> impl Strategy<Value = DocumentKey> {
     ("[a-zé ]{1,20}", vec(any::<u8>(), 1..40))
         .prop_map(|(name, id)| DocumentKey::new(CollectionName::new(&name).unwrap(), id).unwrap())
