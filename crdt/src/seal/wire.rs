@@ -150,3 +150,72 @@ impl Evidence {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sedge_identity::{hex, parse_hex};
+
+    /// A seal of three changes, as `sedge-identity` pins it.
+    const SEAL: &str = concat!(
+        "01030303030303030303030303030303030303030303030303030303030303030304040404040404",
+        "04000001977420dc000003a974988177a10fce395244ba69aed231342eb8a2183b6545c960f14966",
+        "748a09a105ac0d1b8dac55fcfa22e2b93f78fc8c2123e3853fec547a916beab0b58a8f7db0f50e71",
+        "2f215ba12f2092a1817b72b4fa6fed98fe488f3278aeca0c2eb800",
+    );
+
+    fn sealed() -> Sealed {
+        let delta = b"\x0a\x03\x12\x01m\x12\x06change\x12\x06change";
+        Sealed {
+            delta: Delta::decode(delta).unwrap(),
+            proofs: vec![SealedChange {
+                change: 1,
+                seal: SealName([7; 16]),
+                index: 300,
+            }],
+        }
+    }
+
+    fn evidence() -> Evidence {
+        let seal: [u8; Seal::BYTES] = parse_hex(SEAL).unwrap();
+        Evidence {
+            seal: Seal::decode(&seal).unwrap(),
+            rest: vec![MerkleHash([5; 32]), MerkleHash([6; 32])],
+        }
+    }
+
+    /// Goal: the bytes of sealed changes and of a seal beside them are fixed, and read as what they were made of.
+    #[test]
+    fn the_wire_forms_are_pinned() {
+        let bytes = sealed().encode();
+        let proof = ["121708011210", &"07".repeat(16), "18ac02"].concat();
+        let delta = "0a150a0312016d12066368616e676512066368616e6765";
+        assert_eq!(hex(&bytes).to_string(), [delta, &proof].concat());
+        assert_eq!(Sealed::decode(&bytes).unwrap(), sealed());
+
+        let bytes = evidence().encode();
+        let [five, six] = ["05", "06"].map(|byte| byte.repeat(32));
+        let rest = ["1240", &five, &six].concat();
+        assert_eq!(hex(&bytes).to_string(), ["0a9301", SEAL, &rest].concat());
+        assert_eq!(Evidence::decode(&bytes).unwrap(), evidence());
+    }
+
+    /// Goal: each has one encoding, so that one content has one name where it is flooded.
+    #[test]
+    fn there_is_one_encoding() {
+        let (sealed, evidence) = (sealed().encode(), evidence().encode());
+        for tail in [&[0x78, 0x01][..], &[0x7a, 3, 1, 2, 3], &[0x0a, 0]] {
+            let more = [&sealed, tail].concat();
+            assert!(matches!(Sealed::decode(&more), Err(DeltaError::Encoding)));
+            let refused = Evidence::decode(&[&evidence, tail].concat());
+            assert!(refused.is_err(), "{refused:?}");
+        }
+        // The proof before the delta, and the hashes before the seal.
+        let (delta, proof) = sealed.split_at(2 + 0x15);
+        let turned = Sealed::decode(&[proof, delta].concat());
+        assert!(matches!(turned, Err(DeltaError::Encoding)), "{turned:?}");
+        let (seal, rest) = evidence.split_at(3 + 0x93);
+        let turned = Evidence::decode(&[rest, seal].concat());
+        assert_eq!(turned, Err(EvidenceError::Encoding));
+    }
+}
