@@ -59,8 +59,16 @@ where
     B: NetworkBehaviour + Send + 'static,
     B::ToSwarm: std::fmt::Debug + Send + 'static,
 {
+    /// A peer is connected. It is judged once more: it was admitted by the trust with which that began, which may have been
+    /// replaced meanwhile.
+    pub fn judge_connected(&mut self, peer: &PeerId, now: Instant) {
+        let own = self.membership.identity();
+        self.judge(*peer, &own);
+        self.watch_certificate(peer, now);
+    }
+
     /// A peer is connected: its certificate is watched.
-    pub fn watch_certificate(&mut self, peer: &PeerId, now: Instant) {
+    fn watch_certificate(&mut self, peer: &PeerId, now: Instant) {
         if let Some(rest_ms) = self.rest_ms(peer) {
             let rest_ms = rest_ms.min(self.own_rest_ms());
             self.certificates.look_within(rest_ms.unwrap_or(0), now);
@@ -111,16 +119,20 @@ where
 
     /// Disconnects those whom this device would not admit any more.
     fn judge_again(&mut self, own: &LocalIdentity) {
-        let now_ms = self.membership.clock().now_ms();
         for peer in self.peers.keys().copied().collect::<Vec<_>>() {
-            let Some(certificate) = self.membership.admitted().get(&peer) else {
-                continue;
-            };
-            let subject = certificate.subject;
-            if let Err(error) = own.trust().verify(certificate.signed(), subject, now_ms) {
-                tracing::warn!(peer = %short(&peer), "the peer is not admitted any more, its connection is closed: {error}");
-                self.disconnect(peer);
-            }
+            self.judge(peer, own);
+        }
+    }
+
+    /// Disconnects a peer that this device would not admit any more.
+    fn judge(&mut self, peer: PeerId, own: &LocalIdentity) {
+        let Some(certificate) = self.membership.admitted().get(&peer) else {
+            return;
+        };
+        let (subject, now_ms) = (certificate.subject, self.membership.clock().now_ms());
+        if let Err(error) = admissible(own.trust(), certificate.signed(), subject, now_ms) {
+            tracing::warn!(peer = %short(&peer), "the peer is not admitted any more, its connection is closed: {error}");
+            self.disconnect(peer);
         }
     }
 

@@ -167,7 +167,7 @@ where
             }
         });
         neighbour.connections.push((connection, address, direction));
-        self.watch_certificate(&peer, now);
+        self.judge_connected(&peer, now);
         self.status_changed();
     }
 

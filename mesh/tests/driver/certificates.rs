@@ -63,6 +63,42 @@ async fn shows(victim: &Peer, at: &Multiaddr, own: &LocalIdentity, shown: Certif
     tokio::spawn(async move { stream.read_to_end(&mut Vec::new()).await });
 }
 
+/// Goal: a peer that was admitted by a trust that was replaced before its connection stood is judged by the present one.
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_a_replaced_trust_admitted_is_judged_again() {
+    let (mut victim, mut guest) = (Peer::new(1), Peer::new(2));
+    let own = victim.membership.identity();
+    let revoking = Policy {
+        revoked_devices: [DeviceKey::from_seed([2; 32]).public()].into(),
+        ..Policy::default()
+    };
+    for (policy, is_kept) in [(Policy::default(), true), (revoking, false)] {
+        let trust = own.trust().clone().with_policy(policy);
+        let chain = own.certificate().signed();
+        let own = LocalIdentity::new(own.key().clone(), chain, trust, now_ms()).unwrap();
+        // The new trust is in force before the connection stands; what was admitted meanwhile was by the old one.
+        victim.membership.replace(own);
+        let shown = guest.membership.identity().certificate().clone();
+        let admitted = victim.membership.admitted();
+        let id = guest.key.public().to_peer_id();
+        admitted.admit(id, Arc::new(shown)).unwrap();
+        let at = victim.start("/ip4/127.0.0.1/tcp/0", &[]).await;
+        guest.start("/ip4/127.0.0.1/tcp/0", &[at]).await;
+        sleep(Duration::from_millis(500)).await;
+        let identity = guest.membership.identity();
+        let mut connected = 0;
+        for _ in 0..20 {
+            connected += usize::from(is_connected(&victim, &identity));
+            sleep(Duration::from_millis(25)).await;
+        }
+        // It dials again, and is let go at once.
+        assert_eq!(connected > 15, is_kept, "{connected} of 20");
+        guest.stop().await;
+        victim.stop().await;
+        victim.membership.admitted().release(&id);
+    }
+}
+
 fn is_connected(victim: &Peer, other: &LocalIdentity) -> bool {
     let peers = victim.handle().peers();
     peers.iter().any(|peer| peer.peer == other.peer_id())

@@ -35,6 +35,24 @@ impl Authority {
         }
     }
 
+    /// Forgets who was certified with whom this store trusted: the roots may be others.
+    fn replace(&self, own: Own) {
+        let mut certified = self.certified.lock();
+        *self.own.write() = Some(Arc::new(own));
+        certified.clear();
+    }
+
+    /// Keeps who holds a certificate for `own`, unless that was replaced meanwhile.
+    fn keep(&self, own: &Own, name: CertificateName, holder: Certified) -> Arc<Certified> {
+        let holder = Arc::new(holder);
+        let mut certified = self.certified.lock();
+        let present = self.own.read();
+        if present.as_deref().is_some_and(|it| std::ptr::eq(it, own)) {
+            certified.insert(name, Arc::clone(&holder));
+        }
+        holder
+    }
+
     /// # Errors
     /// [`StoreError::NotCertified`] before [`Store::certify`].
     pub(in crate::store) fn own(&self) -> Result<Arc<Own>, StoreError> {
@@ -64,12 +82,11 @@ impl Store {
         }
         self.set_access(Some(Arc::new(certified.access.clone())));
         let authority = &inner.authority;
-        *authority.own.write() = Some(Arc::new(Own {
+        authority.replace(Own {
             identity,
             certified,
             name,
-        }));
-        authority.certified.lock().clear(); // the roots may be others
+        });
         inner.retry_set_aside(&*authority.own()?)?;
         self.1.sealing.start(inner);
         inner.release.wake();
@@ -103,14 +120,8 @@ impl Inner {
         let Ok(author) = own.identity.trust().verify_author(&chain) else {
             return Ok(None); // its root was trusted once
         };
-        Ok(Some(self.keep(*name, Certified::new(author)?)))
-    }
-
-    fn keep(&self, name: CertificateName, certified: Certified) -> Arc<Certified> {
-        let certified = Arc::new(certified);
-        let mut kept = self.authority.certified.lock();
-        kept.insert(name, Arc::clone(&certified));
-        certified
+        let certified = Certified::new(author)?;
+        Ok(Some(self.authority.keep(own, *name, certified)))
     }
 
     /// Keeps a chain that came from outside, if its issuers are trusted. It is durable with what is written next.
@@ -127,7 +138,7 @@ impl Inner {
         let mut batch = self.database.batch();
         batch.put(CERTIFICATES, name.as_bytes(), chain_bytes(chain));
         batch.write_unsynced()?;
-        self.keep(name, certified);
+        self.authority.keep(own, name, certified);
         Ok(())
     }
 }
@@ -171,4 +182,49 @@ pub(in crate::store) fn read_chain(mut bytes: &[u8]) -> Result<CertificateChain,
         .split_first()
         .ok_or(CertificateError::Damaged("the chain"))?;
     CertificateChain::new(first.clone(), issuers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sedge_identity::{AppId, CertificateRequest, DeviceKey, Issuer, Trust};
+
+    /// The certificate of a device by the issuer with this key.
+    fn chain(issuer: u8, device: u8) -> CertificateChain {
+        let key = DeviceKey::from_seed([device; 32]);
+        let request = CertificateRequest::development(key.public(), "device");
+        let certificate = root(issuer).issue(request, [device; 16], 1);
+        certificate.unwrap().into()
+    }
+
+    fn root(issuer: u8) -> Issuer {
+        Issuer::new(
+            AppId::new("demo").unwrap(),
+            DeviceKey::from_seed([issuer; 32]),
+        )
+    }
+
+    /// Goal: who was certified by a trust that was replaced meanwhile is not remembered, though what began under it goes on.
+    #[test]
+    fn nothing_is_remembered_of_a_replaced_trust() {
+        let folder = tempfile::tempdir().unwrap();
+        let (app, key) = (AppId::new("demo").unwrap(), DeviceKey::from_seed([1; 32]));
+        let store = Store::open(folder.path(), &app, &key.public()).unwrap();
+        let trusting = |issuers: &[u8]| {
+            let roots: Vec<_> = issuers.iter().map(|it| root(*it).public()).collect();
+            let trust = Trust::new(app.clone(), &roots).unwrap();
+            let own = LocalIdentity::new(key.clone(), &chain(98, 1), trust, 1);
+            store.certify(Arc::new(own.unwrap())).unwrap();
+            store.0.authority.own().unwrap()
+        };
+        let other = chain(99, 2);
+        let before = trusting(&[98, 99]);
+        store.0.learn(&before, other.name(), &other).unwrap();
+        let found = |own: &Own| store.0.certified(own, &other.name()).unwrap();
+        assert!(found(&before).is_some());
+        let after = trusting(&[98]);
+        assert!(found(&before).is_some());
+        store.0.learn(&before, other.name(), &other).unwrap();
+        assert!(found(&after).is_none());
+    }
 }
