@@ -239,24 +239,29 @@ impl Trust {
         Ok(links)
     }
 
-    /// Follows the signatures from the first certificate to a root.
+    /// Follows the signatures from the first certificate to the uppermost root. So an issuer that comes to be trusted as a root
+    /// changes nothing about the chains that went through it, as long as the root above it is trusted too; and they lead to
+    /// itself once that one is not.
     fn walk(&self, chain: &CertificateChain) -> Result<Links<Certificate>, CertificateError> {
         let (first, mut signer) = self.read(chain.first())?;
         let mut above = Vec::with_capacity(chain.issuers().len());
+        let mut found = self.root(signer).map(|root| (0, root));
         for (index, signed) in chain.issuers().iter().enumerate() {
             let (issuer, its_signer) = self
                 .read(signed)
                 .map_err(|error| error.of_issuer(index + 1))?;
             let fits = issuer.kind == CertificateKind::Issuer && issuer.subject == signer;
-            if !fits || self.root(signer).is_some() {
+            if !fits || its_signer == signer {
                 return Err(CertificateError::BrokenChain { place: index + 1 });
             }
             above.push(issuer);
             signer = its_signer;
+            found = self.root(signer).map(|root| (above.len(), root)).or(found);
         }
-        let root = self.root(signer).ok_or(CertificateError::UnknownRoot {
+        let (below, root) = found.ok_or(CertificateError::UnknownRoot {
             issuer: signer.id(),
         })?;
+        above.truncate(below);
         Ok(Links {
             first,
             above,

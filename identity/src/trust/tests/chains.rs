@@ -116,6 +116,26 @@ fn a_digest_names_what_is_accepted() {
     assert_eq!(distinct.len(), different.len());
 }
 
+/// Goal: what an issuer certified goes on to count when it is made a root: as before while the root above it is trusted, and by
+/// itself afterwards.
+#[test]
+fn an_issuer_that_becomes_a_root_keeps_its_past() {
+    let [first, site, region] = links();
+    let chain = CertificateChain::new(first, &[site, region]).unwrap();
+    for (roots, leads_to, count) in [
+        (vec![root().public()], root(), 3),
+        (vec![issuer(SITE).public(), root().public()], root(), 3),
+        (vec![root().public(), issuer(REGION).public()], root(), 3),
+        (vec![issuer(REGION).public()], issuer(REGION), 2),
+        (vec![issuer(SITE).public()], issuer(SITE), 1),
+    ] {
+        let trust = Trust::new(app("demo"), &roots).unwrap();
+        let author = trust.verify_author(&chain).unwrap();
+        assert_eq!(author.root(), leads_to.public().id());
+        assert_eq!(author.certificates().count(), count);
+    }
+}
+
 /// Goal: a certificate that is left out, swapped, doubled, or one too many, breaks the chain.
 #[test]
 fn a_broken_chain_is_refused() {
