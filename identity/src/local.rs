@@ -4,7 +4,6 @@ use libp2p_identity::PeerId;
 
 use crate::{
     app::AppId,
-    author::Author,
     certificate::Certificate,
     chain::CertificateChain,
     key::DeviceKey,
@@ -61,12 +60,6 @@ impl LocalIdentity {
     #[must_use]
     pub fn certificate(&self) -> &Verified<Certificate> {
         &self.certificate
-    }
-
-    /// The device as the author of its changes.
-    #[must_use]
-    pub fn author(&self) -> Author {
-        self.certificate.author()
     }
 
     /// Whom the device trusts.

@@ -315,19 +315,6 @@ impl Verified<Certificate> {
     pub fn along_chain(&self) -> impl Iterator<Item = &Certificate> {
         self.links.iter()
     }
-
-    /// The holder as the author of its changes.
-    #[must_use]
-    pub fn author(&self) -> Author {
-        Author::new(Arc::clone(&self.links))
-    }
-
-    /// Whether nothing is withheld from the holder, by any certificate of the chain.
-    #[must_use]
-    pub fn has_every_right(&self) -> bool {
-        self.along_chain()
-            .all(|certificate| certificate.permissions.is_everything())
-    }
 }
 
 impl<T> Deref for Verified<T> {

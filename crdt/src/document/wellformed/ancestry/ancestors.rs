@@ -2,7 +2,7 @@
 
 use super::Ancestry;
 use automerge::legacy::{Op, OpId};
-use automerge::{ActorId, Change, ChangeHash};
+use automerge::{ActorId, ChangeHash};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::iter::successors;
@@ -44,13 +44,6 @@ impl<'a> Ancestors<'a> {
             .iter()
             .filter_map(|dep| self.ancestry.nodes.get(*dep));
         nodes.map(|node| node.max_op).max().unwrap_or(0)
-    }
-
-    /// An actor's last change.
-    #[cfg_attr(not(test), expect(dead_code, reason = "what a seal covers asks it"))]
-    pub(in crate::document) fn last_own(&self, actor: &ActorId) -> Option<&Change> {
-        let actor = *self.ancestry.actors.get(actor)?;
-        self.ancestry.change(self.last(actor)?)
     }
 
     /// The number of an actor's last change; 0 when there is none.
