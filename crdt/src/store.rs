@@ -172,6 +172,7 @@ impl Store {
                 time_ms,
                 arrived: sequence,
                 sealed_to,
+                own_to: if sealed_to < sequence { sequence } else { 0 },
                 incarnation: identity.incarnation,
                 actor,
             }),

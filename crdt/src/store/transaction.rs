@@ -250,6 +250,11 @@ impl Transaction<'_> {
         entry.wrote || entry.state.is_unsealed(self.writer.sealed_to)
     }
 
+    /// Whether the sealer has not come to own changes of a document yet.
+    fn is_to_be_sealed(&self, entry: &Entry) -> bool {
+        self.is_unsealed(entry) && entry.state.own_sequence != SET_ASIDE
+    }
+
     /// A document with its state; `None` when nothing has ever been written under the id.
     pub(super) fn stored_document(
         &mut self,

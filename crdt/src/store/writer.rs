@@ -35,6 +35,8 @@ pub(super) struct Writer {
     pub(super) arrived: u64,
     /// Up to where in the feed all own changes are sealed.
     pub(super) sealed_to: u64,
+    /// The newest commit with own changes that are to be sealed.
+    pub(super) own_to: u64,
     pub(super) incarnation: Incarnation,
     /// Who writes in this incarnation.
     pub(super) actor: ActorId,

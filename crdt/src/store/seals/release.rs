@@ -31,9 +31,9 @@ pub(in crate::store) struct Release {
 struct Gate {
     sealed_to: u64,
     published: u64,
-    /// Published documents with own changes beyond that.
-    unsealed: usize,
-    /// Published commits beyond that.
+    /// The newest published commit with own changes. Those behind it need nothing sealed.
+    own_to: u64,
+    /// Published commits beyond what is sealed.
     waiting: VecDeque<Arc<Commit>>,
     waiting_bytes: usize,
     /// Some of those are not among `waiting`.
@@ -55,7 +55,7 @@ impl Release {
             gate: Mutex::new(Gate {
                 sealed_to,
                 published,
-                unsealed: if is_sealed { 0 } else { SEAL_CHANGES_MAX },
+                own_to: if is_sealed { 0 } else { published },
                 waiting: VecDeque::new(),
                 waiting_bytes: 0,
                 overflowed: !is_sealed,
@@ -78,32 +78,32 @@ impl Release {
     /// A commit has become visible.
     pub(in crate::store) fn publish(&self, commit: &Arc<Commit>) {
         let mut gate = self.gate.lock();
-        let was_sealed = gate.sealed_to >= gate.published;
         gate.published = commit.sequence;
-        if was_sealed && commit.unsealed == 0 && gate.waiting.is_empty() && !gate.overflowed {
+        if commit.unsealed > 0 {
+            gate.own_to = commit.sequence;
+        }
+        let is_sealed = gate.is_sealed();
+        if is_sealed && gate.waiting.is_empty() && !gate.overflowed {
             gate.sealed_to = gate.sealed_to.max(commit.sequence);
             self.tell(gate.sealed_to, vec![Arc::clone(commit)]);
             return;
         }
         gate.wait(commit);
-        if was_sealed && commit.unsealed == 0 {
+        if is_sealed {
             self.advance(&mut gate, commit.sequence);
-            return;
-        }
-        gate.unsealed += commit.unsealed;
-        if gate.is_idle && gate.is_due() {
+        } else if gate.is_idle && gate.is_due() {
             self.woken.notify_all();
         }
     }
 
-    /// All own changes up to there are sealed.
-    pub(in crate::store) fn sealed(&self, sealed_to: u64, documents: usize) {
+    /// All own changes up to there are sealed. What others' commits have brought since needs no more.
+    pub(in crate::store) fn sealed(&self, sealed_to: u64) {
         let mut gate = self.gate.lock();
-        gate.unsealed = match sealed_to >= gate.published {
-            true => 0,
-            false => gate.unsealed.saturating_sub(documents),
+        let reached = match sealed_to >= gate.own_to {
+            true => sealed_to.max(gate.published),
+            false => sealed_to,
         };
-        self.advance(&mut gate, sealed_to);
+        self.advance(&mut gate, reached);
     }
 
     /// Notes how the sealer's last round has ended; `true` if the one before did not end like that.
@@ -130,7 +130,12 @@ impl Release {
             gate.waiting_bytes -= commit.held_bytes();
             match commit.origin {
                 Origin::Local => own.push(commit),
-                Origin::Remote(_) => self.tell(gate.sealed_to, vec![commit]),
+                Origin::Remote(_) => {
+                    if !own.is_empty() {
+                        self.tell(gate.sealed_to, std::mem::take(&mut own));
+                    }
+                    self.tell(gate.sealed_to, vec![commit]);
+                }
             }
         }
         let overflowed = gate.overflowed && gate.waiting.is_empty();
@@ -190,14 +195,14 @@ impl Release {
 }
 
 impl Gate {
-    /// While nobody hears of changes, only whole batches are sealed.
+    fn is_sealed(&self) -> bool {
+        self.sealed_to >= self.own_to
+    }
+
+    /// While nobody hears of changes, only what may fill a batch is sealed.
     fn is_due(&self) -> bool {
-        let least = if self.has_audience {
-            1
-        } else {
-            SEAL_CHANGES_MAX
-        };
-        self.unsealed >= least
+        let beyond = self.own_to.saturating_sub(self.sealed_to);
+        beyond > 0 && (self.has_audience || beyond >= SEAL_CHANGES_MAX as u64)
     }
 
     fn wait(&mut self, commit: &Arc<Commit>) {
@@ -232,7 +237,74 @@ impl Store {
 
 impl Inner {
     pub(in crate::store) fn has_unsealed(&self) -> bool {
-        let gate = self.release.gate.lock();
-        gate.sealed_to < gate.published
+        !self.release.gate.lock().is_sealed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commit(sequence: u64, is_own: bool) -> Arc<Commit> {
+        let origin = match is_own {
+            true => Origin::Local,
+            false => Origin::Remote([1].into()),
+        };
+        Arc::new(Commit {
+            sequence,
+            origin,
+            documents: Vec::new(),
+            unsealed: usize::from(is_own),
+        })
+    }
+
+    /// Goal: others' commits are told at once but behind an own one that is not sealed, and then with it: also those that came
+    /// after the sealer had looked. None waits for the next own one.
+    #[test]
+    fn what_others_wrote_waits_for_nothing_but_unsealed_changes() {
+        let release = Release::new(0, 0);
+        let mut released = release.released.subscribe();
+        let mut told = || {
+            let told = std::iter::from_fn(|| released.try_recv().ok());
+            let told =
+                told.flat_map(|it| it.commits.iter().map(|it| it.sequence).collect::<Vec<_>>());
+            told.collect::<Vec<_>>()
+        };
+        release.publish(&commit(1, false));
+        assert_eq!(told(), [1]);
+        release.publish(&commit(2, true));
+        release.publish(&commit(3, false));
+        assert!(told().is_empty());
+        release.sealed(2);
+        assert_eq!((told(), release.sealed_to()), (vec![2, 3], 3));
+        release.publish(&commit(4, false));
+        assert_eq!(told(), [4]);
+        release.publish(&commit(5, true));
+        release.publish(&commit(6, true));
+        release.publish(&commit(7, false));
+        release.sealed(5);
+        assert_eq!((told(), release.sealed_to()), (vec![5], 5));
+        release.sealed(8); // the sealer sees what is not published yet
+        release.publish(&commit(8, true));
+        assert_eq!((told(), release.sealed_to()), (vec![6, 7, 8], 8));
+    }
+
+    /// Goal: there is work while anything of an own commit is left, alone as soon as it may fill a batch.
+    #[test]
+    fn work_is_left_until_the_last_own_commit_is_sealed() {
+        let batch = SEAL_CHANGES_MAX as u64;
+        let release = Release::new(0, 1_200);
+        let is_due = |release: &Release| release.gate.lock().is_due();
+        assert!(is_due(&release));
+        for sealed_to in [512, 1_024, 1_200 - batch] {
+            release.sealed(sealed_to);
+            assert!(is_due(&release));
+        }
+        release.sealed(1_200 - batch + 1);
+        assert!(!is_due(&release));
+        release.gate.lock().has_audience = true;
+        assert!(is_due(&release));
+        release.sealed(1_200);
+        assert!(!is_due(&release));
     }
 }

@@ -141,7 +141,7 @@ impl Inner {
                  change, so it stays here"
             );
         }
-        self.release.sealed(found.up_to, found.documents.len());
+        self.release.sealed(found.up_to);
         Ok(())
     }
 
@@ -272,9 +272,14 @@ impl Inner {
                 batch.put(META, &[META_SET_ASIDE, &bytes].concat(), []);
             }
         }
-        batch.put(META, META_SEALED, sealed_bytes(found.up_to, time_ms));
+        // As `Release::sealed`: what others' commits have brought since needs no more.
+        let sealed_to = match found.up_to >= writer.own_to {
+            true => writer.sequence,
+            false => found.up_to.max(writer.sealed_to),
+        };
+        batch.put(META, META_SEALED, sealed_bytes(sealed_to, time_ms));
         batch.write_unsynced()?;
-        writer.sealed_to = found.up_to;
+        writer.sealed_to = sealed_to;
         self.serve(writer);
         self.group.hand_over();
         Ok(())
@@ -373,3 +378,6 @@ pub(in crate::store) fn read_sealed(bytes: &[u8]) -> Option<(u64, u64)> {
     };
     Some((u64::from_le_bytes(*sealed_to), u64::from_le_bytes(*time_ms)))
 }
+
+#[cfg(test)]
+mod tests;

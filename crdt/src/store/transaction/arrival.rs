@@ -91,6 +91,8 @@ impl Transaction<'_> {
             let document = ingested.document.take();
             let resolved = ingested.resolved.take();
             let grown = self.arrived(&entry, ingested);
+            // It moves to the end of the feed, with own changes that are to be sealed there.
+            entry.wrote |= self.is_to_be_sealed(&entry);
             match resolved {
                 None => self.grow(key, entry, grown, document.as_ref()),
                 Some(resolved) => self.resolve(key, entry, grown, resolved, &forked)?,

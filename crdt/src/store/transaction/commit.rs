@@ -87,6 +87,9 @@ impl Transaction<'_> {
         if !is_local {
             writer.arrived = sequence;
         }
+        if unsealed > 0 {
+            writer.own_to = sequence;
+        }
         writer.log = log;
         writer.time_ms = time_ms;
         writer.catalog = Arc::clone(&self.catalog);

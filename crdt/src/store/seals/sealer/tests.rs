@@ -1,0 +1,138 @@
+//! What the sealer meets between two of its steps.
+
+use crate::query::Params;
+use crate::seal::Sealed;
+use crate::store::replication::{Arrival, Arrived, Arriving};
+use crate::store::{Inner, Store};
+use sedge_identity::{
+    AppId, CertificateRequest, DeviceKey, Issuer, LocalIdentity, SEAL_CHANGES_MAX, Trust,
+};
+use std::path::Path;
+use std::sync::Arc;
+
+fn identity(device: u8) -> Arc<LocalIdentity> {
+    let app = AppId::new("demo").unwrap();
+    let key = DeviceKey::from_seed([device; 32]);
+    let issuer = Issuer::new(app.clone(), DeviceKey::from_seed([99; 32]));
+    let request = CertificateRequest::development(key.public(), "pi");
+    let signed = issuer.issue(request, [device; 16], 0).unwrap();
+    let trust = Trust::new(app, &[issuer.public()]).unwrap();
+    Arc::new(LocalIdentity::new(key, &signed.into(), trust, 1).unwrap())
+}
+
+fn open(path: &Path, device: u8) -> Store {
+    let key = DeviceKey::from_seed([device; 32]).public();
+    let store = Store::open(path, &AppId::new("demo").unwrap(), &key).unwrap();
+    store.certify(identity(device)).unwrap();
+    store
+}
+
+fn run(store: &Store, statement: &str) {
+    store.execute(statement, &Params::new()).unwrap();
+}
+
+/// Document x as it leaves a store: the changes in it, and its proofs.
+fn given(store: &Store) -> (usize, usize) {
+    let mut bundle = store.bundle();
+    let part = bundle.add("cars", b"\"x\"", &[], usize::MAX, |_, _| true);
+    part.unwrap().map_or((0, 0), |part| {
+        let sealed = Sealed::decode(&part.delta).unwrap();
+        (sealed.delta.changes(), sealed.proofs.len())
+    })
+}
+
+/// Document x goes from one store to another.
+fn pass(from: &Store, to: &Store) {
+    let mut bundle = from.bundle();
+    let part = bundle.add("cars", b"\"x\"", &[], usize::MAX, |_, _| true);
+    let part = part.unwrap().unwrap();
+    let bundled = bundle.finish().unwrap();
+    let certificates = bundled.certificates.iter();
+    let arriving = Arriving {
+        certificates: certificates.map(|(_, it)| it.as_slice()).collect(),
+        seals: bundled.seals.iter().map(Vec::as_slice).collect(),
+        arrivals: vec![Arrival {
+            collection: "cars",
+            id: b"\"x\"",
+            delta: &part.delta,
+        }],
+    };
+    let arrived = to.ingest(&[arriving], [1].into()).unwrap();
+    assert_eq!(arrived, [Arrived::Applied { incomplete: false }]);
+}
+
+/// What another device has written of document x, in a store of its own.
+fn other(path: &Path) -> Store {
+    let other = open(path, 2);
+    run(&other, "INSERT INTO cars DOCUMENTS ({'_id': 'x', 'm': 1})");
+    other.seal().unwrap();
+    other
+}
+
+/// Goal: a document with unsealed changes to which changes of others come is sealed where the feed has it then, though all
+/// before that is sealed first.
+#[test]
+fn what_moves_in_the_feed_is_sealed_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let b = other(&folder.path().join("b"));
+    let a = open(&folder.path().join("a"), 1);
+    let inner: &Inner = &a.0;
+    let held = inner.sealing.lock();
+    run(&a, "INSERT INTO cars DOCUMENTS ({'_id': 'x', 'n': 1})");
+    for n in 0..600 {
+        run(
+            &a,
+            &format!("INSERT INTO cars DOCUMENTS ({{'_id': '{n}'}})"),
+        );
+    }
+    pass(&b, &a);
+    drop(held);
+    a.seal().unwrap();
+    assert_eq!(given(&a), (2, 2));
+}
+
+/// Goal: what of an earlier run is not sealed is sealed to its end once somebody is there, or as soon as it may fill a batch.
+#[test]
+fn all_of_an_earlier_run_is_sealed() {
+    for (documents, has_audience) in [(1_200, false), (1_200, true), (3, true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let key = DeviceKey::from_seed([1; 32]).public();
+        let a = Store::open(folder.path(), &AppId::new("demo").unwrap(), &key).unwrap();
+        for n in 0..documents {
+            run(
+                &a,
+                &format!("INSERT INTO cars DOCUMENTS ({{'_id': '{n}'}})"),
+            );
+        }
+        drop(a);
+        let a = open(folder.path(), 1);
+        a.set_audience(has_audience);
+        let begun = std::time::Instant::now();
+        while a.0.has_unsealed() {
+            assert!(begun.elapsed().as_secs() < 20, "{:?}", a.withheld());
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        assert_eq!(a.0.release.sealed_to(), documents);
+    }
+    assert!(3 < SEAL_CHANGES_MAX);
+}
+
+/// Goal: the writer, the disk and what peers are told agree on how far all is sealed, when others' changes came meanwhile.
+#[test]
+fn what_came_while_it_was_sealed_needs_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let b = other(&folder.path().join("b"));
+    let a = open(&folder.path().join("a"), 1);
+    let inner: &Inner = &a.0;
+    run(&a, "INSERT INTO cars DOCUMENTS ({'_id': 'y'})");
+    let own = inner.authority.own().unwrap();
+    let found = inner.unsealed(&own, 0).unwrap();
+    pass(&b, &a);
+    let made = inner.sign(&own, &found.documents, 5).unwrap();
+    inner.keep_seals(&found, &made, 5).unwrap();
+    inner.release.sealed(found.up_to);
+    let kept = inner.database.newest().sealed().unwrap().0;
+    let writer = inner.writer.lock().sealed_to;
+    assert_eq!((kept, writer, inner.release.sealed_to()), (2, 2, 2));
+    assert!(!inner.has_unsealed());
+}
