@@ -26,8 +26,8 @@ use crate::value::Value;
 use automerge::{Automerge, Change, ChangeHash};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-pub(crate) use acceptance::Grounds;
 pub use acceptance::NotAccepted;
+pub(crate) use acceptance::{Grounds, covered};
 pub use chunk::ChunkError;
 pub(crate) use delta::{DEVICE_ACTOR_BYTES, heads_after};
 pub use delta::{Delta, DeltaError};

@@ -134,7 +134,7 @@ pub(super) fn check_form<'c>(
 
 /// Which of these changes are covered, and build on covered ones only, as far as they build on any of these: those that
 /// seals name, and what the same actor made before on the way there. Changes stand behind what they build on.
-pub(super) fn covered<'c>(
+pub(crate) fn covered<'c>(
     changes: impl Iterator<Item = &'c Change>,
     named: impl Iterator<Item = ChangeHash>,
 ) -> Vec<bool> {

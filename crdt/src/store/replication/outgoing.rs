@@ -10,7 +10,7 @@ use super::super::seals::release::Released;
 use super::super::source::Source;
 use super::super::view::View;
 use super::DeltaPart;
-use crate::document::Delta;
+use crate::document::{Delta, covered};
 use crate::id::DocumentId;
 use crate::seal::{Evidence, Proof, Sealed, SealedChange, leaf};
 use automerge::{Change, ChangeHash};
@@ -81,7 +81,8 @@ impl Store {
         }
     }
 
-    /// The changes of what was released, by collection.
+    /// The changes of what was released, by collection; none at all where those of a document are not proven, or no more
+    /// by proofs of changes among them: then the feed leads to them.
     ///
     /// # Errors
     /// The database fails.
@@ -100,20 +101,23 @@ impl Store {
                 earlier.extend(delta.clone());
             }
         }
-        let flood = |(collection, documents): (Arc<str>, BTreeMap<DocumentId, Delta>)| {
+        let mut floods = Vec::new();
+        for (collection, deltas) in deltas {
             let mut bundle = self.bundle();
-            let documents = documents.into_iter().map(|(id, delta)| {
-                let sealed = bundle.seal(&collection, &id, delta)?;
-                Ok((id.as_bytes().to_vec(), sealed.encode()))
-            });
-            let documents = documents.collect::<Result<_, StoreError>>()?;
-            Ok(Flood {
+            let mut documents = Vec::with_capacity(deltas.len());
+            for (id, delta) in deltas {
+                let Some(sealed) = bundle.seal(&collection, &id, delta)? else {
+                    return Ok(Vec::new());
+                };
+                documents.push((id.as_bytes().to_vec(), sealed.encode()));
+            }
+            floods.push(Flood {
                 collection,
                 documents,
                 seals: bundle.finish()?.seals,
-            })
-        };
-        deltas.into_iter().map(flood).collect()
+            });
+        }
+        Ok(floods)
     }
 }
 
@@ -168,13 +172,14 @@ impl Bundle {
         }))
     }
 
-    /// Changes that were committed, with the proofs of them.
+    /// Changes that were committed, with the proofs of them; `None` when these do not prove all. What was released may have
+    /// been written over since: then its later changes are not sealed yet, or a later proof stands for the one it had.
     fn seal(
         &mut self,
         collection: &str,
         id: &DocumentId,
         delta: Delta,
-    ) -> Result<Sealed, StoreError> {
+    ) -> Result<Option<Sealed>, StoreError> {
         let beside = match self.view.catalog().number(collection) {
             Some(collection) => {
                 let id = id.clone();
@@ -183,15 +188,22 @@ impl Bundle {
             }
             None => Default::default(),
         };
+        let changes = delta.chunks().iter();
+        let changes = changes.map(|chunk| Change::from_bytes(chunk.clone()));
+        let Ok(changes) = changes.collect::<Result<Vec<Change>, _>>() else {
+            return Ok(None);
+        };
         let mut places = Vec::new();
-        for (number, chunk) in (0..).zip(delta.chunks()) {
-            let Ok(change) = Change::from_bytes(chunk.clone()) else {
-                continue;
-            };
+        let mut named = Vec::new();
+        for (number, change) in (0..).zip(&changes) {
             let (actor, seq, hash) = (change.actor_id().to_bytes(), change.seq(), change.hash());
             if let Some(proof) = beside.iter().find(|it| it.is_of(actor, seq, &hash)) {
                 places.push((number, leaf(id, &hash), proof));
+                named.push(hash);
             }
+        }
+        if covered(changes.iter(), named.into_iter()).contains(&false) {
+            return Ok(None);
         }
         let missing = self.missing(places.iter().map(|(_, _, proof)| *proof))?;
         self.extend(missing);
@@ -204,7 +216,7 @@ impl Bundle {
             }
         });
         let proofs = proofs.collect();
-        Ok(Sealed { delta, proofs })
+        Ok(Some(Sealed { delta, proofs }))
     }
 
     /// What has to go with a document that has these proofs, beside what goes already.

@@ -136,3 +136,39 @@ fn what_came_while_it_was_sealed_needs_no_more() {
     assert_eq!((kept, writer, inner.release.sealed_to()), (2, 2, 2));
     assert!(!inner.has_unsealed());
 }
+
+/// Goal: no unsealed change leaves by a flood: neither of a document that was written over behind what is sealed, nor of one
+/// whose proof another one has replaced since.
+#[test]
+fn a_flood_is_proven_wholly() {
+    let folder = tempfile::tempdir().unwrap();
+    let a = open(folder.path(), 1);
+    let mut released = a.released();
+    let held = a.0.sealing.lock();
+    run(&a, "INSERT INTO cars DOCUMENTS ({'_id': 'x'})");
+    for n in 0..700 {
+        run(
+            &a,
+            &format!("INSERT INTO cars DOCUMENTS ({{'_id': '{n}'}})"),
+        );
+    }
+    run(&a, "UPDATE cars SET n = 2 WHERE _id = 'x'");
+    drop(held);
+    let first = loop {
+        match released.try_recv() {
+            Ok(first) => break first,
+            Err(_) => std::thread::yield_now(),
+        }
+    };
+    assert!(first.sequence < 702, "{}", first.sequence);
+    assert_eq!(a.flood(&first).unwrap(), []);
+    a.seal().unwrap();
+    assert_eq!(a.flood(&first).unwrap(), []);
+
+    run(&a, "INSERT INTO cars DOCUMENTS ({'_id': 'y'})");
+    a.seal().unwrap();
+    let of_y = std::iter::from_fn(|| released.try_recv().ok())
+        .last()
+        .unwrap();
+    assert_eq!(a.flood(&of_y).unwrap()[0].documents.len(), 1);
+}
