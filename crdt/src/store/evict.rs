@@ -1,18 +1,19 @@
 //! EVICT: removing documents from this store alone.
 //!
 //! Nothing of the document stays, so the mesh would bring it straight back where it is subscribed, and what only this store
-//! has would be lost: both are refused. What this store has written in it counts from a new incarnation on, so that no
-//! later change gets the name of one that others have.
+//! has would be lost, above all what is not sealed, which can't have left it: both are refused. What this store has written
+//! in it counts from a new incarnation on, so that no later change gets the name of one that others have.
 
 use super::Store;
 use super::database::Batch;
 use super::error::StoreError;
 use super::schema::{
-    ASIDE, CURSOR_KEY_BYTES, CURSORS, DOCUMENTS, DocumentKey, FEED, META, META_EVICTED, PROOFS,
-    STATES, VALUES,
+    ASIDE, CURSOR_KEY_BYTES, CURSORS, DOCUMENTS, DocumentKey, DocumentState, FEED, META,
+    META_EVICTED, META_SET_ASIDE, PROOFS, STATES, VALUES,
 };
 use super::transaction::Transaction;
 use crate::id::DocumentId;
+use crate::record::SET_ASIDE;
 use std::sync::Arc;
 
 /// What the store asks whoever replicates it before it evicts a document.
@@ -49,13 +50,9 @@ impl Transaction<'_> {
         if self.staged.contains_key(&key) {
             return Err(refused(id, "it was changed in this transaction"));
         }
-        let is_own = entry.state.own_seq > 0;
         let replication = self.store().replication.read().clone();
-        if let Some(reason) = refusal(
-            replication.as_deref(),
-            collection,
-            is_own.then_some(entry.state.sequence),
-        ) {
+        let replication = replication.as_deref();
+        if let Some(reason) = self.refusal(replication, collection, &entry.state) {
             return Err(refused(id, &reason));
         }
         if entry.state.own_seq_in(self.writer().incarnation.number) > 0 && self.renewed.is_none() {
@@ -65,6 +62,42 @@ impl Transaction<'_> {
         self.evicts = true;
         self.stage_entry(key, entry);
         Ok(true)
+    }
+
+    /// Why a document may not be evicted.
+    fn refusal(
+        &self,
+        replication: Option<&dyn Replication>,
+        collection: &str,
+        state: &DocumentState,
+    ) -> Option<String> {
+        if replication.is_some_and(|replication| replication.takes_in(collection)) {
+            return Some(format!(
+                "collection {collection:?} is subscribed, so it would come straight back; leave the collection out of what \
+                 this peer subscribes to (--subscribe)"
+            ));
+        }
+        if state.own_sequence == SET_ASIDE {
+            return Some(
+                "this device's certificate does not let it write the document, so its changes in it can't be delivered and \
+                 nobody else has them; install a certificate that does, and evict once they are delivered"
+                    .to_owned(),
+            );
+        }
+        if state.is_unsealed(self.writer().sealed_to) {
+            return Some(
+                "changes of this device in it are not sealed yet, so they can't have been delivered; `sedge status` tells if \
+                 something keeps this peer from sealing"
+                    .to_owned(),
+            );
+        }
+        let delivered = replication.map_or(0, Replication::delivered);
+        (state.own_seq > 0 && state.sequence > delivered).then(|| {
+            "changes of this device in it are not known to be delivered; let this peer synchronise with one that holds all \
+             collections first, and evict while they are connected. A peer that has refused or lost one of this peer's \
+             documents counts for none that were changed later"
+                .to_owned()
+        })
     }
 
     /// Refuses to write what this transaction has evicted: its new incarnation holds from the next one on.
@@ -97,28 +130,8 @@ pub(super) fn remove(batch: &mut Batch<'_>, key: &[u8], sequence: u64) {
     for family in [DOCUMENTS, VALUES, STATES, PROOFS, ASIDE] {
         batch.delete(family, key);
     }
+    batch.delete(META, &[META_SET_ASIDE, key].concat());
     batch.delete(FEED, &sequence.to_be_bytes());
-}
-
-/// Why a document may not be evicted. `own` is where the feed leads to it if this store has written in it.
-fn refusal(
-    replication: Option<&dyn Replication>,
-    collection: &str,
-    own: Option<u64>,
-) -> Option<String> {
-    if replication.is_some_and(|replication| replication.takes_in(collection)) {
-        return Some(format!(
-            "collection {collection:?} is subscribed, so it would come straight back; leave the collection out of what this \
-             peer subscribes to (--subscribe)"
-        ));
-    }
-    let delivered = replication.map_or(0, Replication::delivered);
-    own.is_some_and(|sequence| sequence > delivered).then(|| {
-        "changes of this device in it are not known to be delivered; let this peer synchronise with one that holds all \
-         collections first, and evict while they are connected. A peer that has refused or lost one of this peer's documents \
-         counts for none that were changed later"
-            .to_owned()
-    })
 }
 
 fn refused(id: &DocumentId, reason: &str) -> StoreError {

@@ -1,7 +1,10 @@
 //! EVICT: what it refuses, what it leaves behind, and that numbers once given are never given again.
 
+use super::sealing::Terms;
 use super::*;
 use sedge_crdt::{Check, Contents, FeedCursor, Replication};
+use sedge_identity::{Permissions, Rights};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,6 +30,7 @@ fn run(store: &Store, statement: &str) -> Result<Outcome, StoreError> {
 
 /// Says that everything this store has is delivered.
 fn deliver(store: &Store, mesh: &Arc<Mesh>) {
+    store.seal().unwrap();
     let last = store.feed().last;
     mesh.delivered.store(last, Ordering::Relaxed);
     store.set_replication(Some(Arc::clone(mesh) as Arc<dyn Replication>));
@@ -179,4 +183,36 @@ fn an_eviction_forgets_how_far_others_were_followed() {
     assert_eq!(store.cursor(&feed, &scope).unwrap(), cursor);
     run(&store, "EVICT FROM cars").unwrap();
     assert_eq!(store.cursor(&feed, &scope).unwrap(), FeedCursor::default());
+}
+
+/// Goal: own changes that are not sealed are never removed, whatever the mesh says of what was delivered, and least those that
+/// this device's certificate does not let it seal. Once they are sealed and delivered they go, with all that was noted of them.
+#[test]
+fn what_is_not_sealed_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1);
+    let mesh = Arc::new(Mesh {
+        delivered: AtomicU64::new(u64::MAX),
+    });
+    store.set_replication(Some(mesh as Arc<dyn Replication>));
+    insert(&store, r#"{"_id":"x"}"#);
+    assert!(reason(run(&store, "EVICT FROM cars")).contains("sealed yet"));
+
+    let mut limited = Terms::of("demo", 1);
+    limited.serial = 50;
+    let rules = BTreeMap::from([("cars".to_owned(), vec!["_id = 'y'".to_owned()])]);
+    limited.request.permissions = Permissions {
+        read: Rights::Everything,
+        write: Rights::Collections(rules),
+    };
+    store.certify(limited.identity()).unwrap();
+    store.seal().unwrap();
+    assert_eq!(store.withheld().unwrap().set_aside, 1);
+    assert!(reason(run(&store, "EVICT FROM cars")).contains("certificate"));
+
+    store.certify(identity("demo", 1)).unwrap();
+    assert!(reason(run(&store, "EVICT FROM cars")).contains("sealed yet"));
+    store.seal().unwrap();
+    assert_eq!(store.withheld().unwrap().set_aside, 0);
+    assert_eq!(run(&store, "EVICT FROM cars").unwrap().mutated.len(), 1);
 }

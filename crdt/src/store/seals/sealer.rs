@@ -312,12 +312,7 @@ impl Inner {
         for key in &keys {
             transaction.touch(key.clone())?;
         }
-        transaction.commit(Origin::Local)?;
-        let mut batch = self.database.batch();
-        for key in &keys {
-            batch.delete(META, &[META_SET_ASIDE, &key.bytes()].concat());
-        }
-        batch.write_unsynced()
+        transaction.commit(Origin::Local).map(drop)
     }
 }
 

@@ -10,11 +10,12 @@ use super::super::evict;
 use super::super::group::{Pending, Ticket};
 use super::super::log::{Log, Stamp};
 use super::super::schema::{
-    ASIDE, DOCUMENTS, FEED, META, META_CLOCK, META_SEALED, PROOFS, STATES, VALUES,
+    ASIDE, DOCUMENTS, FEED, META, META_CLOCK, META_SEALED, META_SET_ASIDE, PROOFS, STATES, VALUES,
 };
 use super::super::seals::sealer::sealed_bytes;
 use super::super::view::View;
 use super::Transaction;
+use crate::record::SET_ASIDE;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -210,6 +211,9 @@ fn put(batch: &mut Batch<'_>, key: &[u8], entry: &mut Entry, sequence: u64) {
         batch.delete(FEED, &earlier.to_be_bytes());
     }
     if entry.wrote {
+        if entry.state.own_sequence == SET_ASIDE {
+            batch.delete(META, &[META_SET_ASIDE, key].concat());
+        }
         entry.state.own_sequence = sequence;
     }
     batch.put(STATES, key, entry.state.bytes());
