@@ -237,11 +237,10 @@ impl Inner {
         {
             let name = seal.seal.name();
             for (index, (document, change)) in (0..).zip(changes) {
+                let is_new = document.is_first && is_as_seen;
                 let beside = match proofs.entry(document.key.bytes()) {
                     Entry::Occupied(there) => there.into_mut(),
-                    Entry::Vacant(space) if document.is_first && is_as_seen => {
-                        space.insert(Proofs::default())
-                    }
+                    Entry::Vacant(space) if is_new => space.insert(Proofs::default()),
                     Entry::Vacant(space) => {
                         let there = reads.proofs(space.key())?;
                         space.insert(there)
@@ -252,7 +251,7 @@ impl Inner {
                 let of = (*actor, change.seq, &change.hash);
                 let proof = Proof::new(of, place, change.bytes as usize, Vec::new());
                 // Of an actor that has made two changes with one number all proofs are kept.
-                let aside = match document.is_first {
+                let aside = match is_new {
                     true => Aside::default(),
                     false => reads.aside(&document.key)?,
                 };

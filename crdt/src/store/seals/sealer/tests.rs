@@ -172,3 +172,41 @@ fn a_flood_is_proven_wholly() {
         .unwrap();
     assert_eq!(a.flood(&of_y).unwrap()[0].documents.len(), 1);
 }
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&from, &to),
+            false => drop(std::fs::copy(from, to).unwrap()),
+        }
+    }
+}
+
+/// Goal: a copied device keeps the proof of its own variant of a document, when the other copy's arrives between signing and
+/// storing, whichever counts.
+#[test]
+fn a_variant_that_comes_while_the_other_is_signed_costs_no_proof() {
+    for (first, second) in [(1, 2), (2, 1)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        drop(open(&path("a"), 1));
+        copy(&path("a"), &path("b"));
+        let (a, b) = (open(&path("a"), 1), open(&path("b"), 1));
+        let insert = |v| format!("INSERT INTO cars DOCUMENTS ({{'_id': 'x', 'v': {v}}})");
+        run(&a, &insert(first));
+        run(&b, &insert(second));
+        b.seal().unwrap();
+        let inner: &Inner = &a.0;
+        let own = inner.authority.own().unwrap();
+        let found = inner.unsealed(&own, 0).unwrap();
+        let made = inner.sign(&own, &found.documents, 5).unwrap();
+        pass(&b, &a);
+        inner.keep_seals(&found, &made, 5).unwrap();
+        inner.release.sealed(found.up_to);
+        drop(made);
+        a.seal().unwrap();
+        assert_eq!(given(&a), (2, 2));
+    }
+}
