@@ -75,6 +75,8 @@ impl Store {
         let name = chain.name();
         let author = identity.trust().verify_author(chain)?;
         let certified = Arc::new(Certified::new(author)?);
+        // A round of sealing sees what may be written and by which certificate that is sealed change at once.
+        let sealing = inner.sealing.lock();
         if inner.database.newest().certificate(&name)?.as_ref() != Some(chain) {
             let mut batch = inner.database.batch();
             batch.put(CERTIFICATES, name.as_bytes(), chain_bytes(chain));
@@ -88,6 +90,7 @@ impl Store {
             name,
         });
         inner.retry_set_aside(&*authority.own()?)?;
+        drop(sealing);
         self.1.sealing.start(inner);
         inner.release.wake();
         Ok(())

@@ -210,3 +210,21 @@ fn a_variant_that_comes_while_the_other_is_signed_costs_no_proof() {
         assert_eq!(given(&a), (2, 2));
     }
 }
+
+/// Goal: a new certificate comes between rounds of sealing, never into one, which would judge by the old one what the new one
+/// lets this device write.
+#[test]
+fn a_certificate_waits_for_the_end_of_a_round() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1);
+    let held = store.0.sealing.lock();
+    let before = store.identity().unwrap();
+    std::thread::scope(|scope| {
+        let certified = scope.spawn(|| store.certify(identity(1)).unwrap());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert!(Arc::ptr_eq(&before, &store.identity().unwrap()));
+        drop(held);
+        certified.join().unwrap();
+    });
+    assert!(!Arc::ptr_eq(&before, &store.identity().unwrap()));
+}
