@@ -5,8 +5,9 @@
 
 use super::Store;
 use super::blobs::NameSum;
-use super::catalog::{Catalog, CollectionStatus, Digest};
+use super::catalog::{Catalog, CollectionStatus};
 use super::database::{Database, damaged, decode, fixed};
+use super::digest::Digest;
 use super::error::StoreError;
 use super::index::EntryCheck;
 use super::log;

@@ -1,9 +1,10 @@
 //! How a transaction ends: in one batch, which it leaves to the group to be synced and published.
 
 use super::super::blobs;
-use super::super::catalog::{Catalog, Digest};
+use super::super::catalog::Catalog;
 use super::super::commit::{Commit, Committed, Origin};
 use super::super::database::{Batch, Database};
+use super::super::digest::Digest;
 use super::super::entry::{Entry, RecordWrite};
 use super::super::error::StoreError;
 use super::super::evict;
