@@ -42,8 +42,8 @@ pub use store::{
     Arrival, Arrived, Arriving, Attachments, BlobError, BlobReader, BlobStat, Bundle, Bundled,
     Check, Checkpoint, CheckpointError, Collected, CollectionStatus, Commit, Committed, Contents,
     Copied, Deadline, DeltaPart, Digest, Durability, Feed, FeedCursor, FeedEntry, FeedLimits,
-    FeedPage, Flood, Imported, LogEntry, LogPage, Misfit, Move, Observation, Origin, Outcome,
-    Released, Replication, Row, Since, Store, StoreError, StoreOptions, Transacted, Transaction,
-    Update, View, Withheld,
+    FeedPage, Flood, Imported, ItemEntry, LogEntry, LogPage, Misfit, Move, Node, Observation,
+    Origin, Outcome, Released, Replication, Row, Since, Store, StoreError, StoreOptions, Summary,
+    Transacted, Transaction, Update, View, Withheld,
 };
 pub use value::{Attachment, DEPTH_MAX, DecodeError, JsonError, Value, parse_json};

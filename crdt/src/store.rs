@@ -30,6 +30,7 @@ mod log;
 mod observe;
 mod overlay;
 mod reads;
+mod reconcile;
 mod replication;
 mod scan;
 mod schema;
@@ -50,6 +51,7 @@ use index::Worker;
 use log::Log;
 use observe::Observers;
 use parking_lot::{Mutex, RwLock};
+use reconcile::Upper;
 use seals::authority::Authority;
 use seals::release::Release;
 use seals::sealer::Sealer;
@@ -73,6 +75,7 @@ pub use evict::Replication;
 pub use execute::{Imported, Outcome};
 pub use log::{Checkpoint, CheckpointError, LogEntry, LogPage, Since};
 pub use observe::{Misfit, Move, Observation, Row, Update};
+pub use reconcile::{ItemEntry, Node, Summary};
 pub use replication::{
     Arrival, Arrived, Arriving, Bundle, Bundled, DeltaPart, Feed, FeedCursor, FeedEntry,
     FeedLimits, FeedPage, Flood,
@@ -111,6 +114,8 @@ struct Inner {
     /// The time of the newest seal, in ms; whoever seals holds it.
     sealing: Mutex<u64>,
     release: Release,
+    /// What others compare of all collections.
+    sums: Upper,
     observers: Observers,
     /// Who is asked before anything is evicted.
     replication: RwLock<Option<Arc<dyn Replication>>>,
@@ -186,6 +191,7 @@ impl Store {
             authority: Authority::new(),
             sealing: Mutex::new(sealed_ms),
             release: Release::new(sealed_to, sequence),
+            sums: Upper::load(&database)?,
             observers: Observers::default(),
             database,
         });

@@ -34,6 +34,8 @@ mod judged;
 mod meetings;
 #[path = "store/opening.rs"]
 mod opening;
+#[path = "store/reconcile.rs"]
+mod reconcile;
 #[path = "store/replication.rs"]
 mod replication;
 #[path = "store/rights.rs"]
@@ -132,12 +134,17 @@ fn replicate(from: &Store, to: &Store) -> usize {
 
 /// The same, in deltas of at most so many bytes.
 fn replicate_within(from: &Store, to: &Store, bytes_max: usize) -> usize {
+    from.seal().unwrap();
+    give(from, to, bytes_max)
+}
+
+/// As much of it as is sealed.
+fn give(from: &Store, to: &Store, bytes_max: usize) -> usize {
     let limits = FeedLimits {
         wanted: &|_| true,
         full: &mut |_| false,
         scan_max: 100_000,
     };
-    from.seal().unwrap();
     let page = from.feed_page(0, limits).unwrap();
     let mut moved = 0;
     for entry in page.entries {

@@ -11,6 +11,7 @@ use super::digest::Digest;
 use super::error::StoreError;
 use super::index::EntryCheck;
 use super::log;
+use super::reconcile::SumCheck;
 use super::schema::{
     DOCUMENTS, DocumentKey, DocumentState, FEED, FORMAT, META, META_APP, META_DEVICE, META_EVICTED,
     META_FEED, META_FORMAT, STATES, VALUES, read_u64,
@@ -25,8 +26,8 @@ use std::sync::Arc;
 /// How thoroughly a closed store is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Check {
-    /// Every entry of documents is read and decoded; totals, feed, names of attachments and entries of indexes are counted
-    /// anew.
+    /// Every entry of documents is read and decoded; totals, feed, names of attachments, entries of indexes and what
+    /// peers compare are counted anew.
     Entries,
     /// Also every document is loaded from its changes, which takes some 50 µs each.
     Documents,
@@ -76,6 +77,7 @@ impl Contents {
             newest: 0,
             named: NameSum::default(),
             entries: EntryCheck::new(&catalog),
+            sums: SumCheck::new(&database)?,
         };
         let (mut documents, mut visible) = (0, 0);
         for entry in database.newest().entries_from(STATES, &[])? {
@@ -106,6 +108,7 @@ impl Contents {
             ));
         }
         reading.entries.finish(&database)?;
+        reading.sums.finish(&database, &catalog)?;
         log::check(&database, &catalog, transaction_id)?;
         let collections = catalog.status();
         reading.check_totals(&collections)?;
@@ -193,6 +196,7 @@ struct Reading<'a> {
     /// The attachments that documents name.
     named: NameSum,
     entries: EntryCheck<'a>,
+    sums: SumCheck,
 }
 
 impl Reading<'_> {
@@ -223,6 +227,8 @@ impl Reading<'_> {
             let aside = self.database.newest().aside(&key)?;
             check_record(&key, &state, &record, &aside, value.as_ref())?;
         }
+        self.sums
+            .document(self.database, &collection, &key, &state)?;
         if let Some(value) = &value {
             let (documents, digest) = self.totals.entry(collection).or_default();
             *documents += 1;
@@ -271,7 +277,7 @@ fn check_record(
     Ok(())
 }
 
-fn disagreement(reason: String) -> StoreError {
+pub(super) fn disagreement(reason: String) -> StoreError {
     StoreError::Damaged {
         what: "the store".to_owned(),
         reason,

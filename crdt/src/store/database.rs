@@ -6,7 +6,7 @@ use super::incarnation::Incarnation;
 use super::reads::Reads;
 use super::schema::{
     ATTACHMENTS, DOCUMENTS, DocumentKey, FAMILIES, FORMAT, META, META_APP, META_DEVICE, META_FEED,
-    META_FORMAT, META_INCARNATION,
+    META_FORMAT, META_INCARNATION, SUMS,
 };
 use crate::limits::SPACE_KEPT_BYTES;
 use crate::random::random;
@@ -274,7 +274,7 @@ impl Batch<'_> {
         }
     }
 
-    /// Merges into what is stored under the key: appends to `documents`, adds to `attachments`.
+    /// Merges into what is stored under the key: appends to `documents`, adds to `attachments` and `sums`.
     pub(super) fn append(&mut self, family: &'static str, key: &[u8], value: &[u8]) {
         match self.database.family(family) {
             Ok(family) => self.batch.merge_cf(family, key, value),
@@ -392,6 +392,9 @@ fn family_options(name: &str, cache: &Cache) -> Options {
     }
     if name == ATTACHMENTS {
         options.set_merge_operator_associative("count", super::blobs::add_counts);
+    }
+    if name == SUMS {
+        options.set_merge_operator_associative("sum", super::reconcile::add_summaries);
     }
     options
 }

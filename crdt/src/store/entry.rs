@@ -6,6 +6,7 @@ use crate::id::DocumentId;
 use crate::limits::TAIL_CHUNKS_MAX;
 use crate::seal::Proofs;
 use crate::value::Value;
+use automerge::ChangeHash;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -19,6 +20,8 @@ pub(super) struct Entry {
     /// The same in binary form, once the transaction has changed it.
     pub(super) encoded: Option<Vec<u8>>,
     pub(super) state: DocumentState,
+    /// Its state in the database, once the transaction has changed it.
+    stored_state: Option<DocumentState>,
     /// Automerge chunks, of which the first `stored` bytes are in the database already.
     record: Vec<u8>,
     stored: usize,
@@ -65,6 +68,7 @@ impl Entry {
             visible,
             encoded: None,
             state,
+            stored_state: None,
             stored: record.len(),
             record,
             delta: Delta::default(),
@@ -122,10 +126,22 @@ impl Entry {
         [self.before.as_ref().map(encode), after]
     }
 
+    /// The heads of what may leave the device, before and after. While an entry is staged nothing gets sealed, and what it
+    /// adds of this device's own is not: the same place in the feed holds for both.
+    pub(super) fn sealed_heads(&self, sealed_to: u64) -> [&[ChangeHash]; 2] {
+        let before = self.stored_state.as_ref().unwrap_or(&self.state);
+        let after = match self.evicted {
+            true => &[],
+            false => self.state.sealed_heads(sealed_to),
+        };
+        [before.sealed_heads(sealed_to), after]
+    }
+
     pub(super) fn grow(&mut self, grown: Grown) {
         self.visible = grown.visible;
         self.encoded = grown.encoded;
-        self.state = grown.state;
+        let before = std::mem::replace(&mut self.state, grown.state);
+        self.stored_state.get_or_insert(before);
         self.state.tail_chunks += grown.chunks.len() as u32;
         for chunk in &grown.chunks {
             self.record.extend_from_slice(chunk);

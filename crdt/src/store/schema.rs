@@ -16,6 +16,8 @@
 //! | `attachments` | blob id (32 B), length (u64) | documents that name it (i64), when that last changed (u64, ms); see `blobs` |
 //! | `indexes` | index number (u32) | collection number (u32), state (u8), documents and cut keys while it is built (u64 each), the id it is built up to, name, then for each field descending (u8) and steps (u8), each step; all behind their lengths (u16) |
 //! | `entries` | index number (u32), the fields as `query::plan::key` writes them, document id | length of the fields (u16) |
+//! | `items` | collection number (u32), place (u64), document id | the item (32 B) of a document with sealed heads; see `reconcile` |
+//! | `sums` | collection number (u32), node at depth 3 (u16) | how many items are in it (i64), their sum (32 B); see `reconcile` |
 //! | `cursors` | feed (16 B), scope (8 B) | sequence up to which it is dealt with, and up to which nothing was left out (u64 each) |
 //!
 //! Numbers in keys are big-endian so that they sort, in values little-endian.
@@ -23,7 +25,7 @@
 pub(super) use crate::record::{DocumentKey, DocumentState};
 
 /// The version of everything in this module. A store of another format is refused.
-pub(super) const FORMAT: u32 = 6;
+pub(super) const FORMAT: u32 = 7;
 
 pub(super) const META: &str = "meta";
 pub(super) const COLLECTIONS: &str = "collections";
@@ -42,9 +44,11 @@ pub(super) const ASIDE: &str = "aside";
 pub(super) const PROOFS: &str = "proofs";
 pub(super) const SEALS: &str = "seals";
 pub(super) const CERTIFICATES: &str = "certificates";
+pub(super) const ITEMS: &str = "items";
+pub(super) const SUMS: &str = "sums";
 
 /// All families, in no particular order.
-pub(super) const FAMILIES: [&str; 15] = [
+pub(super) const FAMILIES: [&str; 17] = [
     META,
     COLLECTIONS,
     DOCUMENTS,
@@ -60,6 +64,8 @@ pub(super) const FAMILIES: [&str; 15] = [
     PROOFS,
     SEALS,
     CERTIFICATES,
+    ITEMS,
+    SUMS,
 ];
 
 pub(super) const META_FORMAT: &[u8] = b"format";
@@ -109,6 +115,58 @@ impl<'a> EntryKey<'a> {
     }
 }
 
+/// The key of an item, in parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ItemKey<'a> {
+    pub(super) collection: u32,
+    pub(super) place: u64,
+    /// The document's id in canonical form.
+    pub(super) id: &'a [u8],
+}
+
+impl<'a> ItemKey<'a> {
+    pub(super) fn bytes(self) -> Vec<u8> {
+        let collection = self.collection.to_be_bytes();
+        [&collection[..], &self.place.to_be_bytes(), self.id].concat()
+    }
+
+    /// `None` when the bytes are no such key.
+    pub(super) fn read(key: &'a [u8]) -> Option<Self> {
+        let (collection, rest) = key.split_first_chunk::<4>()?;
+        let (place, id) = rest.split_first_chunk::<8>()?;
+        (!id.is_empty()).then_some(Self {
+            collection: u32::from_be_bytes(*collection),
+            place: u64::from_be_bytes(*place),
+            id,
+        })
+    }
+}
+
+/// The key of a sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct SumKey {
+    pub(super) collection: u32,
+    /// The bits of the node.
+    pub(super) node: u16,
+}
+
+impl SumKey {
+    pub(super) fn bytes(self) -> [u8; 6] {
+        let [a, b, c, d] = self.collection.to_be_bytes();
+        let [e, f] = self.node.to_be_bytes();
+        [a, b, c, d, e, f]
+    }
+
+    /// `None` when the bytes are no such key.
+    pub(super) fn read(key: &[u8]) -> Option<Self> {
+        let (collection, node) = key.split_first_chunk::<4>()?;
+        Some(Self {
+            collection: u32::from_be_bytes(*collection),
+            node: u16::from_be_bytes(node.try_into().ok()?),
+        })
+    }
+}
+
 pub(super) fn read_u64(bytes: &[u8]) -> Option<u64> {
     bytes.try_into().ok().map(u64::from_le_bytes)
 }
@@ -129,6 +187,20 @@ mod tests {
                 prop_assert_eq!(EntryKey::read(&key[..end], &length), None);
             }
             prop_assert_eq!(EntryKey::read(&key, &length[..1]), None);
+        }
+
+        /// Goal: the items of a collection are in the order of their places, and a sum's key is its node.
+        #[test]
+        fn keys_of_items_and_sums_round_trip_and_sort(collection in any::<u32>(), places in any::<[u64; 2]>(), id in "[a-z]{1,9}", node in any::<u16>()) {
+            let id = id.as_bytes();
+            let [one, other] = places.map(|place| ItemKey { collection, place, id });
+            prop_assert_eq!(one.bytes().cmp(&other.bytes()), places[0].cmp(&places[1]));
+            let bytes = one.bytes();
+            prop_assert_eq!(ItemKey::read(&bytes), Some(one));
+            prop_assert_eq!(ItemKey::read(&bytes[..12]), None);
+            let sum = SumKey { collection, node };
+            prop_assert_eq!(SumKey::read(&sum.bytes()), Some(sum));
+            prop_assert_eq!(SumKey::read(&sum.bytes()[..5]), None);
         }
     }
 }

@@ -7,6 +7,7 @@
 use super::super::commit::Origin;
 use super::super::error::StoreError;
 use super::super::incarnation::Incarnation;
+use super::super::reconcile::Changed;
 use super::super::schema::{
     FEED, META, META_INCARNATIONS, META_SEALED, META_SET_ASIDE, PROOFS, STATES,
 };
@@ -276,8 +277,21 @@ impl Inner {
             true => writer.sequence,
             false => found.up_to.max(writer.sealed_to),
         };
+        let mut sums = Changed::new(&self.app);
+        for Unsealed {
+            key, collection, ..
+        } in &found.documents
+        {
+            // Written again meanwhile, it has the same sealed heads as before.
+            if let Some(state) = reads.state(key)? {
+                let heads = [writer.sealed_to, sealed_to].map(|to| state.sealed_heads(to));
+                sums.document(collection, key, heads, &mut batch);
+            }
+        }
+        sums.write(&mut batch);
         batch.put(META, META_SEALED, sealed_bytes(sealed_to, time_ms));
         batch.write_unsynced()?;
+        self.sums.add(&sums);
         writer.sealed_to = sealed_to;
         self.serve(writer);
         self.group.hand_over();

@@ -10,6 +10,7 @@ use super::super::error::StoreError;
 use super::super::evict;
 use super::super::group::{Pending, Ticket};
 use super::super::log::{Log, Stamp};
+use super::super::reconcile::Changed;
 use super::super::schema::{
     ASIDE, DOCUMENTS, FEED, META, META_CLOCK, META_SEALED, META_SET_ASIDE, PROOFS, STATES, VALUES,
 };
@@ -139,6 +140,7 @@ impl Transaction<'_> {
         log.trim(database, sequence, &mut batch)?;
         let mut documents = Vec::with_capacity(self.order.len());
         let mut touched = BTreeSet::new();
+        let mut sums = Changed::new(&self.store.app);
         for key in std::mem::take(&mut self.order) {
             let Some(mut entry) = self.staged.remove(&key) else {
                 continue;
@@ -152,6 +154,8 @@ impl Transaction<'_> {
                 }
                 false => put(&mut batch, &bytes, &mut entry, sequence),
             }
+            let heads = entry.sealed_heads(self.writer.sealed_to);
+            sums.document(&entry.collection, &key, heads, &mut batch);
             let (before, after) = (entry.before.as_ref(), entry.visible.as_ref());
             blobs::count_references(&mut batch, before, after);
             catalog.indexes.follow(&key, before, after, &mut batch);
@@ -184,6 +188,7 @@ impl Transaction<'_> {
         batch.put(META, META_CLOCK, clock.concat());
         self.store_evictions(&mut batch, sequence);
         self.seals.write(&mut batch);
+        sums.write(&mut batch);
         let sealed_to = match all_sealed {
             true => sequence,
             false => self.writer.sealed_to,
@@ -192,6 +197,7 @@ impl Transaction<'_> {
             batch.put(META, META_SEALED, sealed_bytes(sequence, reads.sealed()?.1));
         }
         batch.write_unsynced()?;
+        self.store.sums.add(&sums);
         Ok((sequence, sealed_to, log, documents))
     }
 }
