@@ -18,6 +18,8 @@ mod backup;
 mod bench;
 #[path = "system/certificates.rs"]
 mod certificates;
+#[path = "system/compared.rs"]
+mod compared;
 #[path = "system/copied.rs"]
 mod copied;
 #[path = "system/crash.rs"]

@@ -217,6 +217,7 @@ fn frames() -> Outcome<Vec<(String, Vec<u8>)>> {
             Message::Follow {
                 feed: FeedId([1; 16]),
                 after: Cursor::default(),
+                comparison: None,
             },
         ),
         (

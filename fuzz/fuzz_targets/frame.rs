@@ -111,11 +111,7 @@ impl Peer {
             id: FeedId([1; 16]),
             last: Sequence(0),
         };
-        let (core, _) = Core::new(CoreConfig {
-            feed,
-            collections: BTreeSet::new(),
-            interest: Interest::Everything,
-        });
+        let (core, _) = Core::new(CoreConfig::new(feed, BTreeSet::new(), Interest::Everything, [7; 32]));
         Self {
             core,
             replica: MemoryReplica::new(feed.id),

@@ -16,13 +16,14 @@ mod replica;
 pub use driver::{Direction, Mesh, MeshConfig, MeshError, MeshHandle, PeerStatus};
 pub use memory::MemoryReplica;
 pub use proto::{
-    Answer, Changes, CloseCode, Core, CoreConfig, DecodeError, Effect, Event, FloodId, Hello,
-    Message, Millis, Note, Piece, Request, RequestId, SyncStatus, Timer, Verdict, Wanted,
-    decode_frame, encode_frame, execute, topic_name,
+    Answer, Changes, CloseCode, Comparison, Content, Core, CoreConfig, DecodeError, Described,
+    Differs, Divergence, Effect, Event, Fingerprint, FloodId, Found, Hello, Message, Millis, Nonce,
+    Note, Piece, Request, RequestId, Root, SyncStatus, Timer, Verdict, Wanted, decode_frame,
+    encode_frame, execute, topic_name,
 };
 pub use replica::{
     Answered, Bundle, ChangeHash, ChangesLimits, CollectionName, Commit, Cursor, Delta, DeltaPart,
-    DocumentKey, FeedId, FeedPage, FeedPosition, IngestOutcome, Interest, Missing, NameError,
-    NamedCertificate, Offered, Origin, PageLimits, PartLimits, PeerKey, Replica, ReplicaError,
-    Sequence, collect_deltas, evidence_bytes, fits_flood,
+    DocumentKey, FeedId, FeedPage, FeedPosition, IngestOutcome, Interest, Item, Missing, NameError,
+    NamedCertificate, Offered, Origin, PLACE_DIGITS, PageLimits, PartLimits, PeerKey, Prefix,
+    Range, Replica, ReplicaError, Sequence, Summary, collect_deltas, evidence_bytes, fits_flood,
 };

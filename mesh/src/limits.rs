@@ -2,7 +2,7 @@
 //! that travels is part of the wire (`docs/protocol.md`): both ends must use the same number.
 
 /// Version of `/sedge/sync/1` that this crate speaks; another version is refused.
-pub const SYNC_VERSION: u32 = 2;
+pub const SYNC_VERSION: u32 = 3;
 
 /// Largest frame on a sync stream, in bytes: large enough to fill a fast link, small enough that 64
 /// peers at their limit do not hurt a small device.
@@ -19,6 +19,31 @@ pub const PAGE_BYTES_MAX: usize = 512 * 1024;
 
 /// Most feed entries a replica walks for one page, so that a narrow interest does not block the worker.
 pub const PAGE_SCAN_MAX: usize = 16 * 1_024;
+
+/// Feed entries behind a follower's cursor from which on it compares what both hold instead of having all of them offered: an
+/// offer takes some 60 bytes a document, a comparison a few thousand in all while little differs.
+pub const COMPARE_FROM: u64 = 128;
+
+/// Most ranges that are described in one message: 34 kB of fingerprints.
+pub const RANGES_MAX: usize = 256;
+
+/// Most documents of a range that are described one by one, instead of by its parts: four times what the 16 parts take.
+pub const ITEMS_MAX: usize = 64;
+
+/// Most own documents that are held against those of a described range: more are compared by parts.
+pub const ITEMS_OWN_MAX: usize = 4 * ITEMS_MAX;
+
+/// Documents of a range that are read at once to be offered.
+pub const ITEMS_PAGE_MAX: usize = 256;
+
+/// Documents of a collection from which on its first description goes two digits deep: it saves a round trip for 2 kB.
+pub const RANGE_WIDE_MIN: u64 = 4_096;
+
+/// Documents found to be offered, or ranges of such, from which on no further comparison is begun.
+pub const FOUND_MAX: usize = 4 * PAGE_ENTRIES_MAX;
+
+/// Ranges that a neighbour may describe beside sixteen for each document here: a comparison that goes on beyond leads nowhere.
+pub const RANGES_SPARE: u64 = 4_096;
 
 /// Bytes of payloads, seals and certificates after which the answer to a `Want` is cut; the follower asks again for the
 /// rest. [`ANSWER_TOTAL_BYTES_MAX`] is what a session buffers per direction.

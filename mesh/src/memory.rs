@@ -4,6 +4,7 @@
 
 mod document;
 mod proof;
+mod ranges;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,9 +20,9 @@ use self::{
 };
 use crate::replica::{
     Answered, Bundle, ChangeHash, ChangesLimits, CollectionName, Commit, Cursor, Delta, DeltaPart,
-    DocumentKey, FeedId, FeedPage, FeedPosition, IngestOutcome, Interest, Missing,
-    NamedCertificate, Offered, Origin, PageLimits, PartLimits, Replica, ReplicaError, Sequence,
-    collect_deltas, evidence_bytes,
+    DocumentKey, FeedId, FeedPage, FeedPosition, IngestOutcome, Interest, Item, Missing,
+    NamedCertificate, Offered, Origin, PageLimits, PartLimits, Range, Replica, ReplicaError,
+    Sequence, Summary, collect_deltas, evidence_bytes,
 };
 
 type Observer = Box<dyn Fn(Commit) + Send + Sync>;
@@ -117,6 +118,17 @@ impl MemoryReplica {
             .collect()
     }
 
+    /// Whether some change of a document was written here.
+    pub fn wrote(&self, document: &DocumentKey) -> bool {
+        let state = self.state();
+        let document = state.documents.get(document);
+        document.is_some_and(|it| {
+            it.changes
+                .iter()
+                .any(|change| change.author == state.author)
+        })
+    }
+
     /// Loses all cursors, as a store that keeps them lazily may at a crash.
     pub fn forget_cursors(&self) {
         self.state().cursors.clear();
@@ -201,6 +213,37 @@ impl Replica for MemoryReplica {
             up_to = Sequence(*sequence);
         }
         Ok(FeedPage { entries, up_to })
+    }
+
+    fn summary(&self, range: &Range) -> Result<Summary, ReplicaError> {
+        let [summary] = ranges::summaries(&self.state().documents, range, 0)[..] else {
+            return Ok(Summary::default());
+        };
+        Ok(summary)
+    }
+
+    fn summaries(&self, range: &Range, span: u8) -> Result<Vec<Summary>, ReplicaError> {
+        Ok(ranges::summaries(&self.state().documents, range, span))
+    }
+
+    fn items(
+        &self,
+        range: &Range,
+        after: Option<&DocumentKey>,
+        most: usize,
+    ) -> Result<Vec<(DocumentKey, Item)>, ReplicaError> {
+        let items = ranges::items(&self.state().documents, range).into_iter();
+        let behind =
+            items.filter(|(key, _)| after.is_none_or(|after| ranges::is_behind(key, after)));
+        Ok(behind.take(most).collect())
+    }
+
+    fn offered(&self, document: &DocumentKey) -> Result<Option<Offered>, ReplicaError> {
+        let state = self.state();
+        Ok(state.documents.get(document).map(|it| Offered {
+            document: document.clone(),
+            heads: it.heads.iter().copied().collect(),
+        }))
     }
 
     fn missing(&self, entries: &[Offered]) -> Result<Vec<Missing>, ReplicaError> {

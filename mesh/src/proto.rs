@@ -7,6 +7,8 @@
 #![warn(clippy::indexing_slicing, clippy::wildcard_enum_match_arm)]
 
 mod codec;
+mod compare;
+mod comparing;
 mod core;
 mod event;
 mod flood;
@@ -21,9 +23,10 @@ mod session;
 mod topic;
 
 pub use self::core::{Core, CoreConfig};
+pub use compare::{Content, Described, Differs, Divergence, Fingerprint, Found, Nonce, Root};
 pub use event::{Effect, Event, FloodId, Millis, Note, Timer, Verdict};
 pub use frame::{DecodeError, decode_frame, encode_frame};
-pub use message::{Changes, CloseCode, Hello, Message, Piece, Wanted};
+pub use message::{Changes, CloseCode, Comparison, Hello, Message, Piece, Wanted};
 pub use request::{Answer, Request, RequestId, execute};
 pub use session::SyncStatus;
 pub use topic::topic_name;

@@ -3,6 +3,7 @@
 //! after the other on a blocking worker, so none of them ever holds up the network.
 
 mod bundle;
+mod range;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,6 +18,7 @@ pub use self::bundle::{
     Answered, Bundle, ChangesLimits, Delta, DeltaPart, NamedCertificate, PartLimits,
     collect_deltas, evidence_bytes, fits_flood,
 };
+pub use self::range::{Item, PLACE_DIGITS, Prefix, Range, Summary};
 use crate::limits::{COLLECTION_NAME_BYTES_MAX, DOCUMENT_ID_BYTES_MAX};
 
 /// A peer, by the bytes of its public name (a libp2p `PeerId` in the driver).
@@ -366,6 +368,36 @@ pub trait Replica: Send + Sync + 'static {
         interest: &Interest,
         limits: PageLimits,
     ) -> Result<FeedPage, ReplicaError>;
+
+    /// What the documents of a range come to: those of which changes may leave the store, whatever a visible value says.
+    /// Nothing for a collection that is not here.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn summary(&self, range: &Range) -> Result<Summary, ReplicaError>;
+
+    /// The same of each part `span` digits below a range, ascending: 16 for 1, 256 for 2.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn summaries(&self, range: &Range, span: u8) -> Result<Vec<Summary>, ReplicaError>;
+
+    /// The documents of a range with their items, ordered by place, then id: at most so many, after the given one.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn items(
+        &self,
+        range: &Range,
+        after: Option<&DocumentKey>,
+        most: usize,
+    ) -> Result<Vec<(DocumentKey, Item)>, ReplicaError>;
+
+    /// A document with its current heads. `None` when it is not here, or nothing of it may leave the store.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn offered(&self, document: &DocumentKey) -> Result<Option<Offered>, ReplicaError>;
 
     /// What is missing of each offered document, in order. An entry that names no heads is always missing.
     ///

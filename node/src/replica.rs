@@ -1,5 +1,7 @@
 //! Joins the store to the mesh: the mesh's `Replica` over `sedge-crdt`'s store, and the store's commits to the mesh.
 
+mod ranges;
+
 use crate::limits::DAMAGED_DOCUMENTS_TOLD_MAX;
 use bytes::Bytes;
 use sedge_crdt::{
@@ -9,9 +11,10 @@ use sedge_crdt::{
 };
 use sedge_mesh::{
     Answered, Bundle, ChangeHash, ChangesLimits, CollectionName, Commit, Cursor, Delta, DeltaPart,
-    DocumentKey, FeedId, FeedPage, FeedPosition, IngestOutcome, Interest, MeshHandle, Missing,
-    NameError, NamedCertificate, Offered, Origin, PageLimits, PartLimits, PeerKey, PeerStatus,
-    Replica, ReplicaError, Sequence, collect_deltas, fits_flood, limits::FLOOD_DOCUMENTS_MAX,
+    DocumentKey, FeedId, FeedPage, FeedPosition, IngestOutcome, Interest, Item, MeshHandle,
+    Missing, NameError, NamedCertificate, Offered, Origin, PageLimits, PartLimits, PeerKey,
+    PeerStatus, Range, Replica, ReplicaError, Sequence, Summary, collect_deltas, fits_flood,
+    limits::FLOOD_DOCUMENTS_MAX,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -240,6 +243,27 @@ impl Replica for StoreReplica {
             entries: entries.collect::<Result<_, _>>().map_err(unnameable)?,
             up_to: Sequence(page.up_to),
         })
+    }
+
+    fn summary(&self, range: &Range) -> Result<Summary, ReplicaError> {
+        self.summary_of(range)
+    }
+
+    fn summaries(&self, range: &Range, span: u8) -> Result<Vec<Summary>, ReplicaError> {
+        self.summaries_of(range, span)
+    }
+
+    fn items(
+        &self,
+        range: &Range,
+        after: Option<&DocumentKey>,
+        most: usize,
+    ) -> Result<Vec<(DocumentKey, Item)>, ReplicaError> {
+        self.items_of(range, after, most)
+    }
+
+    fn offered(&self, document: &DocumentKey) -> Result<Option<Offered>, ReplicaError> {
+        self.offered_of(document)
     }
 
     fn missing(&self, entries: &[Offered]) -> Result<Vec<Missing>, ReplicaError> {

@@ -43,6 +43,9 @@ pub enum MeshError {
         /// Its reason.
         reason: String,
     },
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers: {0}")]
+    Random(getrandom::Error),
     /// The mesh ended while it was starting.
     #[error("the mesh ended while it was starting; see the log")]
     Ended,

@@ -1,6 +1,7 @@
 //! What the swarm reports, and the life of connections and sync streams. Of two connected peers the one
 //! with the lower peer id opens the one sync stream between them, and opens it again when it is lost.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use libp2p::{
@@ -164,6 +165,7 @@ where
                 open_at: opens.then_some(now),
                 failures: 0,
                 opened_at: None,
+                traffic: Arc::default(),
             }
         });
         neighbour.connections.push((connection, address, direction));
@@ -302,8 +304,9 @@ where
         }
         let id = StreamId(self.next_stream);
         self.next_stream += 1;
-        let handle = StreamHandle::start(id, peer, stream, self.inputs_in.clone());
         if let Some(neighbour) = self.peers.get_mut(&peer) {
+            let (traffic, inputs) = (Arc::clone(&neighbour.traffic), self.inputs_in.clone());
+            let handle = StreamHandle::start(id, peer, stream, traffic, inputs);
             // An earlier stream is dropped: the peer would not have opened another had it not lost it.
             neighbour.stream = Some((handle, Instant::now()));
             self.feed(Event::Connected(PeerKey::from(peer)));

@@ -30,7 +30,7 @@ use super::{
     handle::Shared,
     names::chain,
     statics::StaticPeers,
-    stream::{FromStream, SYNC_PROTOCOL, StreamHandle, StreamId},
+    stream::{FromStream, SYNC_PROTOCOL, StreamHandle, StreamId, Traffic},
     worker::Worker,
 };
 use crate::{
@@ -95,6 +95,7 @@ pub(super) struct Neighbour {
     pub failures: u32,
     /// When the peer last opened a stream that was taken.
     pub opened_at: Option<Instant>,
+    pub traffic: Arc<Traffic>,
 }
 
 /// What has become of an attempt to open a stream.
@@ -309,6 +310,7 @@ where
 
     fn status_of(&self, peer: &PeerId, neighbour: &Neighbour) -> Option<PeerStatus> {
         let (_, address, direction) = neighbour.connections.first()?;
+        let (sent_bytes, received_bytes) = neighbour.traffic.bytes();
         Some(PeerStatus {
             peer: *peer,
             address: address.clone(),
@@ -320,6 +322,8 @@ where
                 .map(|certificate| certificate.name.to_string()),
             connected_since: neighbour.since,
             sync: self.core.status(&PeerKey::from(*peer)),
+            sent_bytes,
+            received_bytes,
         })
     }
 
@@ -413,11 +417,10 @@ async fn core(
 ) -> Result<(Core, Vec<Effect>), MeshError> {
     let interest = config.interest.clone();
     let read = tokio::task::spawn_blocking(move || {
-        Ok::<_, MeshError>(CoreConfig {
-            feed: replica.feed()?,
-            collections: replica.collections()?,
-            interest,
-        })
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(MeshError::Random)?;
+        let (feed, collections) = (replica.feed()?, replica.collections()?);
+        Ok::<_, MeshError>(CoreConfig::new(feed, collections, interest, seed))
     });
     Ok(Core::new(read.await.map_err(|_| MeshError::Ended)??))
 }
@@ -442,6 +445,7 @@ mod tests {
             open_at: None,
             failures: 0,
             opened_at: None,
+            traffic: Arc::default(),
         }
     }
 

@@ -30,4 +30,8 @@ pub struct PeerStatus {
     pub connected_since: SystemTime,
     /// The state of synchronisation, once the sync stream is open and greeted.
     pub sync: Option<SyncStatus>,
+    /// Bytes that were sent to it on sync streams since then.
+    pub sent_bytes: u64,
+    /// Bytes that came from it on sync streams since then.
+    pub received_bytes: u64,
 }

@@ -5,7 +5,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -32,6 +32,24 @@ pub(super) const SYNC_PROTOCOL: StreamProtocol = StreamProtocol::new("/sedge/syn
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct StreamId(pub u64);
 
+/// What the sync streams with a peer have carried, in bytes, since it connected: frames with their lengths, without what
+/// encrypts and carries them.
+#[derive(Debug, Default)]
+pub(super) struct Traffic {
+    sent: AtomicU64,
+    received: AtomicU64,
+}
+
+impl Traffic {
+    /// Sent, and received.
+    pub fn bytes(&self) -> (u64, u64) {
+        (
+            self.sent.load(Ordering::Relaxed),
+            self.received.load(Ordering::Relaxed),
+        )
+    }
+}
+
 /// What a stream's task tells the main task.
 #[derive(Debug)]
 pub(super) enum FromStream {
@@ -57,6 +75,7 @@ impl StreamHandle {
         id: StreamId,
         peer: PeerId,
         stream: Stream,
+        traffic: Arc<Traffic>,
         inputs: mpsc::Sender<(PeerId, StreamId, FromStream)>,
     ) -> Self {
         let (outgoing, frames) = outgoing();
@@ -64,8 +83,8 @@ impl StreamHandle {
         let task = tokio::spawn(async move {
             let (reader, writer) = stream.split();
             let last = tokio::select! {
-                last = read(reader, peer, id, &inputs) => last,
-                result = write(writer, frames) => {
+                last = read(reader, &traffic, peer, id, &inputs) => last,
+                result = write(writer, &traffic, frames) => {
                     if let Err(error) = result {
                         tracing::debug!(%error, "writing to a sync stream failed");
                     }
@@ -113,12 +132,13 @@ async fn grace(closed: oneshot::Receiver<()>) {
 
 async fn read(
     mut reader: ReadHalf<Stream>,
+    traffic: &Traffic,
     peer: PeerId,
     id: StreamId,
     inputs: &mpsc::Sender<(PeerId, StreamId, FromStream)>,
 ) -> FromStream {
     loop {
-        let body = match read_frame(&mut reader).await {
+        let body = match read_frame(&mut reader, traffic).await {
             Ok(Some(body)) => body,
             Ok(None) => return FromStream::Undecodable(CloseCode::TooLarge),
             Err(error) => {
@@ -145,7 +165,7 @@ async fn read(
 }
 
 /// The body of the next frame; `None` when it is too long.
-async fn read_frame(reader: &mut ReadHalf<Stream>) -> io::Result<Option<Bytes>> {
+async fn read_frame(reader: &mut ReadHalf<Stream>, traffic: &Traffic) -> io::Result<Option<Bytes>> {
     let mut prefix = [0; 4];
     reader.read_exact(&mut prefix).await?;
     let length = u32::from_be_bytes(prefix) as usize;
@@ -154,12 +174,21 @@ async fn read_frame(reader: &mut ReadHalf<Stream>) -> io::Result<Option<Bytes>> 
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).await?;
+    let bytes = (prefix.len() + length) as u64;
+    traffic.received.fetch_add(bytes, Ordering::Relaxed);
     Ok(Some(body.into()))
 }
 
-async fn write(mut writer: WriteHalf<Stream>, mut frames: Frames) -> io::Result<()> {
+async fn write(
+    mut writer: WriteHalf<Stream>,
+    traffic: &Traffic,
+    mut frames: Frames,
+) -> io::Result<()> {
     while let Some(frame) = frames.next().await {
         writer.write_all(&frame).await?;
+        traffic
+            .sent
+            .fetch_add(frame.len() as u64, Ordering::Relaxed);
         if frames.queue.is_empty() {
             writer.flush().await?;
         }

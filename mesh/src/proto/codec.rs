@@ -1,6 +1,8 @@
 //! The one place where wire types and domain types meet. Everything that comes in is checked here, so
 //! that the core only sees names, hashes and lists within their limits.
 
+mod ranges;
+
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
@@ -34,11 +36,19 @@ use pb::frame::Message as Wire;
 pub(super) fn to_wire(message: &Message) -> pb::Frame {
     let wire = match message {
         Message::Hello(hello) => Wire::Hello(hello_to_wire(hello)),
-        Message::Follow { feed, after } => Wire::Follow(pb::Follow {
+        Message::Follow {
+            feed,
+            after,
+            comparison,
+        } => Wire::Follow(pb::Follow {
             feed_id: feed_to_wire(*feed),
             after: after.up_to.0,
             whole_to: after.whole_to.0,
+            nonce: ranges::nonce_to_wire(comparison.as_ref()),
+            roots: ranges::roots_to_wire(comparison.as_ref()),
         }),
+        Message::Compare(ranges) => Wire::Compare(ranges::compare_to_wire(ranges)),
+        Message::Differing(differs) => Wire::Differing(ranges::differing_to_wire(differs)),
         Message::Offer(page) => Wire::Offer(pb::Offer {
             up_to: page.up_to.0,
             entries: page.entries.iter().map(offered_to_wire).collect(),
@@ -152,7 +162,10 @@ pub(super) fn from_wire(frame: pb::Frame) -> Result<Message, DecodeError> {
         Wire::Follow(follow) => Message::Follow {
             feed: feed_from_wire(&follow.feed_id)?,
             after: cursor_from_wire(follow.after, follow.whole_to)?,
+            comparison: ranges::comparison_from_wire(&follow.nonce, follow.roots)?,
         },
+        Wire::Compare(compare) => Message::Compare(ranges::compare_from_wire(compare)?),
+        Wire::Differing(differing) => Message::Differing(ranges::differing_from_wire(differing)?),
         Wire::Offer(offer) => Message::Offer(FeedPage {
             entries: list(
                 offer.entries,

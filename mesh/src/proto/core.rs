@@ -3,16 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    compare::Nonce,
     event::{Effect, Event, Millis, Note, Timer},
     flood::{self, Floods},
-    follow::Follow,
+    follow::{Follow, WhenToCompare},
     message::{CloseCode, Hello, Message},
     offer::Offering,
     request::{Answer, RequestId},
     session::{Greeted, Link, Outbox, Purpose, Renewals, Session, SyncStatus},
 };
 use crate::{
-    limits::{COLLECTIONS_MAX, REQUESTS_PER_SESSION_MAX, SESSIONS_MAX, WATCH_INTERVAL_MS},
+    limits::{
+        COLLECTIONS_MAX, COMPARE_FROM, REQUESTS_PER_SESSION_MAX, SESSIONS_MAX, WATCH_INTERVAL_MS,
+    },
     replica::{CollectionName, Commit, FeedId, FeedPosition, Interest, Origin, PeerKey},
 };
 
@@ -25,6 +28,28 @@ pub struct CoreConfig {
     pub collections: BTreeSet<CollectionName>,
     /// The collections the peer wants.
     pub interest: Interest,
+    /// Random, or of a seeded generator: what neighbours can't foresee comes of it.
+    pub seed: [u8; 32],
+    /// How many feed entries behind its cursor this peer has stores compared instead.
+    pub compare_from: u64,
+}
+
+impl CoreConfig {
+    /// Of a peer that compares stores from [`COMPARE_FROM`] entries on.
+    pub fn new(
+        feed: FeedPosition,
+        collections: BTreeSet<CollectionName>,
+        interest: Interest,
+        seed: [u8; 32],
+    ) -> Self {
+        Self {
+            feed,
+            collections,
+            interest,
+            seed,
+            compare_from: COMPARE_FROM,
+        }
+    }
 }
 
 /// The sync protocol of one peer, without IO.
@@ -32,6 +57,8 @@ pub struct CoreConfig {
 pub struct Core {
     feed: FeedId,
     interest: Interest,
+    seed: [u8; 32],
+    compare_from: u64,
     /// Collections known by name, from the own store or from neighbours.
     known: BTreeSet<CollectionName>,
     sessions: BTreeMap<PeerKey, Session>,
@@ -47,10 +74,14 @@ impl Core {
             feed,
             collections,
             interest,
+            seed,
+            compare_from,
         } = config;
         let mut core = Self {
             feed: feed.id,
             interest,
+            seed,
+            compare_from,
             known: BTreeSet::new(),
             sessions: BTreeMap::new(),
             next_session: 0,
@@ -76,6 +107,7 @@ impl Core {
             }
             Event::Received(peer, message) => {
                 let result = self.receive(&peer, message, now);
+                self.settle(&peer, now);
                 self.end_if_failed(peer, result);
             }
             Event::Undecodable(peer, code) => self.end_if_failed(peer, Err(code)),
@@ -159,6 +191,8 @@ impl Core {
                 Message::Hello(hello) => self.greet(peer, hello, now),
                 Message::Follow { .. }
                 | Message::Offer(_)
+                | Message::Compare(_)
+                | Message::Differing(_)
                 | Message::Want { .. }
                 | Message::Changes(_)
                 | Message::Ack(_)
@@ -168,16 +202,32 @@ impl Core {
             };
         };
         match message {
-            Message::Follow { feed, after } => {
-                if greeted.offering.is_some() {
+            Message::Follow {
+                feed,
+                after,
+                comparison,
+            } => {
+                if greeted.offering.is_some() || greeted.asked.is_some() {
                     return Err(CloseCode::Unexpected);
                 }
                 if feed != self.feed || after.up_to > link.out.feed_last {
                     return Err(CloseCode::BadCursor);
                 }
-                greeted.offering = Some(Offering::start(after, greeted.interest.clone(), link));
+                match comparison {
+                    Some(comparison) => greeted.asked = Some((after, comparison)),
+                    None => {
+                        let interest = greeted.interest.clone();
+                        greeted.offering = Some(Offering::start(after, interest, link));
+                    }
+                }
                 Ok(())
             }
+            Message::Compare(ranges) => greeted.follow.on_compare(ranges, link),
+            Message::Differing(differs) => greeted
+                .offering
+                .as_mut()
+                .ok_or(CloseCode::Unexpected)?
+                .on_differing(differs, link),
             Message::Offer(page) => greeted.follow.on_offer(page, link),
             Message::Changes(changes) => greeted.follow.on_changes(changes, link),
             Message::Want {
@@ -218,11 +268,19 @@ impl Core {
             return Ok(());
         };
         let link = &mut Link::new(peer, session.number, now, &mut self.out);
-        let follow = Follow::start(hello.feed, self.interest.clone(), link);
+        let when = WhenToCompare {
+            from: self.compare_from,
+            nonce: nonce(&self.seed, session.number),
+        };
+        let scope = vec![self.interest.clone(), hello.interest.clone()];
+        let follow = Follow::start(hello.feed, self.interest.clone(), scope.clone(), when, link);
         session.greeted = Some(Greeted {
             interest: hello.interest,
+            scope,
             follow,
             offering: None,
+            asked: None,
+            is_leader: self.feed < hello.feed.id,
         });
         self.learn_from(peer, hello.collections);
         self.tell();
@@ -297,6 +355,7 @@ impl Core {
                     }
                     greeted.follow.on_answer(answer, link)
                 });
+                self.settle(&peer, now);
                 self.end_if_failed(peer, result);
             }
             Purpose::Offering(peer, number) => {
@@ -308,6 +367,7 @@ impl Core {
                         _ => Err(CloseCode::Internal),
                     }
                 });
+                self.settle(&peer, now);
                 self.end_if_failed(peer, result);
             }
         }
@@ -355,6 +415,15 @@ impl Core {
             return Ok(());
         };
         act(greeted, &mut Link::new(peer, number, now, &mut self.out))
+    }
+
+    /// Lets the directions of a session have what they found for each other.
+    fn settle(&mut self, peer: &PeerKey, now: Millis) {
+        if let Some(session) = self.sessions.get_mut(peer)
+            && let Some(greeted) = &mut session.greeted
+        {
+            greeted.settle(&mut Link::new(peer, session.number, now, &mut self.out));
+        }
     }
 
     fn end_if_failed(&mut self, peer: PeerKey, result: Result<(), CloseCode>) {
@@ -421,4 +490,12 @@ impl Core {
             }
         }
     }
+}
+
+/// The nonce of a session.
+fn nonce(seed: &[u8; 32], session: u64) -> Nonce {
+    let mut hasher = blake3::Hasher::new_keyed(seed);
+    hasher.update(&session.to_le_bytes());
+    let [a, b, c, d, e, f, g, h, ..] = *hasher.finalize().as_bytes();
+    Nonce([a, b, c, d, e, f, g, h])
 }

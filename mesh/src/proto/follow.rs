@@ -1,39 +1,74 @@
 //! Taking in a neighbour's feed: offered page → what is missing → its changes → durable → acknowledged.
 
-use std::collections::{BTreeSet, VecDeque};
+mod page;
 
+use std::collections::BTreeSet;
+
+use self::page::{Page, wants};
 use super::{
-    event::{Millis, Note},
+    compare::{Described, Differs, Found, Nonce},
+    event::Millis,
     inbox::Inbox,
-    message::{Changes, CloseCode, Message, Wanted},
+    message::{Changes, CloseCode, Comparison, Message, Wanted},
+    offer::Leads,
     request::{Answer, Request},
     session::{Link, is_overdue},
 };
 use crate::{
-    limits::{FRAME_BYTES_MAX, FRAME_OVERHEAD_BYTES, HEADS_MAX},
-    replica::{
-        ChangeHash, Cursor, DocumentKey, FeedPage, FeedPosition, IngestOutcome, Interest, Missing,
-        Origin, Sequence,
-    },
+    limits::RANGES_SPARE,
+    replica::{Cursor, FeedPage, FeedPosition, Interest, Missing, Origin, Sequence},
 };
 
-/// Bytes that a want takes beside its heads.
-const WANT_BYTES: usize = 16;
+/// Ranges that may lead to a document here: one for each digit of its place.
+const RANGES_PER_DOCUMENT: u64 = 16;
 
 /// The direction of a session in which the neighbour's feed is taken in.
 #[derive(Debug)]
 pub(super) struct Follow {
     feed: FeedPosition,
     interest: Interest,
+    /// What both sides want, in two parts.
+    scope: Vec<Interest>,
     /// Durable and acknowledged.
     cursor: Cursor,
+    /// Until what differs is dealt with.
+    compared: Option<Compared>,
     state: State,
+}
+
+/// A comparison that we have asked for.
+#[derive(Debug)]
+struct Compared {
+    nonce: Nonce,
+    /// Where our own feed stood before.
+    base: Sequence,
+    /// How many ranges the neighbour may still describe.
+    ranges_left: u64,
+    /// Whether something that is missing will not be here when all is done.
+    left_out: bool,
+    /// Documents that the neighbour lacks something of.
+    found: Vec<Found>,
+    /// What is told once there is room for more of those.
+    held: Option<Vec<Differs>>,
+}
+
+/// What makes a follower ask for a comparison.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WhenToCompare {
+    /// Feed entries behind the cursor from which on it does.
+    pub from: u64,
+    /// For the fingerprints of the session.
+    pub nonce: Nonce,
 }
 
 #[derive(Debug)]
 enum State {
     /// The store is asked where we stopped last time.
-    ReadingCursor,
+    ReadingCursor(WhenToCompare),
+    /// The store is asked what its collections come to.
+    ReadingRoots(WhenToCompare, Sequence),
+    /// The store is asked what of the described ranges differs.
+    Comparing,
     /// The neighbour's turn: it offers when it has something.
     Waiting,
     /// The store is asked what is missing of a page.
@@ -54,35 +89,81 @@ enum State {
     Storing(Cursor),
 }
 
-/// What is left to do of an offered page.
-#[derive(Debug)]
-struct Page {
-    up_to: Sequence,
-    documents: Vec<DocumentKey>,
-    /// Wants that are not answered yet, by rising index.
-    wants: Vec<Wanted>,
-    /// Those of them for which a delta may still come in the present answer.
-    open: VecDeque<u32>,
-    /// Those of them for which one came.
-    taken: Vec<u32>,
-    /// Whether the neighbour was asked to send certificates again, which it is once for a page.
-    certificates_anew: bool,
-    /// Whether something that is missing will not be here when the page is done.
-    left_out: bool,
-    /// The want of which a part was refused: what comes behind that may build on it.
-    refused: Option<u32>,
-}
-
 impl Follow {
     /// Begins to follow a feed.
-    pub fn start(feed: FeedPosition, interest: Interest, link: &mut Link<'_>) -> Self {
+    pub fn start(
+        feed: FeedPosition,
+        interest: Interest,
+        scope: Vec<Interest>,
+        when: WhenToCompare,
+        link: &mut Link<'_>,
+    ) -> Self {
         link.ask_to_follow(Request::Cursor(feed.id, interest.clone()));
         Self {
             feed,
             interest,
+            scope,
             cursor: Cursor::default(),
-            state: State::ReadingCursor,
+            compared: None,
+            state: State::ReadingCursor(when),
         }
+    }
+
+    /// Whether it is known that we ask for a comparison, or don't.
+    pub fn is_decided(&self) -> bool {
+        !matches!(
+            self.state,
+            State::ReadingCursor(_) | State::ReadingRoots(..)
+        )
+    }
+
+    /// The comparison that we have asked for and that is not done.
+    pub fn leads(&self) -> Option<Leads> {
+        let compared = self.compared.as_ref()?;
+        Some(Leads {
+            nonce: compared.nonce,
+            base: compared.base,
+        })
+    }
+
+    /// What was found to be missing at the neighbour.
+    pub fn found(&mut self) -> Option<&mut Vec<Found>> {
+        self.compared.as_mut().map(|it| &mut it.found)
+    }
+
+    /// There is room for more of that.
+    pub fn release(&mut self, link: &mut Link<'_>) {
+        if let Some(differs) = self.compared.as_mut().and_then(|it| it.held.take()) {
+            link.send(Message::Differing(differs));
+        }
+    }
+
+    /// The neighbour says what it has in some ranges.
+    pub fn on_compare(
+        &mut self,
+        ranges: Vec<Described>,
+        link: &mut Link<'_>,
+    ) -> Result<(), CloseCode> {
+        let (State::Waiting, Some(compared)) = (&self.state, &mut self.compared) else {
+            return Err(CloseCode::Unexpected);
+        };
+        let is_within = |it: &Described| {
+            self.scope
+                .iter()
+                .any(|wanted| wanted.includes(&it.range.collection))
+        };
+        if compared.held.is_some() || !ranges.iter().all(is_within) {
+            return Err(CloseCode::Unexpected);
+        }
+        let left = compared.ranges_left.checked_sub(ranges.len() as u64);
+        compared.ranges_left = left.ok_or(CloseCode::TooLarge)?;
+        link.ask_to_follow(Request::Compare(
+            compared.nonce,
+            self.interest.clone(),
+            ranges,
+        ));
+        self.state = State::Comparing;
+        Ok(())
     }
 
     /// Our cursor and the feed's last known position.
@@ -93,7 +174,9 @@ impl Follow {
     pub fn is_overdue(&self, now: Millis) -> bool {
         match self.state {
             State::Fetching { since, .. } => is_overdue(since, now),
-            State::ReadingCursor
+            State::ReadingCursor(_)
+            | State::ReadingRoots(..)
+            | State::Comparing
             | State::Waiting
             | State::Checking(_)
             | State::Ingesting { .. }
@@ -106,7 +189,11 @@ impl Follow {
         if !matches!(self.state, State::Waiting) {
             return Err(CloseCode::Unexpected);
         }
-        if offer.up_to <= self.cursor.up_to {
+        // While stores are compared, documents are offered without moving the cursor.
+        let is_found = self.compared.is_some()
+            && offer.up_to == self.cursor.up_to
+            && !offer.entries.is_empty();
+        if offer.up_to <= self.cursor.up_to && !is_found {
             return Err(CloseCode::BadCursor);
         }
         if !offer
@@ -123,25 +210,12 @@ impl Follow {
         }
         self.feed.last = self.feed.last.max(offer.up_to);
         if offer.entries.is_empty() {
-            self.store(self.cursor.after(offer.up_to, false), link);
+            self.finish(offer.up_to, false, link);
             return Ok(());
         }
-        let documents = offer
-            .entries
-            .iter()
-            .map(|entry| entry.document.clone())
-            .collect();
+        let page = Page::new(offer.up_to, &offer.entries);
         link.ask_to_follow(Request::Missing(offer.entries));
-        self.state = State::Checking(Page {
-            up_to: offer.up_to,
-            documents,
-            wants: Vec::new(),
-            open: VecDeque::new(),
-            taken: Vec::new(),
-            certificates_anew: false,
-            left_out: false,
-            refused: None,
-        });
+        self.state = State::Checking(page);
         Ok(())
     }
 
@@ -186,17 +260,41 @@ impl Follow {
     /// The store has answered.
     pub fn on_answer(&mut self, answer: Answer, link: &mut Link<'_>) -> Result<(), CloseCode> {
         match (std::mem::replace(&mut self.state, State::Waiting), answer) {
-            (State::ReadingCursor, Answer::Cursor(cursor)) => {
+            (State::ReadingCursor(when), Answer::Cursor(cursor)) => {
                 // A cursor beyond the feed is of a feed that lost its end: begin anew.
-                self.cursor = if cursor.up_to > self.feed.last {
-                    Cursor::default()
+                if cursor.up_to <= self.feed.last {
+                    self.cursor = cursor;
+                }
+                if self.feed.last.0 - self.cursor.up_to.0 >= when.from {
+                    let base = link.out.feed_last;
+                    link.ask_to_follow(Request::Roots(when.nonce, self.scope.clone()));
+                    self.state = State::ReadingRoots(when, base);
                 } else {
-                    cursor
-                };
-                link.send(Message::Follow {
-                    feed: self.feed.id,
-                    after: self.cursor,
+                    self.follow(None, link);
+                }
+            }
+            (State::ReadingRoots(when, base), Answer::Roots(roots, documents)) => {
+                let roots = roots.filter(|roots| !roots.is_empty());
+                self.compared = roots.as_ref().map(|_| Compared {
+                    nonce: when.nonce,
+                    base,
+                    ranges_left: documents
+                        .saturating_mul(RANGES_PER_DOCUMENT)
+                        .saturating_add(RANGES_SPARE),
+                    left_out: false,
+                    found: Vec::new(),
+                    held: None,
                 });
+                let comparison = roots.map(|roots| Comparison {
+                    nonce: when.nonce,
+                    roots,
+                });
+                self.follow(comparison, link);
+            }
+            (State::Comparing, Answer::Compared(differs, found)) => {
+                let compared = self.compared.as_mut().ok_or(CloseCode::Internal)?;
+                compared.found.extend(found);
+                compared.held = Some(differs); // sent once there is room for what was found
             }
             (State::Checking(mut page), Answer::Missing(missing))
                 if missing.len() == page.documents.len() =>
@@ -228,10 +326,31 @@ impl Follow {
         Ok(())
     }
 
+    fn follow(&mut self, comparison: Option<Comparison>, link: &mut Link<'_>) {
+        link.send(Message::Follow {
+            feed: self.feed.id,
+            after: self.cursor,
+            comparison,
+        });
+    }
+
+    /// Everything up to there is dealt with, or everything that was offered without moving the cursor.
+    fn finish(&mut self, up_to: Sequence, left_out: bool, link: &mut Link<'_>) {
+        if let Some(compared) = &mut self.compared {
+            compared.left_out |= left_out;
+            if up_to == self.cursor.up_to {
+                link.send(Message::Ack(self.cursor));
+                return;
+            }
+        }
+        let left_out = left_out || self.compared.take().is_some_and(|it| it.left_out);
+        self.store(self.cursor.after(up_to, left_out), link);
+    }
+
     /// Asks for what is left of a page, or finishes it.
     fn go_on(&mut self, mut page: Page, link: &mut Link<'_>) {
         if page.wants.is_empty() {
-            self.store(self.cursor.after(page.up_to, page.left_out), link);
+            self.finish(page.up_to, page.left_out, link);
             return;
         }
         page.open = page.wants.iter().map(|want| want.index).collect();
@@ -256,119 +375,4 @@ impl Follow {
         ));
         self.state = State::Storing(cursor);
     }
-}
-
-impl Page {
-    /// Whether a delta of this document may come now; the wants before it are then done with.
-    fn take_open(&mut self, document: &DocumentKey) -> bool {
-        while let Some(index) = self.open.pop_front() {
-            if self.document(index) == Some(document) {
-                self.taken.push(index);
-                return true;
-            }
-        }
-        false
-    }
-
-    fn document(&self, index: u32) -> Option<&DocumentKey> {
-        let at = usize::try_from(index).ok()?;
-        self.documents.get(at)
-    }
-
-    /// Removes the answered wants; returns those for which deltas came, and whether the last of these has had a part of
-    /// its answer and is the first that is left. An answer must bring the page on: by a want, or by a part of one.
-    fn answered(&mut self, below: u32) -> Result<(Vec<Wanted>, bool), CloseCode> {
-        let last = self.taken.last().copied();
-        let in_part = last == Some(below);
-        let (done, left): (Vec<_>, _) = std::mem::take(&mut self.wants)
-            .into_iter()
-            .partition(|want| want.index < below);
-        self.wants = left;
-        let covers_taken = last.is_none_or(|last| last < below || in_part);
-        if !covers_taken || (done.is_empty() && !in_part) {
-            return Err(CloseCode::Unexpected);
-        }
-        // What is dealt with and brought no delta was passed over.
-        self.left_out |= done.len() > self.taken.len() - usize::from(in_part);
-        let delivered = done.into_iter().chain(self.wants.first().cloned());
-        let delivered = delivered.filter(|want| self.taken.binary_search(&want.index).is_ok());
-        Ok((delivered.collect(), in_part))
-    }
-
-    /// Whether a delta builds on what the neighbour was to send before.
-    fn is_incomplete(&self, delivered: &[Wanted], outcomes: &[IngestOutcome]) -> bool {
-        let mut lacking = delivered.iter().zip(outcomes);
-        lacking.any(|(want, outcome)| {
-            *outcome == IngestOutcome::MissingDependencies && self.refused != Some(want.index)
-        })
-    }
-
-    /// Goes by what became of the deltas for these wants, of which the last may be the first that is left.
-    fn ingested(
-        &mut self,
-        delivered: Vec<Wanted>,
-        outcomes: Vec<IngestOutcome>,
-        in_part: bool,
-        link: &mut Link<'_>,
-    ) {
-        let (mut unproven, mut lacks_last) = (Vec::new(), false);
-        for (want, outcome) in delivered.into_iter().zip(outcomes) {
-            lacks_last = true;
-            match outcome {
-                IngestOutcome::UnknownCertificate if !self.certificates_anew => unproven.push(want),
-                IngestOutcome::UnknownCertificate => {
-                    let reason = "a certificate that its changes need was not sent";
-                    self.leave_out(&want, reason.to_owned(), link);
-                }
-                // Other devices' changes may come behind those that are refused.
-                IngestOutcome::Rejected { reason } | IngestOutcome::Partly { reason } => {
-                    lacks_last = false;
-                    self.refused = Some(want.index);
-                    self.leave_out(&want, reason, link);
-                }
-                IngestOutcome::Damaged => self.left_out = true,
-                IngestOutcome::Applied
-                | IngestOutcome::Known
-                | IngestOutcome::MissingDependencies => lacks_last = false,
-            }
-        }
-        // The rest builds on a part that is not here.
-        if in_part && lacks_last {
-            self.wants.drain(..1);
-        }
-        if !unproven.is_empty() {
-            self.certificates_anew = true;
-            unproven.append(&mut self.wants);
-            self.wants = unproven;
-        }
-    }
-
-    fn leave_out(&mut self, want: &Wanted, reason: String, link: &mut Link<'_>) {
-        self.left_out = true;
-        if let Some(document) = self.document(want.index).cloned() {
-            let peer = link.peer.clone();
-            link.out.note(Note::Rejected {
-                peer,
-                document,
-                reason,
-            });
-        }
-    }
-}
-
-/// The wants of a page, small enough for one frame: a want whose heads do not fit names fewer of them, and
-/// gets more than it needs.
-fn wants(missing: Vec<Missing>) -> Vec<Wanted> {
-    let mut heads_left = (FRAME_BYTES_MAX - FRAME_OVERHEAD_BYTES - missing.len() * WANT_BYTES)
-        / size_of::<ChangeHash>();
-    let mut wants = Vec::new();
-    for (index, missing) in (0_u32..).zip(missing) {
-        let Missing::Changes(mut have_heads) = missing else {
-            continue;
-        };
-        have_heads.truncate(HEADS_MAX.min(heads_left));
-        heads_left -= have_heads.len();
-        wants.push(Wanted { index, have_heads });
-    }
-    wants
 }

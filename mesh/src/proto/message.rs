@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, fmt};
 use bytes::Bytes;
 use sedge_identity::CertificateChain;
 
+use super::compare::{Described, Differs, Nonce, Root};
 use crate::replica::{
     ChangeHash, CollectionName, Cursor, DocumentKey, FeedId, FeedPage, FeedPosition, Interest,
     NamedCertificate, Sequence,
@@ -22,7 +23,13 @@ pub enum Message {
         feed: FeedId,
         /// How far the sender has durably taken it in; the default for the whole feed.
         after: Cursor,
+        /// What the sender has, where the stores are to be compared instead of offering the feed from there on.
+        comparison: Option<Comparison>,
     },
+    /// What the sender has in these ranges. Never empty.
+    Compare(Vec<Described>),
+    /// What of the ranges of a `Compare` is otherwise at the sender, in order.
+    Differing(Vec<Differs>),
     /// The next page of the sender's feed.
     Offer(FeedPage),
     /// Of the offered page, the documents that the sender lacks something of. Never empty: who misses
@@ -46,6 +53,15 @@ pub enum Message {
     Renewed(CertificateChain),
     /// The sender ends the session; nothing follows.
     Close(CloseCode),
+}
+
+/// What a follower says of its store, to have it compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Comparison {
+    /// For all fingerprints of the direction.
+    pub nonce: Nonce,
+    /// Its collections that hold documents, of both sides' interest.
+    pub roots: Vec<Root>,
 }
 
 /// How a peer introduces itself.

@@ -1,15 +1,20 @@
-//! Offering our feed to a neighbour: page by page, one at a time, and for each the changes it asks for.
+//! Offering our feed to a neighbour: page by page, one at a time, and for each the changes it asks for. Where it wants the
+//! stores compared first, the first pages hold what was found to differ, and the feed follows from where it stood then.
 
 use super::{
+    compare::{Described, Differs, Found, Nonce},
+    comparing::{Comparing, Next},
     event::{Effect, Millis, Timer},
-    message::{CloseCode, Message, Wanted},
+    message::{CloseCode, Comparison, Message, Wanted},
     parts::{SentCertificates, is_carried, split},
     request::{Answer, Request},
     session::{Link, is_overdue},
 };
 use crate::{
     limits::{HEADS_MAX, OFFER_DELAY_MS, PAGE_ENTRIES_MAX},
-    replica::{Answered, ChangeHash, Cursor, DocumentKey, FeedPage, Interest, Sequence},
+    replica::{
+        Answered, ChangeHash, Cursor, DocumentKey, FeedPage, Interest, Offered, Range, Sequence,
+    },
 };
 
 /// The direction of a session in which the neighbour takes in our feed.
@@ -23,7 +28,18 @@ pub(super) struct Offering {
     /// Whether a timer will raise `due`.
     delayed: bool,
     sent: SentCertificates,
+    /// Until what differs is offered.
+    comparing: Option<Comparing>,
     state: State,
+}
+
+/// What the other direction of the session already knows of comparing, where that leads this one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leads {
+    /// Of all fingerprints there.
+    pub nonce: Nonce,
+    /// Where our feed stood before anything was compared there.
+    pub base: Sequence,
 }
 
 #[derive(Debug)]
@@ -31,6 +47,14 @@ enum State {
     Idle,
     /// The store is asked for the next page.
     Reading,
+    /// The store is asked which collections differ.
+    ComparingRoots,
+    /// The store is asked what is in these ranges.
+    Describing(Vec<Range>),
+    /// The neighbour's turn to say what of these differs.
+    Described(Vec<Described>, Millis),
+    /// The store is asked for the next of the documents that were found.
+    Locating,
     /// The neighbour's turn to want or acknowledge.
     Offered(Page),
     /// The store is asked for the changes of these wants.
@@ -75,10 +99,84 @@ impl Offering {
             due,
             delayed: false,
             sent: SentCertificates::default(),
+            comparing: None,
             state: State::Idle,
         };
         offering.pump(link);
         offering
+    }
+
+    /// Begins to offer what differs, then the feed after where it stands. `scope` is what both sides want; `leads` says that
+    /// the other direction's comparison finds what is to be offered here.
+    pub fn start_comparing(
+        after: Cursor,
+        interest: Interest,
+        scope: Vec<Interest>,
+        comparison: Comparison,
+        leads: Option<Leads>,
+        link: &mut Link<'_>,
+    ) -> Self {
+        let Comparison { nonce, roots } = comparison;
+        let base = leads.map_or(link.out.feed_last, |it| it.base);
+        let found_by = leads.map_or(nonce, |it| it.nonce);
+        link.ask_to_offer(Request::CompareRoots(nonce, scope, roots));
+        Self {
+            comparing: Some(Comparing::new(
+                found_by,
+                interest.clone(),
+                base,
+                leads.is_some(),
+            )),
+            interest,
+            acked: after,
+            offered: after.up_to,
+            due: link.out.feed_last,
+            delayed: false,
+            sent: SentCertificates::default(),
+            state: State::ComparingRoots,
+        }
+    }
+
+    /// Whether the other direction's comparison finds what is to be offered here.
+    pub fn is_led(&self) -> bool {
+        self.comparing.as_ref().is_some_and(Comparing::is_led)
+    }
+
+    /// Takes over what the other direction has found; returns whether there is room for more.
+    pub fn take_found(&mut self, found: &mut Vec<Found>, link: &mut Link<'_>) -> bool {
+        let has_room = match &mut self.comparing {
+            Some(comparing) => comparing.take(found),
+            None => true,
+        };
+        self.pump(link);
+        has_room
+    }
+
+    /// The other direction has found everything.
+    pub fn end_led(&mut self, link: &mut Link<'_>) {
+        if let Some(comparing) = &mut self.comparing {
+            comparing.end_led();
+            self.pump(link);
+        }
+    }
+
+    /// The neighbour tells what differs of the described ranges.
+    pub fn on_differing(
+        &mut self,
+        differs: Vec<Differs>,
+        link: &mut Link<'_>,
+    ) -> Result<(), CloseCode> {
+        match (
+            std::mem::replace(&mut self.state, State::Idle),
+            &mut self.comparing,
+        ) {
+            (State::Described(described, _), Some(comparing)) => {
+                comparing.differing(described, differs)?;
+                self.pump(link);
+                Ok(())
+            }
+            _ => Err(CloseCode::Unexpected),
+        }
     }
 
     /// How far the feed was offered, and acknowledged.
@@ -94,7 +192,13 @@ impl Offering {
     pub fn is_overdue(&self, now: Millis) -> bool {
         match &self.state {
             State::Offered(page) => is_overdue(page.since, now),
-            State::Idle | State::Reading | State::Answering { .. } => false,
+            State::Described(_, since) => is_overdue(*since, now),
+            State::Idle
+            | State::Reading
+            | State::ComparingRoots
+            | State::Describing(_)
+            | State::Locating
+            | State::Answering { .. } => false,
         }
     }
 
@@ -173,7 +277,13 @@ impl Offering {
                 Ok(())
             }
             State::Offered(_) => Err(CloseCode::BadCursor),
-            State::Idle | State::Reading | State::Answering { .. } => Err(CloseCode::Unexpected),
+            State::Idle
+            | State::Reading
+            | State::ComparingRoots
+            | State::Describing(_)
+            | State::Described(..)
+            | State::Locating
+            | State::Answering { .. } => Err(CloseCode::Unexpected),
         }
     }
 
@@ -181,6 +291,28 @@ impl Offering {
     pub fn on_answer(&mut self, answer: Answer, link: &mut Link<'_>) -> Result<(), CloseCode> {
         match (std::mem::replace(&mut self.state, State::Idle), answer) {
             (State::Reading, Answer::Page(page)) => self.offer(page, link),
+            (State::ComparingRoots, Answer::Diverging(divergence)) => {
+                let comparing = self.comparing.as_mut().ok_or(CloseCode::Internal)?;
+                comparing.begin(divergence);
+                self.pump(link);
+                Ok(())
+            }
+            (State::Describing(asked), Answer::Described(described)) => {
+                let comparing = self.comparing.as_mut().ok_or(CloseCode::Internal)?;
+                comparing.undescribed(asked, &described);
+                if described.is_empty() {
+                    self.pump(link);
+                } else {
+                    link.send(Message::Compare(described.clone()));
+                    self.state = State::Described(described, link.now);
+                }
+                Ok(())
+            }
+            (State::Locating, Answer::Located(entries, left)) => {
+                let comparing = self.comparing.as_mut().ok_or(CloseCode::Internal)?;
+                comparing.put_back(left);
+                self.offer_found(entries, link)
+            }
             (
                 State::Answering { mut page, asked },
                 Answer::Changes(Answered {
@@ -214,13 +346,54 @@ impl Offering {
         if link.out.offers_off {
             return;
         }
-        if matches!(self.state, State::Idle) && self.acked.up_to < self.due {
+        if !matches!(self.state, State::Idle) {
+            return;
+        }
+        if let Some(comparing) = &mut self.comparing {
+            match comparing.next() {
+                Next::Describe(ranges) => {
+                    let asked = ranges.iter().map(|(range, _)| range.clone()).collect();
+                    self.state = State::Describing(asked);
+                    link.ask_to_offer(Request::Describe(comparing.nonce(), ranges));
+                }
+                Next::Locate(found) => {
+                    self.state = State::Locating;
+                    link.ask_to_offer(Request::Locate(comparing.nonce(), found));
+                }
+                Next::Wait => {}
+                Next::End => {
+                    let up_to = comparing.base;
+                    self.comparing = None;
+                    self.send_offer(
+                        FeedPage {
+                            entries: Vec::new(),
+                            up_to,
+                        },
+                        link,
+                    );
+                }
+            }
+        } else if self.acked.up_to < self.due {
             link.ask_to_offer(Request::Page(self.acked.up_to, self.interest.clone()));
             self.state = State::Reading;
         }
     }
 
-    fn offer(&mut self, mut page: FeedPage, link: &mut Link<'_>) -> Result<(), CloseCode> {
+    /// Offers documents that were found. The cursor stays where it is until all of them are dealt with.
+    fn offer_found(&mut self, entries: Vec<Offered>, link: &mut Link<'_>) -> Result<(), CloseCode> {
+        if entries.len() > PAGE_ENTRIES_MAX {
+            return Err(CloseCode::Internal);
+        }
+        if entries.is_empty() {
+            self.pump(link); // what was found has changed since, so the feed leads to it
+        } else {
+            let up_to = self.acked.up_to;
+            self.send_offer(FeedPage { entries, up_to }, link);
+        }
+        Ok(())
+    }
+
+    fn offer(&mut self, page: FeedPage, link: &mut Link<'_>) -> Result<(), CloseCode> {
         if page.entries.len() > PAGE_ENTRIES_MAX || page.up_to < self.acked.up_to {
             return Err(CloseCode::Internal);
         }
@@ -228,6 +401,11 @@ impl Offering {
             // Nothing there after all; the next commit tries again.
             return Ok(());
         }
+        self.send_offer(page, link);
+        Ok(())
+    }
+
+    fn send_offer(&mut self, mut page: FeedPage, link: &mut Link<'_>) {
         for entry in &mut page.entries {
             if entry.heads.len() > HEADS_MAX {
                 entry.heads.clear();
@@ -249,6 +427,5 @@ impl Offering {
             since: link.now,
         });
         link.send(Message::Offer(page));
-        Ok(())
     }
 }

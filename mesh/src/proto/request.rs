@@ -1,5 +1,6 @@
 //! What the core asks of the store, as data, and the one way to carry it out.
 
+use super::compare::{self, Described, Differs, Divergence, Found, Nonce, Root};
 use crate::{
     limits::{
         ANSWER_BYTES_MAX, DELTA_BYTES_MAX, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, PAGE_SCAN_MAX,
@@ -7,7 +8,7 @@ use crate::{
     },
     replica::{
         Answered, Bundle, ChangeHash, ChangesLimits, Cursor, DocumentKey, FeedId, FeedPage,
-        IngestOutcome, Interest, Missing, Offered, Origin, PageLimits, PartLimits, Replica,
+        IngestOutcome, Interest, Missing, Offered, Origin, PageLimits, PartLimits, Range, Replica,
         ReplicaError, Sequence,
     },
 };
@@ -31,6 +32,16 @@ pub enum Request {
     Ingest(Vec<Bundle>, Origin),
     /// Keep a cursor.
     StoreCursor(FeedId, Interest, Cursor),
+    /// What the collections come to that are part of one of these interests.
+    Roots(Nonce, Vec<Interest>),
+    /// How these compare with a neighbour's.
+    CompareRoots(Nonce, Vec<Interest>, Vec<Root>),
+    /// What is in these ranges; of those marked, by their parts.
+    Describe(Nonce, Vec<(Range, bool)>),
+    /// What of these is otherwise here, by one who wants this.
+    Compare(Nonce, Interest, Vec<Described>),
+    /// The next page of these documents.
+    Locate(Nonce, Vec<Found>),
 }
 
 /// What came of a request.
@@ -48,6 +59,17 @@ pub enum Answer {
     Ingested(Vec<IngestOutcome>),
     /// To [`Request::StoreCursor`].
     CursorStored,
+    /// To [`Request::Roots`]: of those that hold documents, and how many these are in all. `None` where there are more
+    /// collections than can be named.
+    Roots(Option<Vec<Root>>, u64),
+    /// To [`Request::CompareRoots`].
+    Diverging(Divergence),
+    /// To [`Request::Describe`].
+    Described(Vec<Described>),
+    /// To [`Request::Compare`]: per range, and the documents that only this store has so.
+    Compared(Vec<Differs>, Vec<Found>),
+    /// To [`Request::Locate`], with what is left.
+    Located(Vec<Offered>, Vec<Found>),
     /// The store failed.
     Failed {
         /// Its reason.
@@ -84,6 +106,24 @@ fn try_execute(replica: &dyn Replica, request: Request) -> Result<Answer, Replic
         Request::StoreCursor(feed, interest, cursor) => {
             replica.store_cursor(feed, &interest, cursor)?;
             Answer::CursorStored
+        }
+        Request::Roots(nonce, scope) => {
+            let (roots, documents) = compare::roots(replica, nonce, &scope)?;
+            Answer::Roots(roots, documents)
+        }
+        Request::CompareRoots(nonce, scope, roots) => {
+            Answer::Diverging(compare::compare_roots(replica, nonce, &scope, &roots)?)
+        }
+        Request::Describe(nonce, ranges) => {
+            Answer::Described(compare::describe(replica, nonce, ranges)?)
+        }
+        Request::Compare(nonce, wanted, theirs) => {
+            let (differs, found) = compare::compare(replica, nonce, &wanted, theirs)?;
+            Answer::Compared(differs, found)
+        }
+        Request::Locate(nonce, found) => {
+            let (entries, left) = compare::locate(replica, nonce, found, PAGE)?;
+            Answer::Located(entries, left)
         }
     })
 }

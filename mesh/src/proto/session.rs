@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     event::{Effect, Millis, Note},
     follow::Follow,
-    message::Message,
+    message::{Comparison, Message},
     offer::Offering,
     request::{Request, RequestId},
 };
 use crate::{
     limits::{ANSWER_TIMEOUT_MS, RENEWALS_MAX, RENEWALS_WINDOW_MS},
-    replica::{CollectionName, Interest, PeerKey, Sequence},
+    replica::{CollectionName, Cursor, Interest, PeerKey, Sequence},
 };
 
 /// How far two neighbours have brought each other.
@@ -176,9 +176,51 @@ impl Renewals {
 #[derive(Debug)]
 pub(super) struct Greeted {
     pub interest: Interest,
+    /// What both sides want, in two parts.
+    pub scope: Vec<Interest>,
     pub follow: Follow,
     /// Once the neighbour has asked for our feed.
     pub offering: Option<Offering>,
+    /// Its wish to compare, until it is known whether we have it too.
+    pub asked: Option<(Cursor, Comparison)>,
+    /// Of two sides that both want to compare, the one with the lower feed id leads.
+    pub is_leader: bool,
+}
+
+impl Greeted {
+    /// What the two directions have for each other.
+    pub fn settle(&mut self, link: &mut Link<'_>) {
+        if self.asked.is_some() && (self.is_leader || self.follow.is_decided()) {
+            let leads = self.follow.leads().filter(|_| !self.is_leader);
+            if let Some((after, comparison)) = self.asked.take() {
+                let (interest, scope) = (self.interest.clone(), self.scope.clone());
+                let offering =
+                    Offering::start_comparing(after, interest, scope, comparison, leads, link);
+                self.offering = Some(offering);
+            }
+        }
+        let Some(offering) = self.offering.as_mut() else {
+            // Until the neighbour has said what it wants, what is found waits, and with it the neighbour.
+            return;
+        };
+        let is_led = offering.is_led();
+        let has_room = match self.follow.found() {
+            Some(found) if is_led => offering.take_found(found, link),
+            Some(found) => {
+                found.clear();
+                true
+            }
+            None => {
+                if is_led {
+                    offering.end_led(link);
+                }
+                false
+            }
+        };
+        if has_room {
+            self.follow.release(link);
+        }
+    }
 }
 
 impl Session {

@@ -2,6 +2,7 @@
 #![allow(clippy::indexing_slicing, clippy::wildcard_enum_match_arm)]
 
 mod certificates;
+mod compare;
 mod converge;
 mod evidence;
 mod fixtures;

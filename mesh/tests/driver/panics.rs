@@ -2,8 +2,8 @@
 
 use super::*;
 use sedge_mesh::{
-    Answered, Bundle, ChangeHash, ChangesLimits, Cursor, FeedPage, IngestOutcome, Missing, Offered,
-    Origin, PageLimits, ReplicaError,
+    Answered, Bundle, ChangeHash, ChangesLimits, Cursor, FeedPage, IngestOutcome, Item, Missing,
+    Offered, Origin, PageLimits, Range, ReplicaError, Summary,
 };
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -29,6 +29,27 @@ impl Replica for Panicking {
         limits: PageLimits,
     ) -> Result<FeedPage, ReplicaError> {
         self.replica.feed_page(after, interest, limits)
+    }
+
+    fn summary(&self, range: &Range) -> Result<Summary, ReplicaError> {
+        self.replica.summary(range)
+    }
+
+    fn summaries(&self, range: &Range, span: u8) -> Result<Vec<Summary>, ReplicaError> {
+        self.replica.summaries(range, span)
+    }
+
+    fn items(
+        &self,
+        range: &Range,
+        after: Option<&DocumentKey>,
+        most: usize,
+    ) -> Result<Vec<(DocumentKey, Item)>, ReplicaError> {
+        self.replica.items(range, after, most)
+    }
+
+    fn offered(&self, document: &DocumentKey) -> Result<Option<Offered>, ReplicaError> {
+        self.replica.offered(document)
     }
 
     fn missing(&self, entries: &[Offered]) -> Result<Vec<Missing>, ReplicaError> {

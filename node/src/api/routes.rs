@@ -254,6 +254,8 @@ fn peer(status: &PeerStatus) -> Peer {
         },
         connected_since_ms: since.map_or(0, |time| time.as_millis() as u64),
         syncing: status.sync.is_some(),
+        sent_bytes: status.sent_bytes,
+        received_bytes: status.received_bytes,
     }
 }
 

@@ -357,6 +357,10 @@ pub struct Peer {
     pub connected_since_ms: u64,
     /// Whether the sync stream is open.
     pub syncing: bool,
+    /// Bytes that were sent to it for synchronisation since it connected, floods not counted.
+    pub sent_bytes: u64,
+    /// Bytes that came from it likewise.
+    pub received_bytes: u64,
 }
 
 /// Why a request failed (RFC 9457, `application/problem+json`).

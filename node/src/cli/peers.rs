@@ -1,6 +1,7 @@
 //! `sedge peers`: the daemon's neighbours.
 
 use super::{CliError, Done, output};
+use indicatif::HumanBytes;
 use sedge::StateFolder;
 use sedge::api::{Client, ClientError};
 
@@ -25,7 +26,15 @@ pub(super) async fn run(state: &StateFolder, json: bool) -> Result<Done, CliErro
         )?;
         return Ok(Done::Wholly);
     }
-    let header = ["name", "peer", "direction", "address", "sync"];
+    let header = [
+        "name",
+        "peer",
+        "direction",
+        "address",
+        "sync",
+        "sent",
+        "received",
+    ];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
     rows.extend(peers.into_iter().map(|peer| {
         let sync = if peer.syncing { "open" } else { "opening" };
@@ -35,6 +44,8 @@ pub(super) async fn run(state: &StateFolder, json: bool) -> Result<Done, CliErro
             peer.direction,
             peer.address,
             sync.to_owned(),
+            HumanBytes(peer.sent_bytes).to_string(),
+            HumanBytes(peer.received_bytes).to_string(),
         ]
     }));
     output::line(&output::table(&rows))?;

@@ -241,6 +241,8 @@ fn what_a_neighbour_left_out_is_not_delivered() {
             whole,
             ..SyncStatus::default()
         }),
+        sent_bytes: 0,
+        received_bytes: 0,
     };
     let delivered = |neighbours| {
         let (_sender, peers) = watch::channel(neighbours);

@@ -133,6 +133,7 @@ fn five_peers_converge_whatever_happens() {
 fn documents_beyond_one_delta_arrive_in_parts() {
     for seed in 0..20 {
         let mut net = Net::everything(seed, 2);
+        net.compare_from(1_000);
         net.nodes[0].replica.limit_deltas(1 + seed as usize % 4);
         for write in 0..300 {
             let key = document("cars", [0, 1, 1, 1, 2][write % 5]);

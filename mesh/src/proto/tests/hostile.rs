@@ -19,12 +19,13 @@ use crate::{
     },
     memory::MemoryReplica,
     proto::{
-        Answer, Changes, CloseCode, Core, CoreConfig, Effect, Event, FloodId, Message, Millis,
-        Request, RequestId, Timer, Verdict,
+        Answer, Changes, CloseCode, Comparison, Content, Core, CoreConfig, Described, Differs,
+        Effect, Event, Fingerprint, FloodId, Message, Millis, Nonce, Request, RequestId, Root,
+        Timer, Verdict,
     },
     replica::{
-        Cursor, IngestOutcome, Interest, Missing, NamedCertificate, Origin, PeerKey, Replica,
-        Sequence,
+        Cursor, IngestOutcome, Interest, Missing, NamedCertificate, Origin, PeerKey, Prefix, Range,
+        Replica, Sequence,
     },
 };
 
@@ -237,6 +238,7 @@ fn what_a_neighbour_left_out_is_known() {
     victim.hear(Message::Follow {
         feed: OWN_FEED,
         after: cursor(2, 1),
+        comparison: None,
     });
     let held = |victim: &Victim| victim.core.status(&peer(9)).unwrap();
     assert_eq!(held(&victim).whole_to, Sequence(1));
@@ -257,11 +259,12 @@ fn undecodable_bytes_end_the_session() {
 fn collections_are_bounded() {
     let mut victim = Victim::new();
     let replica = Arc::new(MemoryReplica::new(OWN_FEED));
-    let config = CoreConfig {
-        feed: replica.feed().unwrap(),
-        collections: BTreeSet::new(),
-        interest: Interest::Everything,
-    };
+    let config = CoreConfig::new(
+        replica.feed().unwrap(),
+        BTreeSet::new(),
+        Interest::Everything,
+        [7; 32],
+    );
     victim.core = Core::new(config).0;
     victim.feed(Event::Connected(peer(9)));
     victim.hear(hello(THEIR_FEED, 0));
@@ -391,7 +394,8 @@ fn any_event() -> impl Strategy<Value = Event> {
     let number = || prop_oneof![0_u64..12, Just(100), Just(u64::MAX)];
     let documents = vec((0_u64..4).prop_map(|id| offered("cars", id)), 0..4);
     let message = prop_oneof![
-        Just(hello(THEIR_FEED, 10)),
+        prop_oneof![Just(10), Just(1_000)].prop_map(|last| hello(THEIR_FEED, last)),
+        any_comparing(),
         (any::<bool>(), number())
             .prop_map(|(own, after)| follow(if own { OWN_FEED } else { THEIR_FEED }, after)),
         (number(), documents).prop_map(|(up_to, entries)| offer(up_to, entries)),
@@ -438,6 +442,45 @@ fn any_event() -> impl Strategy<Value = Event> {
     ]
 }
 
+/// What is said while stores are compared, of the victim's collection.
+fn any_comparing() -> impl Strategy<Value = Message> {
+    let fingerprints = |count: usize| vec(any::<[u8; 8]>().prop_map(Fingerprint), count);
+    let content = prop_oneof![
+        fingerprints(16).prop_map(Content::Parts),
+        fingerprints(3).prop_map(Content::Items)
+    ];
+    let described = (0_u8..3, 0_u64..16, content).prop_map(|(depth, bits, content)| Described {
+        range: Range {
+            collection: collection("cars"),
+            prefix: Prefix::new(depth, bits).unwrap_or(Prefix::ROOT),
+        },
+        content,
+    });
+    let differs = (vec(0_u8..4, 0..2), vec(0_u8..18, 0..2), any::<bool>()).prop_map(
+        |(which, lacking, finer)| Differs {
+            which,
+            lacking,
+            finer,
+        },
+    );
+    let root = any::<[u8; 8]>().prop_map(|fingerprint| Root {
+        collection: collection("cars"),
+        fingerprint: Fingerprint(fingerprint),
+    });
+    prop_oneof![
+        vec(root, 0..2).prop_map(|roots| Message::Follow {
+            feed: OWN_FEED,
+            after: Cursor::default(),
+            comparison: Some(Comparison {
+                nonce: Nonce([1; 8]),
+                roots,
+            }),
+        }),
+        vec(described, 1..4).prop_map(Message::Compare),
+        vec(differs, 0..3).prop_map(Message::Differing),
+    ]
+}
+
 proptest! {
     /// No sequence of events makes a core panic or store anything that was not asked for.
     #[test]
@@ -454,11 +497,12 @@ proptest! {
 #[test]
 fn ever_new_sessions_wait_for_the_requests_of_old_ones() {
     let replica = MemoryReplica::new(OWN_FEED);
-    let (mut core, _) = Core::new(CoreConfig {
-        feed: replica.feed().unwrap(),
-        collections: BTreeSet::new(),
-        interest: Interest::Everything,
-    });
+    let (mut core, _) = Core::new(CoreConfig::new(
+        replica.feed().unwrap(),
+        BTreeSet::new(),
+        Interest::Everything,
+        [7; 32],
+    ));
     let mut asked = Vec::new();
     let begin = |core: &mut Core, asked: &mut Vec<RequestId>, peer: &PeerKey| {
         let mut effects = core.handle(Event::Connected(peer.clone()), Millis(0));

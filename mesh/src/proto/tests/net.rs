@@ -22,6 +22,7 @@ pub struct Node {
     pub replica: Arc<MemoryReplica>,
     pub core: Core,
     interest: Interest,
+    compare_from: u64,
     commits: Arc<Mutex<VecDeque<Commit>>>,
     topics: BTreeSet<CollectionName>,
     seen: BTreeSet<FloodId>,
@@ -112,12 +113,14 @@ impl Net {
             let commits = Arc::new(Mutex::new(VecDeque::new()));
             let sink = commits.clone();
             replica.observe(move |commit| sink.lock().unwrap().push_back(commit));
-            let (core, topics) = new_core(&replica, &interest);
+            let compare_from = [1, 8, 64, 1_000][seed as usize % 4];
+            let (core, topics) = new_core(&replica, &interest, compare_from);
             let (seen, held) = Default::default();
             Node {
                 replica,
                 core,
                 interest,
+                compare_from,
                 commits,
                 topics,
                 seen,
@@ -147,6 +150,14 @@ impl Net {
 
     pub fn everything(seed: u64, nodes: usize) -> Self {
         Self::new(seed, vec![Interest::Everything; nodes])
+    }
+
+    /// From how many entries on all peers have stores compared.
+    pub fn compare_from(&mut self, entries: u64) {
+        for node in &mut self.nodes {
+            node.compare_from = entries;
+            (node.core, node.topics) = new_core(&node.replica, &node.interest, entries);
+        }
     }
 
     pub fn line(&mut self) {
@@ -325,7 +336,7 @@ impl Net {
         if it.up {
             return;
         }
-        (it.core, it.topics) = new_core(&it.replica, &it.interest);
+        (it.core, it.topics) = new_core(&it.replica, &it.interest, it.compare_from);
         if self.offers_off {
             it.core.switch_offers_off();
         }
@@ -484,12 +495,16 @@ impl Net {
 }
 
 /// A core over a replica, and the topics it subscribes to first.
-fn new_core(replica: &Arc<MemoryReplica>, interest: &Interest) -> (Core, BTreeSet<CollectionName>) {
-    let (core, effects) = Core::new(CoreConfig {
-        feed: replica.feed().unwrap(),
-        collections: replica.collections().unwrap(),
-        interest: interest.clone(),
-    });
+fn new_core(
+    replica: &Arc<MemoryReplica>,
+    interest: &Interest,
+    compare_from: u64,
+) -> (Core, BTreeSet<CollectionName>) {
+    let feed = replica.feed().unwrap();
+    let collections = replica.collections().unwrap();
+    let mut config = CoreConfig::new(feed, collections, interest.clone(), [7; 32]);
+    config.compare_from = compare_from;
+    let (core, effects) = Core::new(config);
     let topics = effects.into_iter().map(|effect| match effect {
         Effect::Subscribe(collection) => collection,
         other => panic!("{other:?}"),

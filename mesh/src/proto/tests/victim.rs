@@ -42,11 +42,12 @@ impl Victim {
                 .map(|id| (document("cars", id), Bytes::from_static(b"mine")))
                 .collect(),
         );
-        let config = CoreConfig {
-            feed: replica.feed().unwrap(),
-            collections: replica.collections().unwrap(),
-            interest: Interest::Collections(BTreeSet::from([collection("cars")])),
-        };
+        let config = CoreConfig::new(
+            replica.feed().unwrap(),
+            replica.collections().unwrap(),
+            Interest::Collections(BTreeSet::from([collection("cars")])),
+            [7; 32],
+        );
         let (said, judged) = Default::default();
         let mut victim = Self {
             core: Core::new(config).0,
@@ -63,8 +64,12 @@ impl Victim {
     }
 
     pub fn greeted() -> Self {
+        Self::greeted_by(THEIR_FEED, 100)
+    }
+
+    pub fn greeted_by(feed: FeedId, last: u64) -> Self {
         let mut victim = Self::new();
-        victim.hear(hello(THEIR_FEED, 100));
+        victim.hear(hello(feed, last));
         victim
     }
 
@@ -207,6 +212,7 @@ pub fn follow(feed: FeedId, after: u64) -> Message {
     Message::Follow {
         feed,
         after: Cursor::whole(Sequence(after)),
+        comparison: None,
     }
 }
 

@@ -1,6 +1,8 @@
 //! Goal: the exact bytes of every message are pinned, every message survives the way through bytes, and
 //! no truncation of a message is taken for one.
 
+mod any;
+
 use std::collections::BTreeSet;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -10,25 +12,35 @@ use sedge_identity::{
     CERTIFICATE_BYTES_MAX as CHAIN_BYTES_MAX, CertificateChain, SignedCertificate, hex,
 };
 
+use self::any::{any_bytes, any_message, any_seal};
 use super::fixtures::{collection, document};
 use crate::{
     limits::{
         CERTIFICATE_BYTES_MAX, COLLECTIONS_MAX, FLOOD_DOCUMENTS_MAX, FLOOD_SEALS_MAX,
-        FRAME_BYTES_MAX, HEADS_MAX, PAGE_ENTRIES_MAX, SEAL_BYTES_MAX,
+        FRAME_BYTES_MAX, HEADS_MAX, ITEMS_MAX, PAGE_ENTRIES_MAX, SEAL_BYTES_MAX,
     },
     proto::{
-        Changes, CloseCode, DecodeError, Hello, Message, Piece, Wanted,
+        Changes, CloseCode, Comparison, Content, DecodeError, Described, Differs, Fingerprint,
+        Hello, Message, Nonce, Piece, Root, Wanted,
         codec::{decode_flood, encode_flood, pb},
         decode_frame, encode_frame, topic_name,
     },
     replica::{
         Bundle, ChangeHash, CollectionName, Cursor, Delta, DocumentKey, FeedId, FeedPage,
-        FeedPosition, Interest, NamedCertificate, Offered, Sequence,
+        FeedPosition, Interest, NamedCertificate, Offered, Prefix, Range, Sequence,
     },
 };
 
 fn head(byte: u8) -> ChangeHash {
     ChangeHash([byte; 32])
+}
+
+fn described(depth: u8, bits: u64, content: Content) -> Described {
+    let (collection, prefix) = (collection("cars"), Prefix::new(depth, bits).unwrap());
+    Described {
+        range: Range { collection, prefix },
+        content,
+    }
 }
 
 fn pinned() -> Vec<(Message, &'static str)> {
@@ -45,7 +57,7 @@ fn pinned() -> Vec<(Message, &'static str)> {
                 collections: cars(),
                 interest: Interest::Everything,
             }),
-            "000000210a1f08021210aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa18ac022204636172732801",
+            "000000210a1f08031210aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa18ac022204636172732801",
         ),
         (
             Message::Hello(Hello {
@@ -56,12 +68,13 @@ fn pinned() -> Vec<(Message, &'static str)> {
                 collections: BTreeSet::new(),
                 interest: Interest::Collections(cars()),
             }),
-            "0000001c0a1a08021210aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa320463617273",
+            "0000001c0a1a08031210aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa320463617273",
         ),
         (
             Message::Follow {
                 feed,
                 after: Cursor::whole(Sequence(5)),
+                comparison: None,
             },
             "0000001812160a10aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa10051805",
         ),
@@ -116,6 +129,35 @@ fn pinned() -> Vec<(Message, &'static str)> {
             "0000000b4a090a0101120102120103",
         ),
         (Message::Close(CloseCode::Unexpected), "0000000442020805"),
+        (
+            Message::Follow {
+                feed,
+                after: Cursor::default(),
+                comparison: Some(Comparison {
+                    nonce: Nonce([5; 8]),
+                    roots: vec![Root {
+                        collection: collection("cars"),
+                        fingerprint: Fingerprint([6; 8]),
+                    }],
+                }),
+            },
+            "00000030122e0a10aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa220805050505050505052a100a046361727312080606060606060606",
+        ),
+        (
+            Message::Compare(vec![
+                described(2, 0xab, Content::Items(vec![Fingerprint([1; 8])])),
+                described(1, 0xc, Content::Parts(vec![Fingerprint([2; 8]); 16])),
+            ]),
+            "000000a652a3010a170a0463617273100218ab012208010101010101010128010a87011001180c2280010202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202",
+        ),
+        (
+            Message::Differing(vec![Differs {
+                which: vec![0, 3],
+                lacking: vec![7],
+                finer: true,
+            }]),
+            "0000000d5a0b0a090a0200031201071801",
+        ),
     ]
 }
 
@@ -204,97 +246,6 @@ fn a_flood_has_one_encoding() {
             "{refused:?}"
         );
     }
-}
-
-fn any_document() -> impl Strategy<Value = DocumentKey> {
-    ("[a-zé ]{1,20}", vec(any::<u8>(), 1..40))
-        .prop_map(|(name, id)| DocumentKey::new(CollectionName::new(&name).unwrap(), id).unwrap())
-}
-
-fn any_heads() -> impl Strategy<Value = Vec<ChangeHash>> {
-    vec(any::<[u8; 32]>().prop_map(ChangeHash), 0..5)
-}
-
-fn any_names() -> impl Strategy<Value = BTreeSet<CollectionName>> {
-    vec("[a-z]{1,9}", 0..5).prop_map(|names| names.iter().map(|name| collection(name)).collect())
-}
-
-fn any_bytes() -> impl Strategy<Value = Bytes> {
-    vec(any::<u8>(), 0..100).prop_map(Bytes::from)
-}
-
-fn any_seal() -> impl Strategy<Value = Bytes> {
-    vec(any::<u8>(), 1..100).prop_map(Bytes::from)
-}
-
-fn any_certificate() -> impl Strategy<Value = NamedCertificate> {
-    (any::<[u8; 32]>(), any_seal()).prop_map(|(name, bytes)| NamedCertificate { name, bytes })
-}
-
-fn any_message() -> impl Strategy<Value = Message> {
-    let sequence = || any::<u64>().prop_map(Sequence);
-    let cursor = || {
-        (any::<u64>(), any::<u64>()).prop_map(|(a, b)| Cursor {
-            up_to: Sequence(a.max(b)),
-            whole_to: Sequence(a.min(b)),
-        })
-    };
-    let feed = || any::<[u8; 16]>().prop_map(FeedId);
-    let interest = prop_oneof![
-        Just(Interest::Everything),
-        any_names().prop_map(Interest::Collections)
-    ];
-    let offered =
-        (any_document(), any_heads()).prop_map(|(document, heads)| Offered { document, heads });
-    let wanted =
-        (any::<u32>(), any_heads()).prop_map(|(index, have_heads)| Wanted { index, have_heads });
-    let piece =
-        (any_document(), any_bytes(), any::<bool>()).prop_map(|(document, payload, more)| Piece {
-            document,
-            payload,
-            more,
-        });
-    prop_oneof![
-        (feed(), sequence(), any_names(), interest).prop_map(
-            |(id, last, collections, interest)| {
-                Message::Hello(Hello {
-                    feed: FeedPosition { id, last },
-                    collections,
-                    interest,
-                })
-            }
-        ),
-        (feed(), cursor()).prop_map(|(feed, after)| Message::Follow { feed, after }),
-        (vec(offered, 0..6), sequence())
-            .prop_map(|(entries, up_to)| Message::Offer(FeedPage { entries, up_to })),
-        (sequence(), vec(wanted, 0..6), any::<bool>()).prop_map(
-            |(up_to, wants, certificates_anew)| Message::Want {
-                up_to,
-                wants,
-                certificates_anew,
-            }
-        ),
-        (
-            sequence(),
-            vec(any_certificate(), 0..4),
-            vec(any_seal(), 0..4),
-            vec(piece, 0..6),
-            any::<Option<u32>>()
-        )
-            .prop_map(|(up_to, certificates, seals, pieces, answered_below)| {
-                Message::Changes(Changes {
-                    up_to,
-                    certificates,
-                    seals,
-                    pieces,
-                    answered_below,
-                })
-            }),
-        cursor().prop_map(Message::Ack),
-        any_names().prop_map(Message::Collections),
-        (0..4_u8).prop_map(|issuers| Message::Renewed(renewed(issuers))),
-        any::<u32>().prop_map(|code| Message::Close(CloseCode::from_number(code))),
-    ]
 }
 
 proptest! {
