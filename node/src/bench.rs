@@ -4,10 +4,12 @@
 //! a module with a list of figures.
 
 mod cars;
+mod daemon;
 mod figure;
 mod identity;
 mod sqlite;
 mod store;
+mod sync;
 
 use crate::cli::{BenchArguments, CliError, Done, Suite};
 use figure::{Figure, Workplace};
@@ -17,6 +19,7 @@ pub(crate) fn run(arguments: BenchArguments, json: bool) -> Result<Done, CliErro
     let figures = match arguments.suite {
         Suite::Identity => identity::FIGURES,
         Suite::Store => store::FIGURES,
+        Suite::Sync => sync::FIGURES,
     };
     let chosen: Vec<&Figure> = figures
         .iter()

@@ -111,6 +111,14 @@ impl Bound {
 }
 
 impl Measured {
+    /// A single value.
+    pub(super) fn value(value: f64) -> Self {
+        Self {
+            value,
+            medians: Vec::new(),
+        }
+    }
+
     /// The median of rounds, and how far they are apart.
     pub(super) fn spread(rounds: Vec<f64>) -> Self {
         let least = rounds.iter().copied().fold(f64::INFINITY, f64::min);

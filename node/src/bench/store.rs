@@ -19,7 +19,7 @@ const BATCH: u64 = 100;
 /// The app of the measured stores.
 pub(super) const APP: &str = "bench";
 /// Documents per import while a collection is filled.
-const FILL: u64 = 1_000;
+pub(super) const FILL: u64 = 1_000;
 /// The collection.
 pub(super) const CARS: &str = "cars";
 

@@ -150,6 +150,8 @@ pub(crate) enum Suite {
     Identity,
     /// Writing, reading and keeping documents, beside SQLite
     Store,
+    /// Bringing devices to hold the same
+    Sync,
 }
 
 #[derive(Debug, Args)]
