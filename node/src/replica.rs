@@ -379,7 +379,16 @@ fn missed(store: &Store) -> Commit {
 
 /// Whether commits only evicted documents, which is nobody else's business.
 fn leaves_nothing_to_tell(released: &Released) -> bool {
-    !released.commits.is_empty() && committed(released).next().is_none()
+    !released.commits.is_empty() && committed(released).next().is_none() && !seals_anew(released)
+}
+
+/// Whether commits moved documents in the feed whose changes were there before and are sealed only now.
+fn seals_anew(released: &Released) -> bool {
+    let mut commits = released.commits.iter();
+    commits.any(|commit| {
+        let changed = |document: &&Committed| document.delta.changes() > 0;
+        commit.unsealed > commit.documents.iter().filter(changed).count()
+    })
 }
 
 /// The documents that have new changes.
@@ -389,7 +398,7 @@ fn committed(released: &Released) -> impl Iterator<Item = &Committed> {
 }
 
 fn told(store: &Store, released: &Released) -> Commit {
-    if released.commits.is_empty() {
+    if released.commits.is_empty() || seals_anew(released) {
         return missed(store);
     }
     let names = committed(released).map(|document| CollectionName::new(&document.collection));

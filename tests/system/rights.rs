@@ -276,3 +276,46 @@ fn renewed_rights_count_while_connected() {
     b.insert("bikes", &json!({"_id": "after"}));
     wait_until_same(&[&a, &b], "bikes", 2);
 }
+
+/// Goal: what a certificate did not let leave does at once under one that does, which is installed while the daemon runs: no
+/// other write and no restart is needed.
+#[test]
+fn a_wider_certificate_lets_go_what_was_set_aside() {
+    let world = World::new();
+    cert(&world, &["issuer", "--app", "shop", "--name", "Root"]).ok();
+    let issue = |key: &str, output: &str, rights: &[&str]| {
+        let issue = [
+            "issue",
+            "--subject",
+            key,
+            "--name",
+            output,
+            "--output",
+            output,
+        ];
+        cert(&world, &[&issue[..], rights].concat()).ok();
+    };
+    let (a, key) = uncertified(&world, "A", "issuer.crt");
+    issue(&key, "wide.crt", &[]);
+    issue(
+        &key,
+        "narrow.crt",
+        &["--read", "everything", "--write", "bikes"],
+    );
+    let (b, key) = uncertified(&world, "B", "issuer.crt");
+    issue(&key, "B.crt", &[]);
+    b.finish(["cert", "install", "B.crt"]).ok();
+
+    a.insert("cars", &json!({ "_id": "early" })); // no certificate keeps it from that
+    a.finish(["cert", "install", "narrow.crt"]).ok();
+    let first = b.start(&[]);
+    let _second = a.start(&[&first]);
+    a.insert("bikes", &json!({ "_id": "first" }));
+    wait_until_same(&[&a, &b], "bikes", 1);
+    wait_until("the car is set aside", || {
+        a.status()["withheld"]["setAside"] == 1
+    });
+    assert_eq!(b.documents("cars"), 0);
+    a.finish(["cert", "install", "wide.crt"]).ok();
+    wait_until_same(&[&a, &b], "cars", 1);
+}
