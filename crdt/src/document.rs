@@ -22,6 +22,8 @@ mod wellformed;
 mod write;
 
 use crate::id::DocumentId;
+#[cfg(feature = "rocksdb")]
+use crate::seal::Proof;
 use crate::value::Value;
 use automerge::{Automerge, Change, ChangeHash};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -97,6 +99,14 @@ impl Document {
     /// Whether the change is part of this document's history.
     pub fn has(&self, hash: &ChangeHash) -> bool {
         self.automerge.get_change_meta_by_hash(hash).is_some()
+    }
+
+    /// The hash of the change that a proof is of.
+    #[cfg(feature = "rocksdb")]
+    pub(crate) fn proven_by(&self, proof: &Proof) -> Option<ChangeHash> {
+        let mut changes = self.automerge.get_changes_meta(&[]).into_iter();
+        let change = changes.find(|it| proof.is_of(it.actor.to_bytes(), it.seq, &it.hash));
+        change.map(|change| change.hash)
     }
 
     /// What readers see, `_id` included, with a record of conflicts beside it; `None` for a deleted document.

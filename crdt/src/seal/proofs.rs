@@ -17,6 +17,8 @@
 //! and stay.
 
 use crate::limits::PROOF_BYTES_MAX;
+#[cfg(feature = "rocksdb")]
+use crate::record::OwnChange;
 use automerge::ChangeHash;
 use sedge_identity::{ActorName, MerkleHash, SealName};
 
@@ -71,6 +73,17 @@ impl Proof {
         self.seq == seq && self.actor.0 == actor && self.change == beginning(change)
     }
 
+    /// Its change, if that is one of a store's own incarnation: as it is to be sealed again.
+    #[cfg(feature = "rocksdb")]
+    pub(crate) fn own_change(&self, incarnation: u32, hash: ChangeHash) -> OwnChange {
+        OwnChange {
+            incarnation,
+            seq: self.seq,
+            hash,
+            bytes: self.bytes,
+        }
+    }
+
     /// Whether it proves what another one does, if both are under one certificate and the actor's changes are one chain, and
     /// what it then stands for is no more than one proof is to.
     fn stands_for(&self, other: &Self) -> bool {
@@ -83,6 +96,13 @@ impl Proof {
 impl Proofs {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Proof> {
         self.0.iter()
+    }
+
+    /// Those that `is_kept` says it of, and the others.
+    #[cfg(feature = "rocksdb")]
+    pub(crate) fn split(self, is_kept: impl FnMut(&Proof) -> bool) -> (Self, Self) {
+        let (kept, others) = self.0.into_iter().partition(is_kept);
+        (Self(kept), Self(others))
     }
 
     /// To be called before the proofs of so many bytes of new changes are added. Closes those that are there when with these

@@ -80,6 +80,8 @@ pub(super) const META_FEED: &[u8] = b"feed";
 pub(super) const META_SEALED: &[u8] = b"sealed";
 /// Followed by a document's key: its own changes can't be sealed under this device's certificate. Empty.
 pub(super) const META_SET_ASIDE: &[u8] = b"set aside ";
+/// Whom the device trusted when its own seals were last looked through: a hash of the roots' keys (32 B).
+pub(super) const META_TRUSTED: &[u8] = b"trusted";
 /// Followed by an actor (16 B) of which two changes with one number came: the key of its device (32 B), and its name.
 pub(super) const META_FORKED: &[u8] = b"forked ";
 /// There while the store is open with commits that are not synced, and after an unclean end of that. Empty.

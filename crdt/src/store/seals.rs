@@ -1,6 +1,8 @@
 //! Seals in the store: making them (`sealer`), keeping them beside what they prove (`kept`), knowing their makers
-//! (`authority`), holding back what they do not cover yet (`release`), and telling of it (`withheld`).
+//! (`authority`), making those anew that do not count any more (`again`), holding back what they do not cover yet (`release`), and
+//! telling of it (`withheld`).
 
+mod again;
 pub(super) mod authority;
 pub(super) mod kept;
 pub(super) mod release;

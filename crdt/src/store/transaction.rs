@@ -246,7 +246,7 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    fn is_unsealed(&self, entry: &Entry) -> bool {
+    pub(super) fn is_unsealed(&self, entry: &Entry) -> bool {
         entry.wrote || entry.state.is_unsealed(self.writer.sealed_to)
     }
 

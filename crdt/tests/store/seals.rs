@@ -304,3 +304,44 @@ fn a_history_beyond_one_delta_arrives() {
         arrives_at_a_new_store(&b);
     }
 }
+
+/// The identity of a device under an issuer, and other than the usual one.
+fn under(issuer: u8, device: u8) -> Arc<sedge_identity::LocalIdentity> {
+    let mut terms = Terms::of("demo", device);
+    terms.issuer = issuer;
+    terms.identity()
+}
+
+/// Goal: what was sealed under an issuer that is trusted no more, as one of a wrong secret, is sealed again under the new one,
+/// also where some of it is not sealed yet; others take it in. That costs nothing
+/// at later starts.
+#[test]
+fn what_a_wrong_issuer_sealed_is_sealed_again() {
+    let [one, two] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let (a, b) = (open(one.path(), 1), open(two.path(), 2));
+    a.certify(under(98, 1)).unwrap();
+    insert(&a, r#"{"_id":"alone","n":1}"#);
+    insert(&a, r#"{"_id":"more","n":1}"#);
+    let ids: [&[u8]; 2] = [b"\"alone\"", b"\"more\""];
+    for taken in Packet::of(&a, "cars", &ids).arrive(&b) {
+        assert!(matches!(taken, Arrived::Rejected { .. }), "{taken:?}");
+    }
+    let set = |n: u8| format!("UPDATE cars SET n = {n} WHERE _id = 'more'");
+    execute(&a, &set(2));
+    a.seal().unwrap();
+    execute(&a, &set(3));
+    let mut released = a.released();
+    a.certify(under(99, 1)).unwrap();
+    replicate(&a, &b);
+    assert!(released.try_recv().is_ok());
+    assert_eq!(b.collections(), a.collections());
+    execute(&b, &set(4));
+    replicate(&b, &a);
+    arrives_at_a_new_store(&a);
+
+    let fed = a.feed().last;
+    drop(a);
+    let again = open(one.path(), 1);
+    again.seal().unwrap();
+    assert_eq!(again.feed().last, fed);
+}

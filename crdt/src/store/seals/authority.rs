@@ -89,7 +89,9 @@ impl Store {
             certified,
             name,
         });
-        inner.retry_set_aside(&*authority.own()?)?;
+        let own = authority.own()?;
+        inner.retry_set_aside(&own)?;
+        inner.seal_again(&own)?;
         drop(sealing);
         self.1.sealing.start(inner);
         inner.release.wake();
