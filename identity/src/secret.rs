@@ -43,6 +43,15 @@ pub enum SecretError {
     /// The text holds a control character, such as a line break.
     #[error("the secret contains a control character: it must be one line of text")]
     Control,
+    /// The text is a generated secret of which something is missing, or too much.
+    #[error(
+        "the secret has the form of a generated one, which has {GENERATED_SYMBOLS} symbols, but has {symbols}: copy it again, \
+         whole; one of your own must not have that form"
+    )]
+    Broken {
+        /// How many symbols there are between the dashes.
+        symbols: usize,
+    },
 }
 
 impl SharedSecret {
@@ -80,6 +89,9 @@ impl SharedSecret {
         if text.chars().any(char::is_control) {
             return Err(SecretError::Control);
         }
+        if let Some(symbols) = broken(text) {
+            return Err(SecretError::Broken { symbols });
+        }
         Ok(Self(
             as_generated(text).unwrap_or_else(|| Zeroizing::new(text.to_owned())),
         ))
@@ -109,6 +121,25 @@ fn as_generated(text: &str) -> Option<Zeroizing<String>> {
     let generated = symbols.len() == GENERATED_SYMBOLS
         && symbols.bytes().all(|symbol| ALPHABET.contains(&symbol));
     generated.then(|| grouped(&symbols))
+}
+
+/// How many symbols a text has that is a part of a generated secret, or more than one: groups between dashes, the whole ones
+/// among them of four symbols. It has a digit, else it might be a few words.
+fn broken(text: &str) -> Option<usize> {
+    let groups: Vec<&str> = text.split('-').collect();
+    let [first, whole @ .., last] = groups.as_slice() else {
+        return None;
+    };
+    let symbols = groups.iter().map(|group| group.len()).sum();
+    let is_symbol = |symbol: u8| ALPHABET.contains(&symbol.to_ascii_lowercase());
+    let has_form = whole.len() >= 2
+        && whole.iter().all(|group| group.len() == GROUP_SYMBOLS)
+        && [first, last]
+            .iter()
+            .all(|group| group.len() <= GROUP_SYMBOLS)
+        && groups.iter().all(|group| group.bytes().all(is_symbol))
+        && text.bytes().any(|symbol| symbol.is_ascii_digit());
+    (has_form && symbols != GENERATED_SYMBOLS).then_some(symbols)
 }
 
 fn grouped(symbols: &str) -> Zeroizing<String> {
@@ -153,6 +184,30 @@ mod tests {
             SharedSecret::parse("one line of text\nand another"),
             Err(SecretError::Control)
         );
+    }
+
+    /// Goal: a generated secret that was cut anywhere is refused, as is one that was pasted twice; words with dashes are not.
+    #[test]
+    fn parts_of_a_generated_secret_are_refused() {
+        let whole = "003g-w58w-4cn3-2e1z-8s6n-8pv2-d5r7-ezm5";
+        for end in SECRET_BYTES_MIN..whole.len() {
+            let parsed = SharedSecret::parse(&whole[..end]);
+            assert!(matches!(parsed, Err(SecretError::Broken { .. })), "{end}");
+            let parsed = SharedSecret::parse(&whole[whole.len() - end..]);
+            assert!(matches!(parsed, Err(SecretError::Broken { .. })), "{end}");
+        }
+        let twice = format!("{whole}-{whole}");
+        assert_eq!(
+            SharedSecret::parse(&twice),
+            Err(SecretError::Broken { symbols: 64 })
+        );
+        for own in [
+            "path-tree-warm-deer-yard",
+            "quite another secret",
+            "7-eleven-on-the-corner",
+        ] {
+            assert!(SharedSecret::parse(own).is_ok(), "{own}");
+        }
     }
 
     proptest! {
