@@ -158,12 +158,30 @@ impl StateFolder {
         let _lock = self.lock()?;
         // Again, because another init may have made a device here in the meantime.
         self.check_uninitialised()?;
+        self.clear_unfinished_store()?;
         let device = self.key()?.public();
         drop(self.open_store(&app, &device, settings.store_options())?);
         let settled = settle()?;
         // Last, because a folder with settings counts as initialised.
         write_private(&self.settings_path(), settings.to_toml())?;
         Ok((settled, device))
+    }
+
+    /// A database that an init has begun and not made, which holds nothing: RocksDB puts `CURRENT` there last.
+    fn clear_unfinished_store(&self) -> Result<(), StateError> {
+        let path = self.store_path();
+        if path.join("CURRENT").exists() || self.restored_path().exists() {
+            return Ok(());
+        }
+        for entry in fs::read_dir(&path).map_err(|source| io_error(&path, source))? {
+            let name = entry.map_err(|source| io_error(&path, source))?.file_name();
+            let kind = Path::new(&name).extension();
+            if kind.is_some_and(|kind| kind == "sst" || kind == "log") {
+                return Ok(()); // it held documents, so it is damaged
+            }
+        }
+        fs::remove_dir_all(&path).map_err(|source| io_error(&path, source))?;
+        create_private(&path)
     }
 
     /// A device is never replaced, also not a damaged one.

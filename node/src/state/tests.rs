@@ -56,6 +56,26 @@ fn an_init_that_was_cut_short_is_completed() {
     }
 }
 
+/// Goal: what an init leaves that was killed while the database was made does not stand in the way of the next one; a
+/// database that had documents is not removed.
+#[test]
+fn an_unfinished_store_is_made_anew() {
+    let base = tempfile::tempdir().unwrap();
+    let settings = Settings::of("demo", "pi");
+    let state = StateFolder::new(base.path().join("device"));
+    state.create().unwrap();
+    for name in ["MANIFEST-000001", "000001.dbtmp", "LOCK", "IDENTITY"] {
+        fs::write(state.store_path().join(name), "cut").unwrap();
+    }
+    state.init(&settings, None).unwrap();
+
+    fs::remove_file(state.settings_path()).unwrap();
+    fs::remove_file(state.store_path().join("CURRENT")).unwrap();
+    fs::write(state.store_path().join("000009.sst"), "documents").unwrap();
+    assert!(state.init(&settings, None).is_err());
+    assert!(state.store_path().join("000009.sst").exists());
+}
+
 /// Goal: completing a folder takes nothing over from another app, and replaces no secret.
 #[test]
 fn a_folder_of_another_app_or_secret_is_not_completed() {
