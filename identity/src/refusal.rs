@@ -192,6 +192,8 @@ pub enum RefusalCode {
     BeyondIssuer = 12,
     /// The certificate, or its key, was taken back.
     Revoked = 13,
+    /// The certificate, or one of its issuers', lets the device read a part only.
+    LimitedReading = 14,
 }
 
 impl CertificateError {
@@ -246,7 +248,7 @@ impl From<EnvelopeError> for CertificateError {
 
 impl RefusalCode {
     /// Every code that this version knows.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Other,
         Self::Damaged,
         Self::UnsupportedVersion,
@@ -261,6 +263,7 @@ impl RefusalCode {
         Self::BrokenChain,
         Self::BeyondIssuer,
         Self::Revoked,
+        Self::LimitedReading,
     ];
 
     /// The number on the wire.
@@ -310,6 +313,9 @@ impl fmt::Display for RefusalCode {
             }
             Self::Revoked => {
                 "because our certificate is revoked: ask whoever issues certificates for the app"
+            }
+            Self::LimitedReading => {
+                "because our certificate lets us read a part only, and its version admits nobody to a part: have another issued"
             }
         })
     }
@@ -361,7 +367,7 @@ mod tests {
             assert_eq!(code.to_wire() as usize, number);
             assert_eq!(RefusalCode::from_wire(number as u32), code);
         }
-        assert_eq!(RefusalCode::from_wire(14), RefusalCode::Other);
+        assert_eq!(RefusalCode::from_wire(15), RefusalCode::Other);
         assert_eq!(RefusalCode::from_wire(u32::MAX), RefusalCode::Other);
     }
 

@@ -170,7 +170,7 @@ impl Forger {
             (
                 "reading a part only",
                 self.changed(|request| request.permissions = cars).into(),
-                Code::UnsupportedVersion,
+                Code::LimitedReading,
                 "read a part only",
             ),
             (

@@ -225,7 +225,7 @@ impl Exchange {
             Inadmissible::Certificate(error) => Step::refused(error.code(), error.into()),
             Inadmissible::LimitedReading => {
                 let error = AdmissionError::LimitedReading;
-                Step::refused(RefusalCode::UnsupportedVersion, error)
+                Step::refused(RefusalCode::LimitedReading, error)
             }
         })?;
         self.known.note(self.peer, certificate.signed());
