@@ -306,16 +306,24 @@ fn a_wider_certificate_lets_go_what_was_set_aside() {
     issue(&key, "B.crt", &[]);
     b.finish(["cert", "install", "B.crt"]).ok();
 
-    a.insert("cars", &json!({ "_id": "early" })); // no certificate keeps it from that
+    for id in ["early", "soon"] {
+        a.insert("cars", &json!({ "_id": id })); // no certificate keeps it from that
+    }
     a.finish(["cert", "install", "narrow.crt"]).ok();
     let first = b.start(&[]);
-    let _second = a.start(&[&first]);
+    let second = a.start(&[&first]);
     a.insert("bikes", &json!({ "_id": "first" }));
     wait_until_same(&[&a, &b], "bikes", 1);
-    wait_until("the car is set aside", || {
-        a.status()["withheld"]["setAside"] == 1
+    wait_until("the cars are set aside", || {
+        a.status()["withheld"]["setAside"] == 2
     });
+    let told = second.log();
+    let lines = told
+        .lines()
+        .filter(|line| line.contains("does not let it write"));
+    assert_eq!(lines.count(), 1, "{told}");
+    assert!(told.contains("documents=2"), "{told}");
     assert_eq!(b.documents("cars"), 0);
     a.finish(["cert", "install", "wide.crt"]).ok();
-    wait_until_same(&[&a, &b], "cars", 1);
+    wait_until_same(&[&a, &b], "cars", 2);
 }

@@ -135,15 +135,23 @@ impl Inner {
         let made = self.sign(&own, &found.documents, time_ms)?;
         self.keep_seals(&found, &made, time_ms)?;
         *last_ms = time_ms;
-        for key in &found.set_aside {
-            tracing::warn!(
-                id = %key.id,
-                "this device's certificate no longer lets it write a document that it had written: others would not accept the \
-                 change, so it stays here"
-            );
-        }
+        self.tell_set_aside(&found.set_aside);
         self.release.sealed(found.up_to);
         Ok(())
+    }
+
+    fn tell_set_aside(&self, keys: &[DocumentKey]) {
+        let Some(first) = keys.first() else {
+            return;
+        };
+        let collection = self.view().catalog().name(first.collection);
+        tracing::warn!(
+            documents = keys.len(),
+            collection = %collection.unwrap_or_default(),
+            first_id = %first.id,
+            "this device's certificate does not let it write documents that it had written: others would not accept the changes, \
+             so they stay here"
+        );
     }
 
     fn unsealed(&self, own: &Own, sealed_to: u64) -> Result<Found, StoreError> {
