@@ -22,11 +22,11 @@ pub(in crate::cli) enum CertCommand {
     #[command(
         after_help = "Examples:\n  sedge cert issue --subject KEY --name till-2 --output till-2.crt\n  \
                       sedge cert issue --subject KEY --name till-2 --output till-2.crt --claim shop=berlin \\\n    \
-                      --read cars --write \"cars WHERE _id.shop = :shop\"\n\n\
+                      --read everything --write \"cars WHERE _id.shop = :shop\"\n\n\
                       sedge init --root tells a device's KEY. A rule is a collection, or COLLECTION WHERE CONDITION; :NAME in \
                       it is\nthe claim of that name; :_name, :_subject and :_userId are the certificate's own. A condition \
-                      for writing\nlooks at _id and these only. Peers of this version admit only devices that may read and \
-                      write everything."
+                      for writing\nlooks at _id and these only. Peers of this version admit only devices that may read \
+                      everything: give --read everything beside --write."
     )]
     Issue(IssueArguments),
     /// Show what is in a file of certificates
