@@ -327,3 +327,15 @@ fn a_wider_certificate_lets_go_what_was_set_aside() {
     a.finish(["cert", "install", "wide.crt"]).ok();
     wait_until_same(&[&a, &b], "cars", 2);
 }
+
+/// Goal: a device whose roots are gone is not free of its limits: it says which file is missing.
+#[test]
+fn a_device_without_its_roots_writes_nothing() {
+    let world = World::new();
+    let device = limited(&world);
+    std::fs::remove_file(device.state.join("roots.crt")).unwrap();
+    for arguments in [&["query", &insert("paris", 1)][..], &["run"]] {
+        let ended = device.finish(arguments);
+        assert!(ended.refused().contains("roots.crt"), "{ended:?}");
+    }
+}

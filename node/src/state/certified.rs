@@ -54,6 +54,7 @@ impl StateFolder {
     /// # Errors
     /// A file can't be read, both a secret and roots are there, or no certificate has been installed yet.
     pub fn identity(&self) -> Result<Identity, StateError> {
+        self.check_roots_are_there()?;
         if !self.roots_path().exists() {
             return Ok(Identity::development(self.secret()?.expose()));
         }
@@ -77,6 +78,7 @@ impl StateFolder {
     /// # Errors
     /// A file can't be read, or holds no certificate.
     pub(crate) fn access(&self) -> Result<Option<Access>, NodeError> {
+        self.check_roots_are_there()?;
         if !self.roots_path().exists() || !self.certificate_path().exists() {
             return Ok(None);
         }
@@ -104,6 +106,20 @@ impl StateFolder {
             true => read(&path).map(Some),
             false => Ok(None),
         }
+    }
+
+    /// A certificate without its roots would pass for a shared secret, and leave the device without limits.
+    fn check_roots_are_there(&self) -> Result<(), StateError> {
+        let path = self.roots_path();
+        if path.exists() || !self.certificate_path().exists() {
+            return Ok(());
+        }
+        Err(StateError::Content {
+            path,
+            reason: "is not there, though this device has a certificate; put the certificates of the issuers that it trusts \
+                     there again, as from a peer's roots.crt"
+                .to_owned(),
+        })
     }
 
     /// The roots of an init that was cut short stay only if they are the same.
