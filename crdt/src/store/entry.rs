@@ -137,6 +137,12 @@ impl Entry {
         [before.sealed_heads(sealed_to), after]
     }
 
+    /// The state to be changed, without a change of the document.
+    pub(super) fn change_state(&mut self) -> &mut DocumentState {
+        self.stored_state.get_or_insert_with(|| self.state.clone());
+        &mut self.state
+    }
+
     pub(super) fn grow(&mut self, grown: Grown) {
         self.visible = grown.visible;
         self.encoded = grown.encoded;

@@ -27,13 +27,13 @@ struct Lost {
 }
 
 impl Inner {
-    /// Where other roots are trusted than before: has those own changes sealed again that only seals under others prove.
+    /// Where other roots are trusted than before: has those own changes sealed again that only seals under others prove. To be
+    /// called while no round of sealing runs.
     pub(in crate::store) fn seal_again(&self, own: &Own) -> Result<(), StoreError> {
         let trusted = roots(own);
         if self.database.get(META, META_TRUSTED)?.as_deref() == Some(&trusted) {
             return Ok(());
         }
-        let _round = self.sealing.lock(); // one that had begun under the former certificate has ended
         let (keys, lost) = self.lost(own)?;
         for keys in keys.chunks(SEAL_DOCUMENTS_MAX) {
             let mut transaction = self.transaction();
@@ -122,12 +122,13 @@ impl Transaction<'_> {
             Some(proof.own_change(*incarnation, document.proven_by(proof)?))
         });
         let again: Vec<_> = again.collect();
-        if !self.is_unsealed(&entry) {
-            entry.state.known = entry.state.heads.clone();
-            entry.state.earlier.clear();
-            entry.state.unsealed_bytes = 0;
+        let is_unsealed = self.is_unsealed(&entry);
+        let state = entry.change_state();
+        if !is_unsealed {
+            state.known = state.heads.clone();
+            state.earlier.clear();
+            state.unsealed_bytes = 0;
         }
-        let state = &mut entry.state;
         let is_again = |hash: &ChangeHash| again.iter().any(|change| change.hash == *hash);
         state.known.retain(|head| !is_again(head));
         state.earlier.retain(|change| !is_again(&change.hash));
