@@ -22,8 +22,10 @@ use crate::record::{DocumentKey, OwnChange, SET_ASIDE};
 use crate::seal::{Proof, Proofs, leaf};
 use parking_lot::Mutex;
 use sedge_identity::{ActorName, SEAL_CHANGES_MAX, Seal, SealTerms};
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -107,20 +109,27 @@ impl Store {
 impl Inner {
     fn seal_until_stopped(&self) {
         while self.release.wait_for_work() {
-            let pause = match self.seal_some() {
-                Ok(()) => {
-                    self.release.set_failure(None);
-                    Duration::from_millis(SEAL_PAUSE_MS)
-                }
-                Err(error) => {
-                    if self.release.set_failure(Some(error.to_string())) {
-                        tracing::warn!(%error, "changes of this device stay here for now: they are not sealed");
-                    }
-                    PAUSE_FAILED
-                }
-            };
+            let pause = self.attempt(|| self.seal_some());
             self.release.rest(pause);
         }
+    }
+
+    /// A round of sealing, which may fail or panic: then that is told, and tried again. How long to rest after it.
+    fn attempt(&self, round: impl FnOnce() -> Result<(), StoreError>) -> Duration {
+        let reason = match catch_unwind(AssertUnwindSafe(round)) {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(panic) => Some(format!("a defect of Sedge: {}", panic_text(&*panic))),
+        };
+        let pause = match reason {
+            None => Duration::from_millis(SEAL_PAUSE_MS),
+            Some(_) => PAUSE_FAILED,
+        };
+        let told = reason.clone().unwrap_or_default();
+        if self.release.set_failure(reason) && !told.is_empty() {
+            tracing::warn!(reason = %told, "changes of this device stay here for now: they are not sealed");
+        }
+        pause
     }
 
     /// Seals what some of the feed behind the sealed part leads to.
@@ -380,6 +389,12 @@ impl Found {
         });
         Ok(())
     }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without words")
 }
 
 /// The record of how far the feed is sealed.

@@ -228,3 +228,18 @@ fn a_certificate_waits_for_the_end_of_a_round() {
     });
     assert!(!Arc::ptr_eq(&before, &store.identity().unwrap()));
 }
+
+/// Goal: a round that panics is one that failed: it is told why, and the next one that succeeds ends that.
+#[test]
+fn a_panic_is_a_failed_round() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1);
+    let pause = store.0.attempt(|| panic!("of the {}", "round"));
+    assert_eq!(pause, super::PAUSE_FAILED);
+    let reason = store.withheld().unwrap().reason.unwrap();
+    assert!(reason.ends_with("of the round"), "{reason}");
+    run(&store, "INSERT INTO cars DOCUMENTS ({'_id': 'x'})");
+    store.0.attempt(|| store.0.seal_some());
+    assert_eq!(store.withheld().unwrap(), Default::default());
+    assert_eq!(given(&store), (1, 1));
+}
