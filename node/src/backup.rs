@@ -121,6 +121,10 @@ pub struct Manifest {
     pub files: BTreeMap<String, FileSum>,
     /// The attachments, by their ids, which are the hashes of their bytes, with how many bytes each has.
     pub attachments: BTreeMap<String, u64>,
+    /// Documents with changes that only the device itself can give to others: they were not sealed yet, or its certificate
+    /// does not let it.
+    #[serde(default)]
+    pub unsealed: u64,
 }
 
 impl Manifest {
@@ -239,6 +243,7 @@ pub(crate) fn take(
         collections: contents.collections.iter().map(Into::into).collect(),
         files: sum_files(&copy, told)?,
         attachments: attachments::keep_undamaged(&attachments, told)?,
+        unsealed: contents.unsealed,
     };
     let text = serde_json::to_string_pretty(&manifest).map_err(|error| BackupError::Io {
         path: draft.path().join(MANIFEST),

@@ -364,6 +364,19 @@ fn open(
     Ok((lock, store, membership))
 }
 
+/// Lets a store seal what this device writes, by the identity in its folder.
+pub(crate) fn certify_store(
+    store: &Store,
+    state: &StateFolder,
+    name: &str,
+) -> Result<(), NodeError> {
+    let (settings, identity) = (state.settings()?, state.identity()?);
+    let app = AppId::new(&settings.app)?;
+    let credentials = Credentials::of(&app, &identity)?;
+    let local = credentials.local(&app, state.key()?, name, now_ms())?;
+    Ok(store.certify(Arc::new(local))?)
+}
+
 /// What an identity says, read before anything is opened.
 enum Credentials {
     Secret(SharedSecret),

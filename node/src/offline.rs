@@ -8,7 +8,7 @@ use crate::api::{feed_lines, feed_pages, imported_response};
 use crate::attachments::AttachmentsHandle;
 use crate::backup::Progress;
 use crate::error::NodeError;
-use crate::node::{interest, now_ms};
+use crate::node::{certify_store, interest, now_ms};
 use crate::replica::Unconnected;
 use crate::state::{Settings, StateFolder, StateLock};
 use crate::store::StoreHandle;
@@ -115,6 +115,14 @@ impl Offline {
         path: &Path,
         told: impl FnMut(Progress) + Send + 'static,
     ) -> Result<BackupResponse, NodeError> {
+        let (store, state) = (self.store.inner().clone(), self.state.clone());
+        let name = self.settings.name.clone();
+        let certifying = tokio::task::spawn_blocking(move || certify_store(&store, &state, &name));
+        let certified = certifying.await;
+        // Told with the backup: what is not sealed in it.
+        if let Err(error) = certified.map_err(|_| NodeError::Stopped("certifying the store"))? {
+            tracing::debug!(%error, "the changes of this device can't be sealed now");
+        }
         let manifest = self.store.backup(&self.settings.name, path, told).await?;
         Ok(BackupResponse::of(path, &manifest))
     }

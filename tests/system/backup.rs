@@ -269,3 +269,24 @@ fn attachments_come_back_with_their_documents() {
         fs::remove_file(&out).unwrap();
     }
 }
+
+/// Goal: what was written while no daemon ran is sealed by the backup, so that it reaches the mesh through whichever device
+/// the backup is restored on.
+#[test]
+fn a_backup_taken_offline_reaches_the_mesh_through_another_device() {
+    let world = World::new();
+    let [origin, other, peer] = world.devices();
+    for n in 0..70 {
+        origin.insert("cars", &json!({ "_id": format!("car {n}") }));
+    }
+    let path = world.path().join("backup");
+    assert_eq!(back_up(&origin, &path)["unsealed"], json!(0));
+    assert_eq!(restore(&other, &path)["unsealed"], json!(0));
+    let daemon = other.start(&[]);
+    let _second = peer.start(&[&daemon]);
+    wait_until_same(&[&other, &peer], "cars", 70);
+    other.query("UPDATE cars SET km = 1 WHERE _id = 'car 3'");
+    wait_until("an edit on top of it arrives", || {
+        peer.rows("SELECT _id FROM cars WHERE km = 1").len() == 1
+    });
+}

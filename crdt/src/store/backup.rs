@@ -46,6 +46,10 @@ pub struct Contents {
     pub transaction_id: u64,
     /// What each collection holds.
     pub collections: Vec<CollectionStatus>,
+    /// The device that it was the store of.
+    pub device: [u8; 32],
+    /// Documents with changes of that device that are not sealed: it alone can give them to others.
+    pub unsealed: u64,
 }
 
 impl Contents {
@@ -78,6 +82,8 @@ impl Contents {
             named: NameSum::default(),
             entries: EntryCheck::new(&catalog),
             sums: SumCheck::new(&database)?,
+            sealed_to: database.newest().sealed()?.0,
+            unsealed: 0,
         };
         let (mut documents, mut visible) = (0, 0);
         for entry in database.newest().entries_from(STATES, &[])? {
@@ -118,6 +124,8 @@ impl Contents {
             feed: fixed(META_FEED, &database.meta(META_FEED)?)?,
             transaction_id,
             collections,
+            device: fixed(META_DEVICE, &database.meta(META_DEVICE)?)?,
+            unsealed: reading.unsealed,
         })
     }
 
@@ -140,9 +148,15 @@ impl Store {
     /// whole, hence all that a document of the copy names and that was here, but for what is [removed by
     /// hand](crate::Attachments::remove) meanwhile.
     ///
+    /// What this device wrote is sealed first, as far as its certificate lets it: a store of another device that is made of
+    /// the copy can't do that.
+    ///
     /// # Errors
     /// A folder exists or can't be made, or the database fails, as on a full disk.
     pub fn checkpoint(&self, path: &Path, attachments: &Path) -> Result<(), StoreError> {
+        if let Err(error) = self.seal() {
+            tracing::warn!(%error, "changes of this device are not sealed before they are copied");
+        }
         let blobs = &self.0.blobs;
         let _kept = blobs.keep(); // before the documents: what these name must not go before it is copied
         self.0.database.checkpoint(path)?;
@@ -197,6 +211,9 @@ struct Reading<'a> {
     named: NameSum,
     entries: EntryCheck<'a>,
     sums: SumCheck,
+    /// Up to where in the feed own changes are sealed.
+    sealed_to: u64,
+    unsealed: u64,
 }
 
 impl Reading<'_> {
@@ -219,6 +236,7 @@ impl Reading<'_> {
             return Err(wrong("the feed does not lead to it"));
         }
         self.newest = self.newest.max(state.sequence);
+        self.unsealed += u64::from(state.is_unsealed(self.sealed_to));
         let value = self.database.get(VALUES, bytes)?;
         let value = value.map(|value| decode(&key, &value)).transpose()?;
         let record = self.database.newest().record(&key)?;

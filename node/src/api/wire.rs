@@ -319,6 +319,9 @@ pub struct BackupResponse {
     pub attachments: usize,
     /// The size of its files.
     pub bytes: u64,
+    /// Documents with changes that only this device can give to others.
+    #[serde(default)]
+    pub unsealed: u64,
 }
 
 impl BackupResponse {
@@ -332,6 +335,7 @@ impl BackupResponse {
             documents: manifest.documents(),
             attachments: manifest.attachments.len(),
             bytes: manifest.bytes(),
+            unsealed: manifest.unsealed,
         }
     }
 }

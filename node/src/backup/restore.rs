@@ -20,6 +20,8 @@ pub struct Restored {
     pub set_aside: Option<PathBuf>,
     /// What came back of its attachments.
     pub attachments: RestoredAttachments,
+    /// Documents with changes that can't leave this device, as the other one that made them had not sealed them.
+    pub unsealed: u64,
 }
 
 /// Makes what is in a backup the store of an initialised device, which nobody uses meanwhile. Every file and document
@@ -54,8 +56,8 @@ pub fn restore(
     }
     let draft = state.path().join("restoring");
     remove(&draft)?;
-    let attachments = match prepare(&manifest, backup, &draft, &app, &device, told) {
-        Ok(attachments) => attachments,
+    let (attachments, unsealed) = match prepare(&manifest, backup, &draft, &app, &device, told) {
+        Ok(prepared) => prepared,
         Err(error) => {
             remove(&draft)?;
             return Err(error);
@@ -66,6 +68,7 @@ pub fn restore(
         manifest,
         set_aside,
         attachments,
+        unsealed,
     })
 }
 
@@ -92,7 +95,8 @@ fn found(
     }
 }
 
-/// Makes the restored store in a folder of its own.
+/// Makes the restored store in a folder of its own; what came back of its attachments, and documents with changes that only
+/// another device can give to others.
 fn prepare(
     manifest: &Manifest,
     backup: &Path,
@@ -100,7 +104,7 @@ fn prepare(
     app: &AppId,
     device: &PublicKey,
     told: &mut dyn FnMut(Progress),
-) -> Result<RestoredAttachments, NodeError> {
+) -> Result<(RestoredAttachments, u64), NodeError> {
     fs::create_dir(draft).map_err(io_error(draft))?;
     copy_files(manifest, backup, draft, told)?;
     let contents = read_through(draft, Check::Documents, told)?;
@@ -113,7 +117,13 @@ fn prepare(
     }
     Store::begin_anew(draft, device)?;
     let store = Store::open(draft, app, device)?;
-    attachments::restore(manifest, backup, &store, told)
+    let attachments = attachments::restore(manifest, backup, &store, told)?;
+    // The same device seals them as soon as it runs.
+    let unsealed = match contents.device == *device.as_bytes() {
+        true => 0,
+        false => contents.unsealed,
+    };
+    Ok((attachments, unsealed))
 }
 
 fn copy_files(

@@ -33,6 +33,13 @@ pub(super) async fn run(
         and_attachments(backup.attachments as u64),
         HumanBytes(backup.bytes),
     ))?;
+    if backup.unsealed > 0 {
+        output::line(&format!(
+            "Changes of {} are not sealed: restored on another device, they would not reach other peers. Let this device \
+             seal them first (sedge status says what keeps it from that), and back up again",
+            output::count(backup.unsealed, "document")
+        ))?;
+    }
     Ok(Done::Wholly)
 }
 

@@ -28,6 +28,7 @@ pub(super) fn run(
             "attachments": attachments.restored,
             "attachmentsLost": attachments.lost.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "attachmentsWanted": attachments.wanted,
+            "unsealed": restored.unsealed,
         }))?;
         return Ok(Done::Wholly);
     }
@@ -40,6 +41,14 @@ pub(super) fn run(
         output::run_command(state),
     ))?;
     tell_missing(attachments)?;
+    if restored.unsealed > 0 {
+        output::line(&format!(
+            "Changes of {} can't leave this device: {:?} had not sealed them. Let that device synchronise, or restore the backup \
+             there; or write these documents anew here, under other ids",
+            output::count(restored.unsealed, "document"),
+            manifest.name
+        ))?;
+    }
     if let Some(aside) = restored.set_aside {
         output::line(&format!(
             "What was here before is in {}; remove that when it is no longer needed",
