@@ -11,10 +11,11 @@ pub mod limits;
 mod memory;
 mod proto;
 mod replica;
+pub mod sim;
 
 #[cfg(feature = "libp2p")]
 pub use driver::{Direction, Mesh, MeshConfig, MeshError, MeshHandle, PeerStatus};
-pub use memory::MemoryReplica;
+pub use memory::{Checkpoint, MemoryReplica};
 pub use proto::{
     Answer, Changes, CloseCode, Comparison, Content, Core, CoreConfig, DecodeError, Described,
     Differs, Divergence, Effect, Event, Fingerprint, FloodId, Found, Hello, Message, Millis, Nonce,

@@ -2,6 +2,7 @@
 //! mesh expects of a store, and tests and simulations run on it. It demands stand-ins for seals and certificates, so
 //! that these see whether both arrive.
 
+mod checkpoint;
 mod document;
 mod proof;
 mod ranges;
@@ -14,6 +15,7 @@ use std::{
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+pub use self::checkpoint::Checkpoint;
 use self::{
     document::{Change, Document, decode_changes},
     proof::{CertificateName, SEAL_BYTES},
@@ -50,6 +52,10 @@ struct State {
     /// Authors whose certificates are not acceptable here.
     distrusted: BTreeSet<CertificateName>,
     delta_changes_max: usize,
+    /// Changes that have come to be here since somebody asked, where somebody does.
+    arrivals: Option<Vec<(DocumentKey, ChangeHash)>>,
+    #[cfg(test)]
+    takes_in_without_dependencies: bool,
     observer: Option<Observer>,
 }
 
@@ -67,6 +73,9 @@ impl MemoryReplica {
             certificates: BTreeMap::from([(own.name, own.bytes)]),
             distrusted: BTreeSet::new(),
             delta_changes_max: usize::MAX,
+            arrivals: None,
+            #[cfg(test)]
+            takes_in_without_dependencies: false,
             observer: None,
         };
         Self {
@@ -99,6 +108,7 @@ impl MemoryReplica {
                 .collect();
             let change = Change::new(heads, state.author, &content);
             let payload = change.bytes.clone();
+            state.arrived(&document, change.hash);
             state
                 .documents
                 .entry(document.clone())
@@ -434,6 +444,12 @@ impl State {
         applied: &mut Vec<Delta>,
     ) -> IngestOutcome {
         let document = self.documents.entry(key.clone()).or_default();
+        let before = document.changes.len();
+        #[cfg(test)]
+        let changes = match self.takes_in_without_dependencies {
+            true => document::without_dependencies(changes),
+            false => changes,
+        };
         match document.ingest(changes) {
             None => {
                 if document.changes.is_empty() {
@@ -443,12 +459,23 @@ impl State {
             }
             Some(payload) if payload.is_empty() => IngestOutcome::Known,
             Some(payload) => {
+                let new = document.changes.iter().skip(before);
+                let new = new.map(|change| (key.clone(), change.hash));
+                self.arrivals
+                    .iter_mut()
+                    .for_each(|it| it.extend(new.clone()));
                 applied.push(Delta {
                     document: key,
                     payload,
                 });
                 IngestOutcome::Applied
             }
+        }
+    }
+
+    fn arrived(&mut self, document: &DocumentKey, change: ChangeHash) {
+        if let Some(arrivals) = &mut self.arrivals {
+            arrivals.push((document.clone(), change));
         }
     }
 

@@ -8,7 +8,7 @@ use super::proof::CertificateName;
 use crate::replica::ChangeHash;
 
 /// A document.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Document {
     /// All changes, ancestors first.
     pub changes: Vec<Change>,
@@ -21,6 +21,7 @@ pub(super) struct Document {
 
 /// A change: what it builds on, the name of its author's certificate, and content that nobody looks at. Its hash is
 /// BLAKE3 of its bytes.
+#[derive(Clone)]
 pub(super) struct Change {
     pub hash: ChangeHash,
     pub deps: Vec<ChangeHash>,
@@ -134,4 +135,14 @@ pub(super) fn decode_changes(mut payload: Bytes) -> Option<Vec<Change>> {
         changes.push(Change::take(&mut payload)?);
     }
     (!changes.is_empty()).then_some(changes)
+}
+
+/// Makes the changes build on nothing, as for a store that does not look whether their dependencies are there.
+#[cfg(test)]
+pub(super) fn without_dependencies(changes: Vec<Change>) -> Vec<Change> {
+    let alone = changes.into_iter().map(|change| Change {
+        deps: Vec::new(),
+        ..change
+    });
+    alone.collect()
 }

@@ -140,7 +140,7 @@ impl Core {
 
     /// Switches repair off, to show that the tests notice.
     #[cfg(test)]
-    pub(super) fn switch_offers_off(&mut self) {
+    pub(crate) fn switch_offers_off(&mut self) {
         self.out.offers_off = true;
     }
 

@@ -7,7 +7,6 @@ mod converge;
 mod evidence;
 mod fixtures;
 mod hostile;
-mod net;
 mod refused;
 mod victim;
 mod wire;

@@ -5,13 +5,13 @@ use bytes::Bytes;
 use super::{
     evidence::certificate,
     fixtures::{document, peer},
-    net::Net,
     victim::*,
 };
 use crate::{
     limits::CERTIFICATES_SENT_MAX,
     proto::{Message, parts::SentCertificates},
     replica::{Bundle, FeedId},
+    sim::World,
 };
 
 /// Goal: each certificate is left out after its first time, and none for ever, however many there are.
@@ -36,7 +36,7 @@ fn what_was_sent_is_left_out_until_too_much_was_sent() {
 }
 
 /// Certificates in the answers that a peer sent another.
-fn certificates_sent(net: &Net, from: usize, to: usize) -> usize {
+fn certificates_sent(net: &World, from: usize, to: usize) -> usize {
     let sent = net.sent.iter();
     sent.map(|(a, b, message)| match message {
         Message::Changes(changes) if (*a, *b) == (from, to) => changes.certificates.len(),
@@ -48,10 +48,10 @@ fn certificates_sent(net: &Net, from: usize, to: usize) -> usize {
 /// Goal: many pages by two authors bring two certificates, once; the next session brings again those that it needs.
 #[test]
 fn a_certificate_travels_once_in_a_session() {
-    let mut net = Net::everything(1, 3);
+    let mut net = World::everything(1, 3);
     net.keep_sent = true;
     net.line();
-    let write = |net: &mut Net, at, node, from: u64| {
+    let write = |net: &mut World, at, node, from: u64| {
         let ids = from..from + 2_500;
         let writes = ids.map(|id| (document("cars", id), Bytes::from_static(b"w")));
         net.write(at, node, writes.collect());
@@ -65,7 +65,7 @@ fn a_certificate_travels_once_in_a_session() {
 
     net.cut(5_000, 1, 2);
     write(&mut net, 5_100, 1, 20_000);
-    net.queue_join(5_200, 1, 2);
+    net.join(5_200, 1, 2);
     net.run_until(10_000);
     assert!(net.converged());
     assert_eq!(certificates_sent(&net, 1, 2), 3, "of one author alone");
@@ -76,9 +76,9 @@ fn a_certificate_travels_once_in_a_session() {
 /// Goal: a peer that has lost a certificate gets it again, without blame for anyone, and takes in what it lacked.
 #[test]
 fn a_lost_certificate_is_sent_again() {
-    let mut net = Net::everything(2, 2);
+    let mut net = World::everything(2, 2);
     net.line();
-    let write = |net: &mut Net, at, ids: std::ops::Range<u64>| {
+    let write = |net: &mut World, at, ids: std::ops::Range<u64>| {
         let writes = ids.map(|id| (document("cars", id), Bytes::from_static(b"w")));
         net.write(at, 0, writes.collect());
     };
@@ -97,7 +97,7 @@ fn a_lost_certificate_is_sent_again() {
 /// are in, and its neighbour knows that it left something out. (It keeps no such certificate, so each is lost to it.)
 #[test]
 fn an_author_who_is_not_accepted_holds_up_nobody() {
-    let mut net = Net::everything(3, 3);
+    let mut net = World::everything(3, 3);
     net.line();
     net.nodes[2].replica.distrust(FeedId([1; 16]));
     net.cut(10, 1, 2);
@@ -111,7 +111,7 @@ fn an_author_who_is_not_accepted_holds_up_nobody() {
     net.run_until(20_000);
     let contents = |node: usize| net.nodes[node].replica.contents();
     assert_eq!(contents(1), contents(0));
-    net.queue_join(20_000, 1, 2);
+    net.join(20_000, 1, 2);
     net.keep_sent = true;
     net.run_until(40_000);
     assert_eq!(net.nodes[2].replica.contents().len(), 1_006);
@@ -129,7 +129,7 @@ fn an_author_who_is_not_accepted_holds_up_nobody() {
 /// Goal: a part that came without its certificate is asked for again from its beginning, and what builds on it after it.
 #[test]
 fn the_parts_of_a_document_wait_for_their_certificate() {
-    let mut net = Net::everything(4, 2);
+    let mut net = World::everything(4, 2);
     net.nodes[0].replica.limit_deltas(2);
     net.line();
     net.write(10, 0, vec![(document("cars", 0), Bytes::new())]);
@@ -139,7 +139,7 @@ fn the_parts_of_a_document_wait_for_their_certificate() {
     for id in [1, 2, 2, 2, 2, 2, 3] {
         net.write(2_010, 0, vec![(document("cars", id), Bytes::new())]);
     }
-    net.queue_join(3_000, 0, 1);
+    net.join(3_000, 0, 1);
     // The session has sent the certificate with the first answer, when it is lost a second time.
     net.run_until_holds(1, 3);
     net.nodes[1].replica.forget_certificates();
@@ -152,7 +152,7 @@ fn the_parts_of_a_document_wait_for_their_certificate() {
 /// Goal: what was sent of a document in vain does not count as sent, also where it is the first of its page.
 #[test]
 fn a_part_without_its_certificate_was_not_sent() {
-    let mut net = Net::everything(5, 2);
+    let mut net = World::everything(5, 2);
     net.nodes[0].replica.limit_deltas(2);
     net.line();
     net.write(10, 0, vec![(document("cars", 0), Bytes::new())]);

@@ -8,7 +8,6 @@ use proptest::prelude::*;
 
 use super::{
     fixtures::{collection, document},
-    net::Net,
     victim::{THEIR_FEED, Victim, offer, offered},
 };
 use crate::{
@@ -18,9 +17,10 @@ use crate::{
         encode_frame,
     },
     replica::{Cursor, DocumentKey, Interest, Prefix, Range},
+    sim::{Loss, World},
 };
 
-fn write(net: &mut Net, at: u64, node: usize, name: &str, ids: impl Iterator<Item = u64>) {
+fn write(net: &mut World, at: u64, node: usize, name: &str, ids: impl Iterator<Item = u64>) {
     let content = Bytes::from(format!("{node} at {at}"));
     let documents: Vec<(DocumentKey, Bytes)> = ids
         .map(|id| (document(name, id), content.clone()))
@@ -30,8 +30,8 @@ fn write(net: &mut Net, at: u64, node: usize, name: &str, ids: impl Iterator<Ite
 
 /// Two peers with these shared documents and interests, which are apart and have lost their cursors; their stores are to be
 /// compared when they meet again.
-fn apart(seed: u64, shared: u64, interests: [Interest; 2]) -> Net {
-    let mut net = Net::new(seed, interests.into());
+fn apart(seed: u64, shared: u64, interests: [Interest; 2]) -> World {
+    let mut net = World::new(seed, interests.into());
     net.compare_from(1);
     for name in ["cars", "boats"] {
         write(&mut net, 0, 0, name, 0..shared / 2);
@@ -39,21 +39,21 @@ fn apart(seed: u64, shared: u64, interests: [Interest; 2]) -> Net {
     }
     net.join(1, 0, 1);
     net.run_until(60_000);
-    net.crash(60_000, 0, true, 61_000);
-    net.crash(60_000, 1, true, 62_000);
+    net.crash(60_000, 0, Loss::Cursors, 61_000);
+    net.crash(60_000, 1, Loss::Cursors, 62_000);
     net.run_until(60_500);
     net
 }
 
 /// What was said on the stream: messages and bytes.
-fn said(net: &Net, of: fn(&Message) -> bool) -> (usize, usize) {
+fn said(net: &World, of: fn(&Message) -> bool) -> (usize, usize) {
     let sent = net.sent.iter().filter(|(_, _, message)| of(message));
     sent.fold((0, 0), |(count, bytes), (_, _, message)| {
         (count + 1, bytes + encode_frame(message).len())
     })
 }
 
-fn documents_offered(net: &Net) -> usize {
+fn documents_offered(net: &World) -> usize {
     let pages = net.sent.iter().map(|(_, _, message)| match message {
         Message::Offer(page) => page.entries.len(),
         _ => 0,
@@ -163,7 +163,7 @@ proptest! {
         write(&mut net, 60_600, 0, "cars", (0..mine).map(|id| id * 3));
         write(&mut net, 60_600, 1, "cars", (0..theirs).map(|id| id * 5));
         net.cut(62_000 + cut, 0, 1);
-        net.queue_join(64_500, 0, 1);
+        net.join(64_500, 0, 1);
         net.run_until(180_000);
         prop_assert!(net.converged(), "{}", net.describe());
         prop_assert_eq!(&net.closes, &[]);

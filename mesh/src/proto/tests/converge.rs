@@ -5,28 +5,26 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use super::{
-    fixtures::{collection, document, peer},
-    net::Net,
-};
+use super::fixtures::{collection, document, peer};
 use crate::{
     limits::{DELTA_BYTES_MAX, FRAME_BYTES_MAX, PAGE_ENTRIES_MAX},
     proto::Message,
-    replica::{DocumentKey, Interest, Replica, Sequence},
+    replica::{DocumentKey, Interest, Sequence},
+    sim::{Loss, World},
 };
 
 /// Time of quiet after which everything must have arrived, in milliseconds.
 const SETTLE_MS: u64 = 60_000;
 
-fn content(net: &mut Net) -> Bytes {
+fn content(net: &mut World) -> Bytes {
     let length = net.random.below(200);
     (0..length).map(|_| net.random.below(256) as u8).collect()
 }
 
 /// Random writes, cuts and crashes for ten seconds on a line of `nodes`, then quiet.
-fn random_run(seed: u64, nodes: usize, offers: bool) -> Net {
-    let mut net = Net::everything(seed, nodes);
-    net.gossip_loss_percent = 30;
+fn random_run(seed: u64, nodes: usize, offers: bool) -> World {
+    let mut net = World::everything(seed, nodes);
+    net.link.loss_percent = 30;
     for node in &net.nodes {
         node.replica.limit_deltas(1 + seed as usize % 5);
     }
@@ -62,7 +60,7 @@ fn random_run(seed: u64, nodes: usize, offers: bool) -> Net {
             let at = net.random.below(10_000);
             let back = at + 1 + net.random.below(1_500);
             net.cut(at, a, b);
-            net.queue_join(back, a, b);
+            net.join(back, a, b);
         }
     }
     for _ in 0..net.random.below(3) {
@@ -71,17 +69,18 @@ fn random_run(seed: u64, nodes: usize, offers: bool) -> Net {
             net.random.below(9_000),
         );
         let (forget, back) = (net.random.percent(50), at + 1 + net.random.below(1_500));
-        net.crash(at, node, forget, back);
+        let loss = if forget { Loss::Cursors } else { Loss::Nothing };
+        net.crash(at, node, loss, back);
     }
     net.run_until(12_000);
     for (a, b) in net.links() {
-        net.queue_join(12_000, a, b);
+        net.join(12_000, a, b);
     }
     net.run_until(12_000 + SETTLE_MS);
     net
 }
 
-fn assert_honest(net: &Net, seed: u64) {
+fn assert_honest(net: &World, seed: u64) {
     assert_eq!(
         net.closes,
         [],
@@ -132,7 +131,7 @@ fn five_peers_converge_whatever_happens() {
 #[test]
 fn documents_beyond_one_delta_arrive_in_parts() {
     for seed in 0..20 {
-        let mut net = Net::everything(seed, 2);
+        let mut net = World::everything(seed, 2);
         net.compare_from(1_000);
         net.nodes[0].replica.limit_deltas(1 + seed as usize % 4);
         for write in 0..300 {
@@ -144,7 +143,7 @@ fn documents_beyond_one_delta_arrive_in_parts() {
         net.keep_sent = true;
         net.join(10, 0, 1);
         net.cut(500, 0, 1);
-        net.queue_join(600, 0, 1);
+        net.join(600, 0, 1);
         net.run_until(SETTLE_MS);
         assert!(net.converged(), "seed {seed}:\n{}", net.describe());
         let acks = net
@@ -172,15 +171,18 @@ fn without_offers_a_lossy_run_does_not_converge() {
 #[test]
 fn a_seed_repeats_a_run_exactly() {
     let runs = [random_run(7, 5, true), random_run(7, 5, true)];
-    assert_eq!(runs[0].gossip_messages, runs[1].gossip_messages);
-    let last = |net: &Net| net.nodes[2].replica.feed().unwrap().last;
-    assert_eq!(last(&runs[0]), last(&runs[1]));
+    assert_eq!(runs[0].trace_hash(), runs[1].trace_hash());
+    assert_ne!(
+        runs[0].trace_hash(),
+        random_run(8, 5, true).trace_hash(),
+        "the trace tells runs apart"
+    );
 }
 
 /// A bulk import travels by offers alone, page by page, and at once.
 #[test]
 fn three_thousand_documents_travel_along_a_line() {
-    let mut net = Net::everything(1, 3);
+    let mut net = World::everything(1, 3);
     net.line();
     net.run_until(1_000);
     net.keep_sent = true;
@@ -191,7 +193,7 @@ fn three_thousand_documents_travel_along_a_line() {
     net.run_until(3_000);
     assert!(net.converged());
     assert_eq!(net.nodes[2].replica.contents().len(), 3_000);
-    assert_eq!(net.gossip_messages, 0);
+    assert_eq!(net.counts().gossip_messages, 0);
     let offers = net
         .sent
         .iter()
@@ -213,7 +215,7 @@ fn three_thousand_documents_travel_along_a_line() {
 /// A link that breaks near the end goes on where it stopped.
 #[test]
 fn a_broken_transfer_resumes_from_the_cursor() {
-    let mut net = Net::everything(2, 2);
+    let mut net = World::everything(2, 2);
     net.line();
     net.run_until(100);
     net.write(
@@ -226,7 +228,7 @@ fn a_broken_transfer_resumes_from_the_cursor() {
     net.run_until_holds(1, 3_000);
     let had = net.nodes[1].replica.contents().len();
     net.cut(net.now, 0, 1);
-    net.queue_join(net.now + 100, 0, 1);
+    net.join(net.now + 100, 0, 1);
     net.keep_sent = true;
     net.run_until(net.now + 5_000);
     assert!(net.converged());
@@ -247,7 +249,7 @@ fn a_broken_transfer_resumes_from_the_cursor() {
 /// A delta larger than a frame is cut and put together again; many large ones are answered in turns.
 #[test]
 fn large_documents_arrive() {
-    let mut net = Net::everything(3, 3);
+    let mut net = World::everything(3, 3);
     net.line();
     net.keep_sent = true;
     let sizes = [
@@ -276,7 +278,7 @@ fn large_documents_arrive() {
 /// A document that no delta can carry is passed over; what was written after it arrives.
 #[test]
 fn a_document_that_cannot_be_carried_holds_up_nobody() {
-    let mut net = Net::everything(3, 2);
+    let mut net = World::everything(3, 2);
     net.line();
     for (id, size) in (0..).zip([1, DELTA_BYTES_MAX + 1, 1]) {
         let content = Bytes::from(vec![id as u8; size]);
@@ -288,9 +290,9 @@ fn a_document_that_cannot_be_carried_holds_up_nobody() {
     assert!(arrived.keys().eq(&carried), "{arrived:?}");
 
     // Its sender knows, also once both have begun anew.
-    let whole_to = |net: &Net| net.nodes[0].core.status(&peer(1)).unwrap().whole_to;
+    let whole_to = |net: &World| net.nodes[0].core.status(&peer(1)).unwrap().whole_to;
     assert!(whole_to(&net) < Sequence(2));
-    net.crash(5_000, 1, false, 6_000);
+    net.crash(5_000, 1, Loss::Nothing, 6_000);
     net.write(
         7_000,
         0,
@@ -304,7 +306,7 @@ fn a_document_that_cannot_be_carried_holds_up_nobody() {
 /// A live edit reaches the end of a line by gossip, and the delayed offers find nothing missing.
 #[test]
 fn live_edits_travel_by_flood() {
-    let mut net = Net::everything(4, 3);
+    let mut net = World::everything(4, 3);
     net.line();
     net.write(
         10,
@@ -336,7 +338,7 @@ fn live_edits_travel_by_flood() {
 /// What is learnt from one neighbour by offer is flooded on to the others when it is little.
 #[test]
 fn what_is_little_is_flooded_on() {
-    let mut net = Net::everything(5, 3);
+    let mut net = World::everything(5, 3);
     net.line();
     net.cut(500, 0, 1);
     net.write(
@@ -344,13 +346,14 @@ fn what_is_little_is_flooded_on() {
         0,
         vec![(document("cars", 1), Bytes::from_static(b"offline"))],
     );
-    net.queue_join(700, 0, 1);
+    net.join(700, 0, 1);
     net.run_until(690);
-    net.gossip_messages = 0;
+    let before = net.counts().gossip_messages;
     net.run_until(3_000);
     assert!(net.converged());
     assert_eq!(
-        net.gossip_messages, 2,
+        net.counts().gossip_messages - before,
+        2,
         "peer 1 tells both neighbours, and neither passes it on to anyone"
     );
 }
@@ -360,7 +363,7 @@ fn what_is_little_is_flooded_on() {
 fn interest_is_respected() {
     let cars = Interest::Collections(BTreeSet::from([collection("cars")]));
     for seed in 0..20 {
-        let mut net = Net::new(
+        let mut net = World::new(
             seed,
             vec![
                 Interest::Everything,
@@ -369,7 +372,7 @@ fn interest_is_respected() {
                 Interest::Everything,
             ],
         );
-        net.gossip_loss_percent = 20;
+        net.link.loss_percent = 20;
         net.keep_sent = true;
         net.line();
         for step in 0..50 {
