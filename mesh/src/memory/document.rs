@@ -44,6 +44,11 @@ impl Document {
             }
             staged.insert(change.hash);
         }
+        Some(self.ingest_unchecked(changes))
+    }
+
+    /// Adds changes that are not here yet, whatever they build on, and returns their bytes.
+    pub fn ingest_unchecked(&mut self, changes: Vec<Change>) -> Bytes {
         let mut new = BytesMut::new();
         for change in changes {
             if !self.positions.contains_key(&change.hash) {
@@ -51,7 +56,7 @@ impl Document {
                 self.add(change);
             }
         }
-        Some(new.freeze())
+        new.freeze()
     }
 
     pub fn add(&mut self, change: Change) {
@@ -135,14 +140,4 @@ pub(super) fn decode_changes(mut payload: Bytes) -> Option<Vec<Change>> {
         changes.push(Change::take(&mut payload)?);
     }
     (!changes.is_empty()).then_some(changes)
-}
-
-/// Makes the changes build on nothing, as for a store that does not look whether their dependencies are there.
-#[cfg(test)]
-pub(super) fn without_dependencies(changes: Vec<Change>) -> Vec<Change> {
-    let alone = changes.into_iter().map(|change| Change {
-        deps: Vec::new(),
-        ..change
-    });
-    alone.collect()
 }

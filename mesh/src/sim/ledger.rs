@@ -57,6 +57,8 @@ pub struct Counts {
 pub(super) struct Ledger {
     pub changes: BTreeMap<ChangeHash, Entry>,
     pub counts: Counts,
+    /// How often a change has come to be in a store, its writer's included.
+    pub entered: u64,
     /// How often each gossip message was sent.
     pub copies: BTreeMap<FloodId, u64>,
     /// When the last change arrived anywhere, or was lost.
@@ -76,6 +78,7 @@ impl Ledger {
         if entry.writer != node {
             self.counts.arrivals += 1;
         }
+        self.entered += 1;
         entry.holders |= 1 << node;
         entry.last_arrival = now;
         self.moved_at = now;

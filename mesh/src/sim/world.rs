@@ -73,6 +73,8 @@ pub struct World {
     pub(super) trace: Trace,
     /// The first thing that must never happen and did; nothing happens any more.
     pub(super) broken: Option<Broken>,
+    /// Whether bits have been flipped.
+    pub(super) corrupts: bool,
     #[cfg(test)]
     pub(super) offers_off: bool,
     /// By both ends, the lower first.
@@ -104,6 +106,7 @@ impl World {
             gossip,
             trace: Trace::default(),
             broken: None,
+            corrupts: false,
             #[cfg(test)]
             offers_off: false,
             links: BTreeMap::new(),
@@ -223,6 +226,7 @@ impl World {
 
     /// Ends all that keeps peers apart: links carry without faults, and everybody is up.
     pub fn heal(&mut self) {
+        self.corrupts |= self.link.corrupted_per_mille > 0;
         self.link.corrupted_per_mille = 0;
         for link in self.links.values_mut() {
             link.ways.iter_mut().for_each(|way| way.blocked_until = 0);
@@ -256,7 +260,7 @@ fn ends(a: usize, b: usize) -> (usize, usize) {
 }
 
 /// The name of a peer in the world.
-fn key(node: usize) -> PeerKey {
+pub(super) fn key(node: usize) -> PeerKey {
     PeerKey::new(&[node as u8])
 }
 

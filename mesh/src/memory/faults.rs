@@ -1,4 +1,5 @@
-//! What simulations need of the reference replica: going back to an earlier state, and knowing what has arrived.
+//! What simulations and tests do to the reference replica: it loses something, goes back to an earlier state, tells what has
+//! arrived.
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,26 @@ pub struct Checkpoint {
 }
 
 impl MemoryReplica {
+    /// Loses all cursors, as a store that keeps them lazily may at a crash.
+    pub fn forget_cursors(&self) {
+        self.state().cursors.clear();
+    }
+
+    /// Loses the certificates of others.
+    pub fn forget_certificates(&self) {
+        let mut state = self.state();
+        let author = state.author;
+        state.certificates.retain(|name, _| *name == author);
+    }
+
+    /// Accepts no certificate of the author whose feed this is, as a store that trusts other issuers.
+    pub fn distrust(&self, feed: FeedId) {
+        let name = proof::certificate(feed).name;
+        let mut state = self.state();
+        state.certificates.remove(&name);
+        state.distrusted.insert(name);
+    }
+
     /// What it holds now.
     pub fn checkpoint(&self) -> Checkpoint {
         let state = self.state();
