@@ -40,6 +40,8 @@ const IO_FREE: &[&str] = &[
     "crdt/src/value",
     "identity/src",
     "mesh/src/proto",
+    "mesh/src/sim",
+    "mesh/src/sim.rs",
     "transports/src/admission/exchange.rs",
     "transports/src/admission/known.rs",
     "transports/src/admission/wire.rs",

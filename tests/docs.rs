@@ -43,6 +43,14 @@ fn certificates_are_as_documented() {
     page.check("cd \"$(dirname \"$SEDGE_STATE\")\"\n");
 }
 
+/// Goal: every example of the simulator works as printed.
+#[test]
+fn simulations_are_as_documented() {
+    let page = Page::read("docs/simulation.md");
+    assert!(page.examples.len() > 1, "{}", page.examples.len());
+    page.check("cd \"$(dirname \"$SEDGE_STATE\")\"\n");
+}
+
 /// One command and what it prints.
 struct Example {
     line: usize,

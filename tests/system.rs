@@ -64,6 +64,8 @@ mod processes;
 mod rights;
 #[path = "system/settings.rs"]
 mod settings;
+#[path = "system/simulate.rs"]
+mod simulate;
 #[path = "system/space.rs"]
 mod space;
 #[path = "system/status.rs"]

@@ -19,6 +19,7 @@ mod query;
 mod restore;
 mod run;
 pub(crate) mod signals;
+mod simulate;
 mod status;
 mod watch;
 
@@ -92,6 +93,9 @@ async fn dispatch(arguments: Arguments) -> Result<Done, CliError> {
         #[cfg(feature = "bench")]
         Command::Bench(arguments) => {
             tokio::task::block_in_place(|| crate::bench::run(arguments, json))
+        }
+        Command::Simulate(arguments) => {
+            tokio::task::block_in_place(|| simulate::run(&arguments, json))
         }
         Command::Cert(command) => tokio::task::block_in_place(|| {
             cert::run(|| state.map_err(CliError::from), *command, json)

@@ -34,7 +34,10 @@ pub enum Broken {
         collection: String,
     },
     /// A peer holds what it did not want and did not write.
-    #[error("peer {node} holds a change of {document:?}, which it neither wants nor wrote")]
+    #[error(
+        "peer {node} holds a change of {}, which it neither wants nor wrote",
+        name(document)
+    )]
     Uninterested {
         /// Who.
         node: usize,
@@ -142,4 +145,10 @@ pub enum Broken {
     /// The run does not end.
     #[error("so much happens that the run does not end")]
     Endless,
+}
+
+/// A document as `collection/id`.
+pub(super) fn name(document: &DocumentKey) -> String {
+    let id = String::from_utf8_lossy(document.id());
+    format!("{}/{id}", document.collection)
 }

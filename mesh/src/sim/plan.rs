@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, fmt};
 use bytes::Bytes;
 
 use super::{
+    broken::name,
     random::Random,
     scenario::{Scenario, ScenarioError, Topology},
     world::{Loss, World},
@@ -49,9 +50,7 @@ impl fmt::Display for Deed {
         let Self { at, until, what } = self;
         match what {
             What::Write(node, documents) => {
-                let names = documents.iter().map(|(key, _)| {
-                    format!("{}/{}", key.collection, String::from_utf8_lossy(key.id()))
-                });
+                let names = documents.iter().map(|(key, _)| name(key));
                 let names = names.collect::<Vec<_>>().join(", ");
                 write!(f, "{at:>7} ms  {node} writes {names}")
             }

@@ -1,6 +1,6 @@
 //! What many runs have come to.
 
-use super::run::Outcome;
+use super::{run::Outcome, trace::TraceHash};
 
 /// The spread of a figure over runs or changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -53,6 +53,15 @@ impl Report {
     /// Changes written in all of them.
     pub fn changes(&self) -> u64 {
         self.outcomes.iter().map(|it| it.changes).sum()
+    }
+
+    /// The hash of all traces, in order.
+    pub fn trace(&self) -> TraceHash {
+        let mut hasher = blake3::Hasher::new();
+        for outcome in &self.outcomes {
+            hasher.update(&outcome.trace.0);
+        }
+        TraceHash(*hasher.finalize().as_bytes())
     }
 
     /// From healing until the last change arrived, in milliseconds, over runs.

@@ -167,13 +167,11 @@ impl Scenario {
     /// # Errors
     /// Never: the names of its collections are good ones.
     pub fn quiet() -> Result<Self, ScenarioError> {
-        let names = ["boats", "cars", "planes"];
-        let collections: Result<_, _> = names.into_iter().map(CollectionName::new).collect();
         Ok(Self {
             name: "quiet".to_owned(),
             peers: 5,
             topology: Topology::Ring,
-            collections: collections?,
+            collections: Self::collections(&["boats", "cars", "planes"])?,
             narrow_percent: 0,
             link: LinkConfig::default(),
             writes: 60,
@@ -192,6 +190,15 @@ impl Scenario {
             sync_ms: 0,
             skew_years: 0,
         })
+    }
+
+    /// Collections of these names.
+    ///
+    /// # Errors
+    /// When the protocol can't carry a name.
+    pub fn collections(names: &[impl AsRef<str>]) -> Result<Vec<CollectionName>, ScenarioError> {
+        let names = names.iter().map(|name| CollectionName::new(name.as_ref()));
+        Ok(names.collect::<Result<_, _>>()?)
     }
 
     /// The scenario of a seed: the kinds take turns, and the seed decides the rest. Most have 3 to 10 peers; every 16th of

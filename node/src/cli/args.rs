@@ -54,6 +54,8 @@ pub(super) enum Command {
     /// Measure this machine: each figure beside what it is compared with
     #[cfg(feature = "bench")]
     Bench(BenchArguments),
+    /// Try the sync protocol on simulated meshes in which everything goes wrong
+    Simulate(SimulateArguments),
     /// Make a device: key, store, settings and the app's secret
     Init(InitArguments),
     /// Join the mesh and serve this device's commands until stopped
@@ -152,6 +154,25 @@ pub(crate) enum Suite {
     Store,
     /// Bringing devices to hold the same
     Sync,
+}
+
+/// Arguments of `sedge simulate`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sedge simulate\n  sedge simulate --first-seed 4711 --seeds 1\n  \
+                  sedge simulate --scenario lossy.toml --seeds 20 --json\n\n\
+                  The same seed gives the same run. What fails is told with the shortest plan that still fails; the exit code is 1."
+)]
+pub(super) struct SimulateArguments {
+    /// How many runs, each with a seed of its own
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000), value_name = "N")]
+    pub(super) seeds: u64,
+    /// The seed of the first run
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(super) first_seed: u64,
+    /// A TOML file that describes the mesh and what goes wrong [default: a mixture, which the seeds choose from]
+    #[arg(long, value_name = "FILE")]
+    pub(super) scenario: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
