@@ -12,7 +12,6 @@ pub(super) type Peers = u64;
 
 /// A change, and who holds it.
 pub(super) struct Entry {
-    pub document: DocumentKey,
     pub writer: usize,
     pub written_at: u64,
     pub holders: Peers,
@@ -55,7 +54,8 @@ pub struct Counts {
 
 #[derive(Default)]
 pub(super) struct Ledger {
-    pub changes: BTreeMap<ChangeHash, Entry>,
+    /// By document too: changes of two documents may be the same.
+    pub changes: BTreeMap<(DocumentKey, ChangeHash), Entry>,
     pub counts: Counts,
     /// How often a change has come to be in a store, its writer's included.
     pub entered: u64,
@@ -68,8 +68,7 @@ pub(super) struct Ledger {
 impl Ledger {
     /// A change has come to be at a peer.
     pub fn arrived(&mut self, node: usize, document: DocumentKey, change: ChangeHash, now: u64) {
-        let entry = self.changes.entry(change).or_insert(Entry {
-            document,
+        let entry = self.changes.entry((document, change)).or_insert(Entry {
             writer: node,
             written_at: now,
             holders: 0,
@@ -93,8 +92,8 @@ impl Ledger {
     }
 
     /// A peer still has this.
-    pub fn keep(&mut self, node: usize, change: &ChangeHash) {
-        if let Some(entry) = self.changes.get_mut(change) {
+    pub fn keep(&mut self, node: usize, document: DocumentKey, change: ChangeHash) {
+        if let Some(entry) = self.changes.get_mut(&(document, change)) {
             entry.holders |= 1 << node;
         }
     }

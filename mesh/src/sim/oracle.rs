@@ -86,17 +86,21 @@ impl Oracle {
 
     /// Whether everybody holds what it wants; what is lacking, if not.
     pub fn converged(&self, world: &World) -> Result<(), Broken> {
-        let mut lacking = world.ledger.changes.values().filter_map(|entry| {
-            let wanting = self.wanting.iter();
-            let mut wanting = wanting.filter(|it| it.collection == entry.document.collection);
-            let missing = wanting.next()?.must_hold(entry.holders) & !entry.holders;
-            (missing != 0).then_some((entry, missing.trailing_zeros()))
-        });
-        let Some((entry, node)) = lacking.next() else {
+        let mut lacking = world
+            .ledger
+            .changes
+            .iter()
+            .filter_map(|((document, _), entry)| {
+                let wanting = self.wanting.iter();
+                let mut wanting = wanting.filter(|it| it.collection == document.collection);
+                let missing = wanting.next()?.must_hold(entry.holders) & !entry.holders;
+                (missing != 0).then_some((document, missing.trailing_zeros()))
+            });
+        let Some((document, node)) = lacking.next() else {
             return Ok(());
         };
         Err(Broken::NotConverged {
-            document: entry.document.clone(),
+            document: document.clone(),
             node: node as usize,
             missing: 1 + lacking.count(),
         })
@@ -141,17 +145,21 @@ fn nothing_unwanted(world: &World) -> Result<(), Broken> {
         let entries = world.ledger.changes.iter();
         let held = entries.filter(|(_, entry)| entry.holders & (1 << index) != 0);
         let mut counted = BTreeSet::new();
-        for (hash, entry) in held {
-            counted.insert(*hash);
-            if !node.interest.includes(&entry.document.collection) && entry.writer != index {
-                let document = entry.document.clone();
+        for ((document, change), entry) in held {
+            counted.insert((document.clone(), *change));
+            if !node.interest.includes(&document.collection) && entry.writer != index {
                 return Err(Broken::Uninterested {
                     node: index,
-                    document,
+                    document: document.clone(),
                 });
             }
         }
-        let held: BTreeSet<_> = node.replica.contents().into_values().flatten().collect();
+        let contents = node.replica.contents().into_iter();
+        let held = contents.flat_map(|(document, changes)| {
+            let of_document = move |change| (document.clone(), change);
+            changes.into_iter().map(of_document)
+        });
+        let held: BTreeSet<_> = held.collect();
         if held != counted {
             let (counted, held) = (counted.len(), held.len());
             return Err(Broken::Miscounted {

@@ -1,9 +1,19 @@
 //! Goal: a thousand mixed runs keep what the oracle demands, and the oracle notices when a part of the protocol is missing.
 
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
 use super::{
-    Plan, Report, Scenario,
+    Broken, Plan, Report, Scenario,
+    oracle::Oracle,
     run::{Outcome, run_world, shorten_by, simulate},
     world::World,
+};
+use crate::{
+    memory::MemoryReplica,
+    proto::CloseCode,
+    replica::{CollectionName, DocumentKey, FeedId, Interest},
 };
 
 /// Runs in every test run; more in a long one (`scripts/test --full mesh`).
@@ -80,6 +90,52 @@ fn what_is_switched_off_is_noticed() {
         let (_, outcome) = first_failure(without);
         println!("seed {}: {}", outcome.seed, outcome.broken.unwrap());
     }
+}
+
+/// Goal: the oracle notices what a healthy run never shows: something unwanted, something lost, an ended session.
+#[test]
+fn what_never_happens_would_be_noticed() {
+    let plan = Plan::new(Scenario::quiet().unwrap(), 1).unwrap();
+    let judged = |spoil: fn(&mut World)| {
+        let mut world = plan.world();
+        assert_eq!(run_world(&plan, &mut world).broken, None);
+        spoil(&mut world);
+        Oracle::new(&world, &plan.scenario.collections).judge(&world)
+    };
+    assert_eq!(judged(|_| {}), Ok(()));
+    let unwanted = judged(|world| world.nodes[1].interest = Interest::Collections(BTreeSet::new()));
+    assert!(
+        matches!(unwanted, Err(Broken::Uninterested { node: 1, .. })),
+        "{unwanted:?}"
+    );
+    let lost = judged(|world| {
+        let nothing = MemoryReplica::new(FeedId([9; 16])).checkpoint();
+        world.nodes[2].replica.roll_back(nothing, FeedId([9; 16]));
+    });
+    assert!(matches!(lost, Err(Broken::Differ { b: 2, .. })), "{lost:?}");
+    let closed = judged(|world| world.closes.push(CloseCode::Incomplete));
+    assert!(matches!(closed, Err(Broken::Closed { .. })), "{closed:?}");
+    let storm = judged(|world| world.ledger.counts.sync_messages *= 100);
+    assert!(matches!(storm, Err(Broken::SyncStorm { .. })), "{storm:?}");
+}
+
+/// Goal: relays that want nothing separate those who do, and a writer who does not want its own collection still feeds both.
+#[test]
+fn who_wants_nothing_passes_nothing_on() {
+    let cars = || CollectionName::new("cars").unwrap();
+    let nothing = Interest::Collections(BTreeSet::new());
+    let mut world = World::new(3, vec![Interest::Everything, nothing, Interest::Everything]);
+    world.line();
+    let write = |world: &mut World, node: usize, id: &'static [u8]| {
+        let document = DocumentKey::new(cars(), id).unwrap();
+        world.write(10, node, vec![(document, Bytes::from_static(b"w"))]);
+    };
+    write(&mut world, 0, b"0");
+    write(&mut world, 1, b"1");
+    world.run_until(60_000);
+    let held = world.nodes.iter().map(|node| node.replica.contents().len());
+    assert_eq!(held.collect::<Vec<_>>(), [2, 1, 1]);
+    assert_eq!(Oracle::new(&world, &[cars()]).judge(&world), Ok(()));
 }
 
 /// Goal: a failing plan is made short, and what is left still fails, again and again.

@@ -148,7 +148,7 @@ impl World {
 
     /// Takes up a write, which is synced at once or later. A peer that is down writes nothing.
     fn write_now(&mut self, node: usize, documents: Vec<(DocumentKey, Bytes)>) {
-        self.note(node, "write", &documents.len().to_le_bytes());
+        self.note(node, "write", &(documents.len() as u64).to_le_bytes());
         if self.sync_ms == 0 {
             self.nodes[node].replica.write(documents);
             self.drain_commits(node);
@@ -274,8 +274,10 @@ impl World {
         let replica = &self.nodes[node].replica;
         replica.roll_back(checkpoint, feed);
         self.ledger.forget(node, self.now);
-        for change in replica.contents().values().flatten() {
-            self.ledger.keep(node, change);
+        for (document, changes) in replica.contents() {
+            for change in changes {
+                self.ledger.keep(node, document.clone(), change);
+            }
         }
     }
 
