@@ -39,6 +39,8 @@ const IO_FREE: &[&str] = &[
     "crdt/src/rights.rs",
     "crdt/src/value",
     "identity/src",
+    "mesh/src/blob",
+    "mesh/src/blob.rs",
     "mesh/src/proto",
     "mesh/src/sim",
     "mesh/src/sim.rs",

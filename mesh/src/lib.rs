@@ -5,6 +5,7 @@
 //! a libp2p transport. The wire is specified in `docs/protocol.md`.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod blob;
 #[cfg(feature = "libp2p")]
 mod driver;
 pub mod limits;
@@ -13,6 +14,10 @@ mod proto;
 mod replica;
 pub mod sim;
 
+pub use blob::{
+    Blob, BlobAnswer, BlobRequest, Blobs, Chunk, ChunkSet, Fetch, FetchEffect, FetchEvent,
+    FetchFailure, FetchProgress, MemoryBlobs, Taken,
+};
 #[cfg(feature = "libp2p")]
 pub use driver::{Direction, Mesh, MeshConfig, MeshError, MeshHandle, PeerStatus};
 pub use memory::{Checkpoint, MemoryReplica};

@@ -205,3 +205,80 @@ pub const RENEWALS_WINDOW_MS: u64 = 60_000;
 /// Longest time between two looks at the certificates of connected peers, in milliseconds: the clock may be corrected
 /// meanwhile, and with it when they end.
 pub const CERTIFICATES_LOOK_MS: u64 = 60_000;
+
+/// Bytes of a chunk of an attachment, all but perhaps its last: the store's unit, and so the wire's.
+pub const BLOB_CHUNK_BYTES: usize = 64 << 10;
+
+/// Longest attachment, in bytes: the store's bound. It has 2^18 chunks.
+pub const BLOB_BYTES_MAX: u64 = 16 << 30;
+
+/// Longest set of chunks on the wire, in bytes: a bit for each chunk of the longest attachment.
+pub const BLOB_SET_BYTES_MAX: usize = (BLOB_BYTES_MAX / BLOB_CHUNK_BYTES as u64 / 8) as usize;
+
+/// Longest proof of a chunk, in bytes: the 18 hashes that lead from one of 2^18 chunks to the root.
+pub const BLOB_PROOF_BYTES_MAX: usize = 18 * 32;
+
+/// Largest request on a blob stream, in bytes without its length: a name, a number, and what protobuf adds.
+pub const BLOB_REQUEST_BYTES_MAX: usize = 64;
+
+/// Largest answer on a blob stream, in bytes without its length: a chunk, its proof, its number, and what protobuf adds.
+pub const BLOB_ANSWER_BYTES_MAX: usize = BLOB_CHUNK_BYTES + BLOB_PROOF_BYTES_MAX + 64;
+
+/// Chunks of one fetch that were asked for and are not kept yet, from all neighbours: 2 MiB.
+pub const FETCH_CHUNKS_MAX: usize = 32;
+
+/// Chunks of one fetch that one neighbour owes, once it has given some: enough for 5 MB/s at a round trip of 100 ms.
+pub const FETCH_CHUNKS_PER_PEER_MAX: usize = 8;
+
+/// Chunks that a neighbour is asked for before it has given any.
+pub const FETCH_CHUNKS_PER_PEER_FIRST: usize = 2;
+
+/// Neighbours that a fetch remembers, with 32 KiB each for the longest attachment.
+pub const FETCH_NEIGHBOURS_MAX: usize = 128;
+
+/// Longest wait of a fetch for a neighbour's next answer, in milliseconds: a chunk takes four seconds at 20 kB/s, and sync goes
+/// before it.
+pub const FETCH_ANSWER_TIMEOUT_MS: u64 = 20_000;
+
+/// Pause before a neighbour that failed is asked again, in milliseconds; it doubles with each further failure.
+pub const FETCH_RETRY_FIRST_MS: u64 = 250;
+
+/// Longest pause before a neighbour that failed is asked again, in milliseconds.
+pub const FETCH_RETRY_MAX_MS: u64 = 5_000;
+
+/// Pause before a neighbour that has not all of an attachment is asked again what it has, in milliseconds: it may be fetching it.
+pub const FETCH_ASK_AGAIN_MS: u64 = 2_000;
+
+/// Age of a request for one of the last chunks after which another neighbour is asked for it too, in milliseconds.
+pub const FETCH_DOUBLE_AFTER_MS: u64 = 1_000;
+
+/// Longest time without a new chunk, in milliseconds, that a fetch goes on for neighbours that promise chunks and give none.
+pub const FETCH_STALLED_MS: u64 = 60_000;
+
+/// How often a fetch begins again because chunks that it had brought are gone from the store.
+pub const FETCH_REPEATS_MAX: u32 = 3;
+
+/// Fetches that run at once; more wait for their turn.
+pub const FETCHES_MAX: usize = 4;
+
+/// Fetches that run or wait; more are refused.
+pub const FETCHES_WAITING_MAX: usize = 256;
+
+/// Blob streams that are served at once, each with a chunk in memory.
+pub const BLOB_STREAMS_MAX: usize = 64;
+
+/// Blob streams of one peer that are served at once: twice what one peer has open, since it opens the next before the end of
+/// the last is seen.
+pub const BLOB_STREAMS_PER_PEER_MAX: usize = 2 * FETCHES_MAX;
+
+/// Calls for blobs that the store works on at once, from all fetches and streams: a few, so that documents go first.
+pub const BLOB_CALLS_MAX: usize = 2;
+
+/// Longest time in which a peer takes an answer on a blob stream, in milliseconds; a slower one is cut.
+pub const BLOB_WRITE_TIMEOUT_MS: u64 = 30_000;
+
+/// Longest time that a blob stream is kept open without a request, in milliseconds.
+pub const BLOB_IDLE_MS: u64 = 60_000;
+
+/// Answers of one fetch that wait for it: those of slower links wait in their streams.
+pub const BLOB_ANSWERS_QUEUED_MAX: usize = 8;
