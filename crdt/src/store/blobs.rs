@@ -150,6 +150,15 @@ impl Attachments<'_> {
         references::wanted(&self.0.database, after, |id| Ok(folder.whole_len(id)?))
     }
 
+    /// The blob of this name as most documents name it; `None` when none does. Where they tell different lengths, only fetching
+    /// it shows which is right.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub fn named(&self, id: BlobId) -> Result<Option<BlobRef>, StoreError> {
+        references::named(&self.0.database, id)
+    }
+
     /// Removes the bytes of a blob, whether documents name it or not; `false` when they were not here.
     ///
     /// # Errors

@@ -268,6 +268,27 @@ fn a_transfer_is_resumed_after_a_restart() {
     assert_eq!(get(&b, blob.id), bytes);
 }
 
+/// Goal: a blob whose last chunk came just before a crash is whole afterwards, without any chunk more.
+#[test]
+fn what_came_before_a_crash_gets_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1);
+    let bytes = content(9 * CHUNK + 9, 5);
+    let blob = put(&store, &bytes).blob();
+    let whole = file(folder.path(), blob.id);
+    let part = folder.path().join("blobs/partial");
+    let part = part.join(format!("{}.{}", blob.id, blob.len));
+    for ending in ["", ".tree"] {
+        let named = |path: &Path| PathBuf::from(format!("{}{ending}", path.display()));
+        fs::rename(named(&whole), named(&part)).unwrap();
+    }
+    fs::write(format!("{}.have", part.display()), [0xff, 0x03]).unwrap();
+    assert_eq!(ids(&store), []);
+    assert_eq!(store.attachments().missing(blob).unwrap(), []);
+    assert_eq!(get(&store, blob.id), bytes);
+    assert_eq!(files(&folder.path().join("blobs/partial")), 0);
+}
+
 /// Goal: wrong lengths, wrong chunks and wrong proofs are refused and leave nothing; a length that another document
 /// claims is told apart from damage.
 #[test]

@@ -15,6 +15,26 @@ fn document(id: &str, tokens: &[Attachment]) -> Value {
     Value::Map(BTreeMap::from(fields))
 }
 
+/// Goal: an id alone is told as most documents name it.
+#[test]
+fn an_id_is_told_as_documents_name_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1);
+    let id = BlobId::of(b"photo");
+    let token = |len| Attachment::new(id, len, BTreeMap::new()).unwrap();
+    assert_eq!(store.attachments().named(id).unwrap(), None);
+    for (document_id, len) in [("a", 9), ("b", 5), ("c", 5)] {
+        let document = document(document_id, &[token(len)]);
+        store.import("cars", &[document]).unwrap();
+    }
+    let named = |id| store.attachments().named(id).unwrap();
+    assert_eq!(named(id), Some(token(5).blob()));
+    assert_eq!(named(BlobId::of(b"")), None);
+    let delete = "DELETE FROM cars WHERE true";
+    store.execute(delete, &Params::new()).unwrap();
+    assert_eq!(named(id), None);
+}
+
 /// Goal: an attachment stays while a document of any origin names it, and the grace over both kinds of beginnings holds.
 #[test]
 fn references_count_local_and_remote_documents() {

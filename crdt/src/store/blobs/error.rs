@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 pub enum BlobError {
     /// The bytes are not on this device.
     #[error(
-        "the bytes of attachment {0} are not on this device; `sedge attachment list` shows which are"
+        "the bytes of attachment {0} are not on this device; `sedge attachment fetch {0}` gets them from neighbours while \
+         `sedge run` runs"
     )]
     NotHere(BlobId),
     /// A stored file is not what was written.

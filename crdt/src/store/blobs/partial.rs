@@ -27,10 +27,15 @@ impl Blobs {
         if self.is_whole(blob)? {
             return Ok(Vec::new());
         }
-        match self.partial(blob, false)? {
-            Some(partial) => Ok(partial.lock().have.gaps()),
-            None => Ok(iter::once(0..chunks).collect()),
+        let Some(partial) = self.partial(blob, false)? else {
+            return Ok(iter::once(0..chunks).collect());
+        };
+        let mut partial = partial.lock();
+        // A crash came between the last chunk and its place.
+        if partial.have.is_full() && !self.is_whole(blob)? {
+            self.finish(&mut partial)?;
         }
+        Ok(partial.have.gaps())
     }
 
     pub(super) fn put_chunk(
@@ -55,12 +60,19 @@ impl Blobs {
         if !partial.have.is_full() {
             return Ok(false);
         }
+        self.finish(&mut partial)?;
+        Ok(true)
+    }
+
+    /// Puts a blob of which all chunks are here in its place.
+    fn finish(&self, partial: &mut Partial) -> Result<(), BlobError> {
+        let blob = partial.source.blob;
         partial.sync()?;
         let _placing = self.placing.lock();
         self.folder.place(&partial.source.files, blob.id)?;
         self.close(blob);
         self.folder.remove_partial(blob)?;
-        Ok(true)
+        Ok(())
     }
 
     pub(super) fn chunk_with_proof(

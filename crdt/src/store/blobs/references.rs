@@ -111,15 +111,35 @@ impl NameSum {
 
 /// How many documents name a blob, whatever length they say it has.
 pub(super) fn documents(database: &Database, id: BlobId) -> Result<u64, StoreError> {
-    let mut documents = 0;
-    for entry in counts(database, &id.0)? {
-        let (blob, count) = entry?;
-        if blob.id != id {
-            break;
+    let counts = counts_of(database, id)?.map(|count| Ok(count?.1));
+    counts.sum()
+}
+
+/// The blob with the length that most documents say it has.
+pub(super) fn named(database: &Database, id: BlobId) -> Result<Option<BlobRef>, StoreError> {
+    let mut most = (0, None);
+    for count in counts_of(database, id)? {
+        let (blob, documents) = count?;
+        if documents > most.0 {
+            most = (documents, Some(blob));
         }
-        documents += u64::try_from(count.documents).unwrap_or(0);
     }
-    Ok(documents)
+    Ok(most.1)
+}
+
+/// The lengths that documents say a blob has, with how many do.
+fn counts_of(
+    database: &Database,
+    id: BlobId,
+) -> Result<impl Iterator<Item = Result<(BlobRef, u64), StoreError>>, StoreError> {
+    let of_blob = move |entry: &Result<(BlobRef, Count), StoreError>| {
+        entry.as_ref().map_or(true, |(blob, _)| blob.id == id)
+    };
+    let counts = counts(database, &id.0)?.take_while(of_blob);
+    Ok(counts.map(|entry| {
+        let (blob, count) = entry?;
+        Ok((blob, u64::try_from(count.documents).unwrap_or(0)))
+    }))
 }
 
 /// Whether there is a count of a blob, of any length or of this one.
