@@ -3,6 +3,7 @@
 
 mod backoff;
 mod behaviour;
+mod blobs;
 mod certificates;
 mod config;
 mod effects;
@@ -16,6 +17,7 @@ mod status;
 mod stream;
 mod worker;
 
+pub use blobs::{FetchError, Fetcher, Fetching};
 pub use config::MeshConfig;
 pub use error::MeshError;
 pub use handle::{Mesh, MeshHandle};

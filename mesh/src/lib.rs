@@ -19,7 +19,9 @@ pub use blob::{
     FetchFailure, FetchProgress, MemoryBlobs, Taken,
 };
 #[cfg(feature = "libp2p")]
-pub use driver::{Direction, Mesh, MeshConfig, MeshError, MeshHandle, PeerStatus};
+pub use driver::{
+    Direction, FetchError, Fetcher, Fetching, Mesh, MeshConfig, MeshError, MeshHandle, PeerStatus,
+};
 pub use memory::{Checkpoint, MemoryReplica};
 pub use proto::{
     Answer, Changes, CloseCode, Comparison, Content, Core, CoreConfig, DecodeError, Described,

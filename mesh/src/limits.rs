@@ -280,5 +280,8 @@ pub const BLOB_WRITE_TIMEOUT_MS: u64 = 30_000;
 /// Longest time that a blob stream is kept open without a request, in milliseconds.
 pub const BLOB_IDLE_MS: u64 = 60_000;
 
+/// Offences of peers on blob streams that wait for the main task; those beyond are dropped with their streams.
+pub const OFFENCES_QUEUED_MAX: usize = 16;
+
 /// Answers of one fetch that wait for it: those of slower links wait in their streams.
 pub const BLOB_ANSWERS_QUEUED_MAX: usize = 8;

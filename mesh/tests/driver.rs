@@ -2,6 +2,8 @@
 //! only a driver can get wrong is right: listening, redialling, shutdown, peers that break the protocol.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "driver/blobs.rs"]
+mod blobs;
 #[path = "driver/certificates.rs"]
 mod certificates;
 #[path = "driver/panics.rs"]
@@ -27,8 +29,8 @@ use sedge_identity::{
     Trust, Validity,
 };
 use sedge_mesh::{
-    CollectionName, Direction, DocumentKey, FeedId, FeedPosition, Interest, MemoryReplica, Mesh,
-    MeshConfig, MeshError, MeshHandle, Replica, Sequence,
+    Blobs, CollectionName, Direction, DocumentKey, FeedId, FeedPosition, Interest, MemoryBlobs,
+    MemoryReplica, Mesh, MeshConfig, MeshError, MeshHandle, Replica, Sequence,
 };
 use tokio::time::{Instant, sleep};
 
@@ -86,6 +88,7 @@ struct Peer {
     replica: Arc<MemoryReplica>,
     /// The replica as the mesh gets it; the same, unless a test puts something in between.
     seen: Arc<dyn Replica>,
+    blobs: Arc<dyn Blobs>,
     membership: Membership,
     handle: Option<MeshHandle>,
 }
@@ -97,6 +100,7 @@ impl Peer {
         Self {
             key,
             seen: replica.clone(),
+            blobs: Arc::new(MemoryBlobs::default()),
             replica,
             membership: membership(identity(number, Validity::Unlimited)),
             handle: None,
@@ -119,6 +123,7 @@ impl Peer {
             dummy::Behaviour,
             self.membership.clone(),
             self.seen.clone(),
+            self.blobs.clone(),
         )
         .await?;
         let observer = handle.clone();

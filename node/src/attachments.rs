@@ -1,12 +1,15 @@
-//! Attachments as async code sees them: streams in and out, a bounded number at once, on the blocking pool.
+//! Attachments as async code sees them: streams in and out, a bounded number at once, on the blocking pool; and fetches from
+//! neighbours.
 
+use crate::blobs::to_mesh;
 use crate::error::NodeError;
 use crate::limits::{COLLECT_PAUSE_SECONDS, TRANSFER_PIECES_QUEUED_MAX, TRANSFERS_MAX};
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use sedge_crdt::limits::ATTACHMENT_GRACE_SECONDS;
-use sedge_crdt::{Attachment, BlobId, BlobReader, BlobStat, Collected, Store, StoreError};
+use sedge_crdt::{Attachment, BlobId, BlobReader, BlobRef, BlobStat, Collected, Store, StoreError};
+use sedge_mesh::{Fetcher, Fetching};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -22,7 +25,12 @@ use tokio_stream::wrappers::ReceiverStream;
 pub struct AttachmentsHandle {
     store: Store,
     transfers: Arc<Semaphore>,
+    /// None where no mesh runs.
+    fetcher: Option<Fetcher>,
 }
+
+/// How long [`AttachmentsHandle::fetch`] waits for a neighbour that has what is missing.
+pub const FETCH_WAIT: Duration = Duration::from_secs(10);
 
 /// The bytes of an attachment on their way out.
 pub struct Download {
@@ -35,9 +43,10 @@ pub struct Download {
 }
 
 impl AttachmentsHandle {
-    pub(crate) fn new(store: Store) -> Self {
+    pub(crate) fn new(store: Store, fetcher: Option<Fetcher>) -> Self {
         Self {
             store,
+            fetcher,
             transfers: Arc::new(Semaphore::new(TRANSFERS_MAX)),
         }
     }
@@ -140,6 +149,43 @@ impl AttachmentsHandle {
             range,
             pieces: ReceiverStream::new(receiver).boxed(),
         })
+    }
+
+    /// Fetches from neighbours what is missing of an attachment: `attachment.blob()` of a token. It waits up to
+    /// [`FETCH_WAIT`] for a neighbour that has it; what came of a fetch that failed stays for the next.
+    ///
+    /// # Errors
+    /// No neighbour has it, or the store fails.
+    pub async fn fetch(&self, blob: BlobRef) -> Result<(), NodeError> {
+        let outcome = self.fetching(blob, FETCH_WAIT).await?.done().await;
+        outcome.map_err(|reason| {
+            let id = blob.id;
+            NodeError::Fetch { id, reason }
+        })
+    }
+
+    /// As [`fetch`](Self::fetch), with the progress to be watched and another wait. It goes on for as long as somebody
+    /// holds the [`Fetching`].
+    ///
+    /// # Errors
+    /// It can't be begun.
+    pub async fn fetching(&self, blob: BlobRef, wait: Duration) -> Result<Fetching, NodeError> {
+        let id = blob.id;
+        let fetcher = self.fetcher.as_ref().ok_or(NodeError::NoMesh(id))?;
+        let fetching = fetcher.fetch(to_mesh(blob), wait).await;
+        fetching.map_err(|reason| NodeError::Fetch { id, reason })
+    }
+
+    /// The attachment of this id with its length: as it is here, or else as documents name it.
+    ///
+    /// # Errors
+    /// It is neither here nor named, or the store fails.
+    pub async fn named(&self, id: BlobId) -> Result<BlobRef, NodeError> {
+        let find = move |store: &Store| match store.attachments().stat(id)? {
+            Some(stat) => Ok(Some(BlobRef { id, len: stat.len })),
+            None => store.attachments().named(id),
+        };
+        self.blocking(find).await?.ok_or(NodeError::Unnamed(id))
     }
 
     /// What is known of an attachment; `None` when it is not on this device.

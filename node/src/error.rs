@@ -2,11 +2,11 @@
 
 use crate::backup::BackupError;
 use crate::state::StateError;
-use sedge_crdt::{CheckpointError, RightsError, StoreError};
+use sedge_crdt::{BlobId, CheckpointError, RightsError, StoreError};
 use sedge_identity::{
     AppIdError, ArmourError, CertificateError, IssueError, SecretError, TrustError,
 };
-use sedge_mesh::MeshError;
+use sedge_mesh::{FetchError, FetchFailure, MeshError};
 use sedge_transports::TransportError;
 use std::path::PathBuf;
 
@@ -77,6 +77,26 @@ pub enum NodeError {
     /// The mesh could not start.
     #[error(transparent)]
     Mesh(#[from] MeshError),
+    /// An attachment's bytes are not here and could not be fetched.
+    #[error("the bytes of attachment {id} are not on this device: {reason}{}", after(.reason))]
+    Fetch {
+        /// The attachment.
+        id: BlobId,
+        /// Why they could not be fetched.
+        reason: FetchError,
+    },
+    /// An attachment is to be fetched by its id alone, and nothing here tells its length.
+    #[error(
+        "the bytes of attachment {0} are not on this device, and no document here names it; give its token in the place of \
+         the id, as the document has it"
+    )]
+    Unnamed(BlobId),
+    /// Attachments are fetched by a running node.
+    #[error(
+        "the bytes of attachment {0} are not on this device, and only a running one fetches them: start it with sedge run, then \
+         try again"
+    )]
+    NoMesh(BlobId),
     /// Where the feed is to begin.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -88,4 +108,14 @@ pub enum NodeError {
     /// A background task ended before its time.
     #[error("{0} stopped unexpectedly; see the log")]
     Stopped(&'static str),
+}
+
+/// What to do about a fetch that failed.
+fn after(reason: &FetchError) -> &'static str {
+    match reason {
+        FetchError::Failed(FetchFailure::NobodyHasIt { .. }) => {
+            "; connect a device that has it, or wait until one that does is here, and try again: what came is kept"
+        }
+        _ => "",
+    }
 }

@@ -20,6 +20,7 @@
 pub mod api;
 mod attachments;
 pub mod backup;
+mod blobs;
 mod error;
 mod limits;
 mod node;
@@ -29,14 +30,14 @@ mod state;
 mod store;
 mod timekeeping;
 
-pub use attachments::{AttachmentsHandle, Download};
+pub use attachments::{AttachmentsHandle, Download, FETCH_WAIT};
 pub use error::NodeError;
 pub use node::{Identity, Node, NodeBuilder, check_address, now_ms};
 pub use offline::Offline;
 pub use sedge_crdt::limits::ATTACHMENT_GRACE_SECONDS;
 pub use sedge_crdt::query::{Params, check_collection_name, check_writable_collection_name};
 pub use sedge_crdt::{
-    Attachment, AttachmentError, BlobId, BlobStat, Checkpoint, CheckpointError, Collected,
+    Attachment, AttachmentError, BlobId, BlobRef, BlobStat, Checkpoint, CheckpointError, Collected,
     CollectionStatus, Deadline, Digest, DocumentId, Durability, Imported, LogEntry, LogPage,
     Misfit, Move, Outcome, Since, StoreError, StoreOptions, Transacted, Transaction, Update, Value,
     View, check_metadata, parse_json,
@@ -44,6 +45,6 @@ pub use sedge_crdt::{
 pub use sedge_identity::{
     AppId, AppIdError, CertificateChain, SecretError, SharedSecret, SignedCertificate,
 };
-pub use sedge_mesh::{Direction, PeerStatus};
+pub use sedge_mesh::{Direction, FetchError, FetchProgress, Fetching, PeerStatus};
 pub use state::{Settings, StateError, StateFolder, check_device_name};
 pub use store::StoreHandle;

@@ -1,6 +1,7 @@
 //! A node: one device's store and its part in the mesh.
 
 use crate::attachments::{AttachmentsHandle, collect_regularly};
+use crate::blobs::StoreBlobs;
 use crate::error::NodeError;
 use crate::limits::ADMITTED_PEERS_MAX;
 use crate::replica::{Delivered, StoreReplica, forward_commits};
@@ -288,13 +289,14 @@ impl NodeBuilder {
             Behaviour::new(peer, discovery),
             membership.clone(),
             Arc::new(StoreReplica::new(store.clone())),
+            Arc::new(StoreBlobs(store.clone())),
         );
         let mesh = mesh.await?;
         store.set_replication(Some(Arc::new(Delivered {
             interest: wanted,
             peers: mesh.watch_peers(),
         })));
-        let attachments = AttachmentsHandle::new(store.clone());
+        let attachments = AttachmentsHandle::new(store.clone(), Some(mesh.fetcher()));
         let forwarding = forward_commits(store.clone(), commits, mesh.clone());
         let collecting = collect_regularly(attachments.clone());
         let keeping = keep_regularly(membership.clone(), state.clone());

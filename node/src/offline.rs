@@ -44,7 +44,7 @@ impl Offline {
         let interest = interest(&settings.subscribe)?;
         store.set_replication(Some(Arc::new(Unconnected(interest))));
         Ok(Self {
-            attachments: AttachmentsHandle::new(store.clone()),
+            attachments: AttachmentsHandle::new(store.clone(), None),
             store: StoreHandle::new(store),
             settings,
             state: state.clone(),

@@ -1,6 +1,6 @@
 //! Executes what the core wants.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use libp2p::{
@@ -110,13 +110,14 @@ where
         }
     }
 
-    fn keep_away(&mut self, peer: PeerId, code: CloseCode) {
+    /// A peer broke the protocol: its connections are cut, and new ones denied for a while.
+    pub fn keep_away(&mut self, peer: PeerId, reason: impl fmt::Display) {
         let (pause, displaced) = self.backoffs.strike(peer, Instant::now());
         tracing::warn!(
             peer = %short(&peer),
-            reason = %code,
+            %reason,
             pause_ms = Duration::as_millis(&pause),
-            "sync session closed, the peer is kept away for a while"
+            "the peer is kept away for a while"
         );
         if let Some(neighbour) = self.peers.get_mut(&peer) {
             neighbour.open_at = None;

@@ -13,8 +13,13 @@ use libp2p::{
 use sedge_identity::Membership;
 use tokio::sync::{Notify, mpsc, watch};
 
-use super::{MeshConfig, MeshError, PeerStatus, run::Driver};
+use super::{
+    MeshConfig, MeshError, PeerStatus,
+    blobs::{BlobTask, Fetcher},
+    run::Driver,
+};
 use crate::{
+    blob::Blobs,
     limits::{COLLECTIONS_MAX, COMMITS_QUEUED_MAX},
     replica::{CollectionName, Commit, FeedId, Origin, Replica, Sequence},
 };
@@ -26,7 +31,7 @@ pub enum Mesh {}
 impl Mesh {
     /// Starts a mesh: listens, dials the static peers for ever, and keeps the replica in step with every
     /// neighbour until [`MeshHandle::shutdown`]. Must be called within a tokio runtime. The replica's calls
-    /// are made on one blocking thread, one after the other.
+    /// are made on one blocking thread, one after the other, those of `blobs` beside it, a few at once.
     ///
     /// `transport` yields authenticated (and, in a node, admitted) connections; `behaviour` is anything
     /// else that shares the swarm (discovery, relay): what it dials is used, its events are its own
@@ -42,6 +47,7 @@ impl Mesh {
         behaviour: B,
         membership: Membership,
         replica: Arc<dyn Replica>,
+        blobs: Arc<dyn Blobs>,
     ) -> Result<MeshHandle, MeshError>
     where
         B: NetworkBehaviour + Send + 'static,
@@ -64,19 +70,27 @@ impl Mesh {
             shared.clone(),
         )
         .await?;
-        if let Err(error) = driver.listen(listen).await {
-            // Its worker still holds the replica; nobody else is to close the store behind our back.
-            driver.stop().await;
-            return Err(error);
-        }
+        let started = match driver.listen(listen).await {
+            Ok(()) => BlobTask::start(driver.control.clone(), blobs, peers.clone()),
+            Err(error) => Err(error),
+        };
+        let (blobs, fetcher) = match started {
+            Ok(started) => started,
+            Err(error) => {
+                // Its worker still holds the replica; nobody else is to close the store behind our back.
+                driver.stop().await;
+                return Err(error);
+            }
+        };
         tokio::spawn(async move {
-            driver.run(commit_queue, stopped, peers_in).await;
+            driver.run(commit_queue, stopped, peers_in, blobs).await;
             drop(done_in);
         });
         Ok(MeshHandle {
             commits,
             shared,
             peers,
+            fetcher,
             stop: Arc::new(stop),
             done,
         })
@@ -89,6 +103,7 @@ pub struct MeshHandle {
     commits: mpsc::Sender<Commit>,
     shared: Arc<Shared>,
     peers: watch::Receiver<Vec<PeerStatus>>,
+    fetcher: Fetcher,
     stop: Arc<watch::Sender<bool>>,
     done: watch::Receiver<()>,
 }
@@ -147,6 +162,11 @@ impl MeshHandle {
     /// The connected neighbours, as they change. Whoever has it does not keep the mesh running.
     pub fn watch_peers(&self) -> watch::Receiver<Vec<PeerStatus>> {
         self.peers.clone()
+    }
+
+    /// Fetches the bytes of attachments from neighbours. It does not keep the mesh running.
+    pub fn fetcher(&self) -> Fetcher {
+        self.fetcher.clone()
     }
 
     /// Says goodbye to all neighbours and stops; completes when everything has ended. Requests to the

@@ -26,6 +26,7 @@ use super::{
     Direction, MeshConfig, MeshError, PeerStatus,
     backoff::Backoffs,
     behaviour::Behaviour,
+    blobs::BlobTask,
     certificates::Watch,
     handle::Shared,
     names::chain,
@@ -231,6 +232,7 @@ where
         mut commits: mpsc::Receiver<Commit>,
         mut stopped: watch::Receiver<bool>,
         status: watch::Sender<Vec<PeerStatus>>,
+        mut blobs: BlobTask,
     ) {
         let shared = self.shared.clone();
         self.look_at_certificates(Instant::now());
@@ -254,9 +256,11 @@ where
                 Some((peer, id, input)) = self.inputs.recv() => self.on_input(peer, id, input),
                 Some((peer, stream)) = self.incoming.next() => self.on_incoming_stream(peer, stream),
                 Some(opened) = self.opened.recv() => self.on_opened(opened),
+                Some((peer, how)) = blobs.offences.recv() => self.keep_away(peer, how),
             }
             self.publish_status(&status);
         }
+        blobs.stop().await;
         self.stop().await;
     }
 
