@@ -127,7 +127,8 @@ struct Asked {
 }
 
 impl Fetch {
-    /// Begins a fetch of what is not `here`. It waits for so long for somebody who has what is missing.
+    /// Begins a fetch of what is not `here`. It waits for so long for somebody who has what is missing. What it is told
+    /// first is who is connected, then a [`Tick`](FetchEvent::Tick).
     pub fn new(blob: Blob, here: ChunkSet, wait_ms: u64, now: Millis) -> (Self, Vec<FetchEffect>) {
         let mut fetch = Self {
             blob,
@@ -177,10 +178,8 @@ impl Fetch {
         }
         if !self.ended {
             self.expire(now, &mut effects);
-            self.give_up_if_due(now, &mut effects);
-        }
-        if !self.ended {
             self.schedule(now, &mut effects);
+            self.give_up_if_due(now, &mut effects);
         }
         effects
     }

@@ -83,6 +83,8 @@ impl Fetcher {
 #[derive(Clone, Debug)]
 pub struct Fetching {
     state: watch::Receiver<FetchState>,
+    /// How far it was when that was last told.
+    told: FetchProgress,
 }
 
 /// What is known of a fetch.
@@ -93,6 +95,11 @@ struct FetchState {
 }
 
 impl Fetching {
+    fn new(state: watch::Receiver<FetchState>) -> Self {
+        let told = FetchProgress::default();
+        Self { state, told }
+    }
+
     /// How far it is now.
     pub fn progress(&self) -> FetchProgress {
         self.state.borrow().progress
@@ -100,11 +107,10 @@ impl Fetching {
 
     /// Waits until it is further, and tells how far; `None` once it has ended. Whoever looks rarely sees the latest only.
     pub async fn further(&mut self) -> Option<FetchProgress> {
-        if self.state.borrow().outcome.is_some() {
-            return None;
-        }
-        self.state.changed().await.ok()?;
-        let state = self.state.borrow_and_update();
+        let told = self.told;
+        let news = |state: &FetchState| state.outcome.is_some() || state.progress != told;
+        let state = self.state.wait_for(news).await.ok()?;
+        self.told = state.progress;
         state.outcome.is_none().then_some(state.progress)
     }
 
@@ -235,8 +241,7 @@ impl Service {
             *of == blob && state.receiver_count() > 0 && state.borrow().outcome.is_none()
         };
         if let Some((_, state)) = self.fetched.values().find(runs) {
-            let state = state.subscribe();
-            return Ok(Fetching { state });
+            return Ok(Fetching::new(state.subscribe()));
         }
         if self.fetched.len() >= FETCHES_WAITING_MAX {
             return Err(FetchError::TooMany);
@@ -254,7 +259,7 @@ impl Service {
         };
         let task = self.fetching.spawn(task.run(Arc::clone(&self.turns)));
         self.fetched.insert(task.id(), (blob, state));
-        Ok(Fetching { state: watched })
+        Ok(Fetching::new(watched))
     }
 }
 

@@ -116,6 +116,11 @@ impl Neighbour {
         self.told.is_none() && !self.owed.is_empty()
     }
 
+    /// How often it failed since it last gave a chunk.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+
     pub(super) fn chunks_owed(&self) -> usize {
         let is_chunk = |owed: &&Owed| matches!(owed, Owed::Chunk(_));
         self.owed.iter().filter(is_chunk).count()

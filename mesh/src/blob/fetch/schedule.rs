@@ -81,7 +81,10 @@ impl Fetch {
     fn deal(&mut self, now: Millis, effects: &mut Vec<FetchEffect>) -> bool {
         let mut room = FETCH_CHUNKS_MAX.saturating_sub(self.owed());
         let mut dealt = false;
-        for (peer, neighbour) in &mut self.neighbours {
+        let mut neighbours: Vec<_> = self.neighbours.iter_mut().collect();
+        // Those that promise and fail come last, else a few of them could keep a chunk from ever being given.
+        neighbours.sort_by_key(|(_, it)| it.failures());
+        for (peer, neighbour) in neighbours {
             if room == 0 || !neighbour.is_usable(now) || !neighbour.may_owe_more() {
                 continue;
             }
@@ -120,7 +123,9 @@ impl Fetch {
                 .neighbours
                 .iter_mut()
                 .filter(|(peer, it)| is_free(peer, it));
-            let Some((peer, neighbour)) = free.min_by_key(|(_, it)| it.chunks_owed()) else {
+            let Some((peer, neighbour)) =
+                free.min_by_key(|(_, it)| (it.failures(), it.chunks_owed()))
+            else {
                 continue;
             };
             neighbour.asked(Owed::Chunk(*index), now);

@@ -403,6 +403,23 @@ proptest! {
     }
 }
 
+/// Goal: neighbours that promise and give nothing don't keep a slow honest one from being asked.
+#[test]
+fn the_silent_do_not_starve_the_honest() {
+    let has = BTreeSet::from([0]);
+    let silent = (Manner::Silent, has.clone());
+    let honest = (Manner::Honest { pause_ms: 9_000 }, has);
+    let settings = Settings {
+        chunks: 1,
+        here: BTreeSet::new(),
+        peers: vec![silent.clone(), silent.clone(), silent, honest],
+        check_ms: 0,
+    };
+    let mut world = World::new(&settings);
+    world.run(&settings);
+    assert_eq!(world.ended, Some(Ok(())));
+}
+
 /// Goal: two equal neighbours each give about half, and nothing is sent twice.
 #[test]
 fn neighbours_share_the_work() {

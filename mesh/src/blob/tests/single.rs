@@ -116,6 +116,22 @@ fn it_waits_and_gives_up() {
     assert_eq!(outcome(&effects), Some(Err(failure)));
 }
 
+/// Goal: without any wait, those who are there are still asked, and only they.
+#[test]
+fn without_a_wait_neighbours_are_asked_once() {
+    let begin = || Fetch::new(BLOB, ChunkSet::none(CHUNKS), 0, Millis(0)).0;
+    let alone = begin().handle(FetchEvent::Tick, Millis(0));
+    assert!(matches!(outcome(&alone), Some(Err(_))));
+    let mut fetch = begin();
+    fetch.handle(FetchEvent::Connected(peer(1)), Millis(0));
+    assert_eq!(outcome(&fetch.handle(FetchEvent::Tick, Millis(0))), None);
+    let told = FetchEvent::Answered(peer(1), BlobAnswer::NotHere);
+    assert!(matches!(
+        outcome(&fetch.handle(told, Millis(0))),
+        Some(Err(_))
+    ));
+}
+
 /// Goal: a neighbour that gives a wrong chunk is banned, and another one is asked for what it owed.
 #[test]
 fn a_wrong_chunk_bans() {

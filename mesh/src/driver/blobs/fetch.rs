@@ -102,6 +102,7 @@ impl Running {
     ) -> Result<(), FetchError> {
         let mut outcome = self.carry_out(effects);
         let mut events = self.neighbours();
+        events.push(FetchEvent::Tick);
         loop {
             for event in events {
                 let now = self.now();
