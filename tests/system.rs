@@ -38,6 +38,8 @@ mod evict;
 mod export;
 #[path = "system/feed.rs"]
 mod feed;
+#[path = "system/fetch.rs"]
+mod fetch;
 #[path = "system/filled.rs"]
 mod filled;
 #[path = "system/folder.rs"]

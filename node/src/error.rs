@@ -114,7 +114,7 @@ pub enum NodeError {
 fn after(reason: &FetchError) -> &'static str {
     match reason {
         FetchError::Failed(FetchFailure::NobodyHasIt { .. }) => {
-            "; connect a device that has it, or wait until one that does is here, and try again: what came is kept"
+            "; connect a device that has it, then try again: what came is kept"
         }
         _ => "",
     }

@@ -53,8 +53,8 @@ pub(crate) const BACKUP_TOLD_MS: u64 = 100;
 /// Lines on a backup that wait for a client; further ones but the last are left out.
 pub(crate) const BACKUP_LINES_QUEUED_MAX: usize = 8;
 
-/// Longest line on a backup that a client takes, in bytes: a path and some numbers.
-pub(crate) const BACKUP_LINE_BYTES_MAX: usize = 64 << 10;
+/// Longest line on a backup or a fetch that a client takes, in bytes: a path and some numbers.
+pub(crate) const PROGRESS_LINE_BYTES_MAX: usize = 64 << 10;
 
 /// Bytes of text after which an export or an event of a live query sends a piece.
 pub(crate) const PIECE_BYTES: usize = 64 << 10;
@@ -87,6 +87,12 @@ pub(crate) const TRANSFERS_MAX: usize = 8;
 
 /// Pieces of an attachment, of up to 64 KiB, that wait between the store and a slower client.
 pub(crate) const TRANSFER_PIECES_QUEUED_MAX: usize = 8;
+
+/// Pause between two lines in which the API tells how far a fetch is, in milliseconds.
+pub(crate) const FETCH_TOLD_MS: u64 = 100;
+
+/// Longest that a fetch waits for a neighbour that has what is missing, in seconds: a client waits as long.
+pub(crate) const FETCH_WAIT_SECONDS_MAX: u64 = 3_600;
 
 /// Pause between two notes of the time, in seconds: as much can be lost by a crash, and so long a wrong clock has to be
 /// corrected after a start.

@@ -1,10 +1,15 @@
 //! The calls for attachments, on both sides of the socket: bytes are streamed, and nothing holds an attachment whole.
 
-use super::client::{Client, ClientError, read, with_query, within};
+use super::client::{Client, ClientError, each_line, read, with_query, within};
 use super::errors::Failure;
 use super::routes::{Answer, Api, Timely, check_declared};
-use super::wire::{CollectRequest, CollectResponse, ListQuery, ListResponse, NoQuery, UploadQuery};
-use crate::limits::STATUS_SECONDS_MAX;
+use super::wire::{
+    CollectRequest, CollectResponse, FetchEvent, FetchRequest, FetchStatus, ListQuery,
+    ListResponse, NoQuery, UploadQuery,
+};
+use crate::attachments::FETCH_WAIT;
+use crate::error::NodeError;
+use crate::limits::{FETCH_TOLD_MS, FETCH_WAIT_SECONDS_MAX, STATUS_SECONDS_MAX};
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -16,13 +21,15 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use http_body_util::BodyStream;
 use sedge_crdt::limits::{ATTACHMENT_GRACE_SECONDS, BLOB_BYTES_MAX};
-use sedge_crdt::{BlobId, Value};
+use sedge_crdt::{BlobId, BlobRef, Value};
+use sedge_mesh::Fetching;
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 use std::time::Duration;
 
 const PATH: &str = "/api/v1/attachments";
+const FETCH_SECONDS_DEFAULT: u64 = FETCH_WAIT.as_secs();
 const COLLECT_PATH: &str = "/api/v1/attachments/collect";
 
 /// The calls for attachments.
@@ -31,6 +38,7 @@ pub(super) fn router() -> Router<Api> {
         .route(PATH, post(upload).get(list))
         .route(COLLECT_PATH, post(collect))
         .route("/api/v1/attachments/{id}", get(download))
+        .route("/api/v1/attachments/{id}/fetch", post(fetch))
 }
 
 async fn upload(
@@ -83,6 +91,59 @@ async fn collect(
     let seconds = request.grace_seconds.unwrap_or(ATTACHMENT_GRACE_SECONDS);
     let collected = api.node.attachments().collect(Duration::from_secs(seconds));
     Ok(Json(collected.await?.into()))
+}
+
+/// Answers with lines of JSON while the attachment comes, and stops fetching when its client leaves.
+async fn fetch(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    query: Result<Query<NoQuery>, QueryRejection>,
+    Timely(request): Timely<FetchRequest>,
+) -> Result<Response, Failure> {
+    query?;
+    let id = blob_id(&id)?;
+    let seconds = request.wait_seconds.unwrap_or(FETCH_SECONDS_DEFAULT);
+    if seconds > FETCH_WAIT_SECONDS_MAX {
+        let detail =
+            format!("waitSeconds is {seconds}; at most {FETCH_WAIT_SECONDS_MAX} are allowed");
+        return Err(Failure::new(StatusCode::BAD_REQUEST, detail));
+    }
+    let attachments = api.node.attachments();
+    let blob = match request.len {
+        Some(len) => BlobRef { id, len },
+        None => attachments.named(id).await?,
+    };
+    let fetching = attachments
+        .fetching(blob, Duration::from_secs(seconds))
+        .await?;
+    let lines = stream::unfold(
+        (Some(fetching), false),
+        move |(fetching, has_told)| async move {
+            let mut fetching = fetching?;
+            let event = next_event(id, &mut fetching, has_told).await;
+            let goes_on = matches!(event, FetchEvent::Progress(_)).then_some(fetching);
+            let line = serde_json::to_string(&event).map(|line| format!("{line}\n"));
+            Some((line, (goes_on, true)))
+        },
+    );
+    let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
+    Ok((kind, Body::from_stream(lines)).into_response())
+}
+
+/// What is told next of a fetch: its end, or how far it is, at once and then not too often.
+async fn next_event(id: BlobId, fetching: &mut Fetching, has_told: bool) -> FetchEvent {
+    let pause = Duration::from_millis(if has_told { FETCH_TOLD_MS } else { 0 });
+    if tokio::time::timeout(pause, fetching.done()).await.is_err()
+        && let Some(progress) = fetching.further().await
+        // All of it is told by the end, in a moment.
+        && progress.bytes < progress.of
+    {
+        return FetchEvent::Progress(FetchStatus::of(id, progress));
+    }
+    match fetching.done().await {
+        Ok(()) => FetchEvent::Done(FetchStatus::of(id, fetching.progress())),
+        Err(reason) => FetchEvent::Failed(NodeError::Fetch { id, reason }.to_string()),
+    }
 }
 
 async fn download(
@@ -212,23 +273,6 @@ impl Client {
         read(self.send(request(Method::POST, &path, body)?).await?).await
     }
 
-    /// The length of an attachment, in bytes.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn attachment_len(&self, id: BlobId) -> Result<u64, ClientError> {
-        let path = format!("{PATH}/{id}");
-        let ask = |method| async { self.send(request(method, &path, Body::empty())?).await };
-        let response = match within(STATUS_SECONDS_MAX, ask(Method::HEAD)).await {
-            // The answer to a HEAD has no body to say why.
-            Err(ClientError::Broken(_)) => within(STATUS_SECONDS_MAX, ask(Method::GET)).await?,
-            response => response?,
-        };
-        let len = response.headers().get(header::CONTENT_LENGTH);
-        let len = len.and_then(|len| len.to_str().ok()?.parse().ok());
-        len.ok_or_else(|| ClientError::broken("an attachment without a length"))
-    }
-
     /// The bytes of an attachment from `range`, which holds at least one that there is.
     ///
     /// # Errors
@@ -248,6 +292,31 @@ impl Client {
             let data = frame.map(|frame| frame.into_data().ok());
             data.map_err(ClientError::broken).transpose()
         }))
+    }
+
+    /// Has the daemon fetch what is missing of an attachment. `told` hears how far it is.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn fetch_attachment(
+        &self,
+        id: BlobId,
+        fetch: &FetchRequest,
+        mut told: impl FnMut(FetchStatus),
+    ) -> Result<FetchStatus, ClientError> {
+        let body = serde_json::to_vec(fetch).map_err(ClientError::broken)?;
+        let path = format!("{PATH}/{id}/fetch");
+        let asked = self.ask(Method::POST, &path, body.into());
+        let response = within(STATUS_SECONDS_MAX, asked).await?;
+        each_line(response, |event| match event {
+            FetchEvent::Progress(status) => {
+                told(status);
+                None
+            }
+            FetchEvent::Done(status) => Some(Ok(status)),
+            FetchEvent::Failed(reason) => Some(Err(ClientError::Refused(reason))),
+        })
+        .await
     }
 
     /// A page of the attachments on the daemon's device.

@@ -7,7 +7,7 @@ use super::wire::{
 };
 use crate::backup::Progress;
 use crate::limits::{
-    ANSWER_SECONDS_MAX, BACKUP_LINE_BYTES_MAX, FEED_LINE_BYTES_MAX, STATUS_SECONDS_MAX,
+    ANSWER_SECONDS_MAX, FEED_LINE_BYTES_MAX, PROGRESS_LINE_BYTES_MAX, STATUS_SECONDS_MAX,
 };
 use axum::body::Body;
 use axum::http::{HeaderValue, Method, Request, Response, Uri, header};
@@ -188,24 +188,15 @@ impl Client {
         let body = serde_json::to_vec(&request).map_err(ClientError::broken)?;
         let asked = self.ask(Method::POST, "/api/v1/store/backup", body.into());
         let response = within(ANSWER_SECONDS_MAX, asked).await?;
-        let mut body = BodyStream::new(response.into_body());
-        let mut pending = Vec::new();
-        while let Some(frame) = body.next().await {
-            let data = frame.map_err(ClientError::broken)?.into_data();
-            pending.extend_from_slice(&data.unwrap_or_default());
-            while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = pending.drain(..=end).collect();
-                match serde_json::from_slice(&line).map_err(ClientError::broken)? {
-                    BackupEvent::Progress(progress) => told(progress),
-                    BackupEvent::Done(backup) => return Ok(backup),
-                    BackupEvent::Failed(reason) => return Err(ClientError::Refused(reason)),
-                }
+        each_line(response, |event| match event {
+            BackupEvent::Progress(progress) => {
+                told(progress);
+                None
             }
-            if pending.len() > BACKUP_LINE_BYTES_MAX {
-                return Err(ClientError::broken("a line is too long"));
-            }
-        }
-        Err(ClientError::broken("the backup's end is missing"))
+            BackupEvent::Done(backup) => Some(Ok(backup)),
+            BackupEvent::Failed(reason) => Some(Err(ClientError::Refused(reason))),
+        })
+        .await
     }
 
     /// Starts a live query.
@@ -255,7 +246,7 @@ impl Client {
         within(ANSWER_SECONDS_MAX, asked).await
     }
 
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         method: Method,
         path: &str,
@@ -376,6 +367,30 @@ fn check_feed_line(line: &[u8]) -> Result<(), ClientError> {
         Ok(FeedLine::Error(reason)) => Err(ClientError::Refused(reason)),
         _ => Err(ClientError::broken("a line makes no sense")),
     }
+}
+
+/// Reads lines of JSON until one is the outcome.
+pub(super) async fn each_line<E: DeserializeOwned, T>(
+    response: Response<Incoming>,
+    mut outcome: impl FnMut(E) -> Option<Result<T, ClientError>>,
+) -> Result<T, ClientError> {
+    let mut body = BodyStream::new(response.into_body());
+    let mut pending = Vec::new();
+    while let Some(frame) = body.next().await {
+        let data = frame.map_err(ClientError::broken)?.into_data();
+        pending.extend_from_slice(&data.unwrap_or_default());
+        while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = pending.drain(..=end).collect();
+            let event = serde_json::from_slice(&line).map_err(ClientError::broken)?;
+            if let Some(outcome) = outcome(event) {
+                return outcome;
+            }
+        }
+        if pending.len() > PROGRESS_LINE_BYTES_MAX {
+            return Err(ClientError::broken("a line is too long"));
+        }
+    }
+    Err(ClientError::broken("its end is missing"))
 }
 
 /// A value as it stands in a URL's query.

@@ -6,6 +6,7 @@ use crate::error::NodeError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sedge_crdt::{AttachmentError, BlobError, StoreError};
+use sedge_mesh::{FetchError, FetchFailure};
 use std::io::ErrorKind;
 
 /// A failed request on its way out.
@@ -33,6 +34,8 @@ impl From<NodeError> for Failure {
             ) => StatusCode::BAD_REQUEST,
             NodeError::Checkpoint(_) => StatusCode::BAD_REQUEST,
             NodeError::TooManyFeeds(_) => StatusCode::SERVICE_UNAVAILABLE,
+            NodeError::Unnamed(_) => StatusCode::NOT_FOUND,
+            NodeError::Fetch { reason, .. } => status_of_fetch(reason),
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error.to_string())
@@ -67,6 +70,15 @@ fn status_of(error: &StoreError) -> StatusCode {
         | StoreError::Document(_)
         | StoreError::TransactionTooLarge => StatusCode::BAD_REQUEST,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+fn status_of_fetch(reason: &FetchError) -> StatusCode {
+    match reason {
+        FetchError::Failed(FetchFailure::NobodyHasIt { .. }) => StatusCode::NOT_FOUND,
+        FetchError::Failed(FetchFailure::Store { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
+        FetchError::TooLong(_) => StatusCode::BAD_REQUEST,
+        FetchError::TooMany | FetchError::Stopped => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

@@ -13,7 +13,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use attachments::{
-    AttachmentStatus, CollectRequest, CollectResponse, ListQuery, ListResponse, UploadQuery,
+    AttachmentStatus, CollectRequest, CollectResponse, FetchEvent, FetchRequest, FetchStatus,
+    ListQuery, ListResponse, UploadQuery,
 };
 pub use status::{CollectionStatus, CopiedDevice, DocumentName, StatusResponse, WithheldStatus};
 

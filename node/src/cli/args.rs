@@ -5,11 +5,12 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use sedge::{
-    ATTACHMENT_GRACE_SECONDS, AppId, BlobId, CheckpointError, Durability, NodeError, Since, Value,
-    check_address, check_collection_name, check_device_name, check_writable_collection_name,
-    parse_json,
+    ATTACHMENT_GRACE_SECONDS, AppId, BlobId, CheckpointError, Durability, FETCH_WAIT, NodeError,
+    Since, Value, check_address, check_collection_name, check_device_name,
+    check_writable_collection_name, parse_json,
 };
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Sedge: documents that sync between devices, with no server needed.
 #[derive(Debug, Parser)]
@@ -344,13 +345,19 @@ pub(super) enum AttachmentCommand {
                       What no document names within an hour is removed again. Bytes that are there already take no more room."
     )]
     Add(AddArguments),
-    /// Write the bytes of an attachment
+    /// Write the bytes of an attachment, fetched from neighbours if a daemon runs and they are not here
     #[command(
         after_help = "Examples:\n  sedge attachment get ID --output photo.jpg\n  sedge attachment get ID --range 0-99 | xxd\n\n\
                       A file is written only when all its bytes are there and are those of the id; run again what was cut \
                       short, and it goes on where it stopped."
     )]
     Get(GetArguments),
+    /// Fetch the bytes of an attachment from neighbours, and keep them
+    #[command(after_help = "Examples:\n  sedge attachment fetch ID\n  \
+                      sedge attachment fetch '{\"$attachment\": {\"id\": \"…\", \"len\": 5, \"metadata\": {}}}' --wait 60\n\n\
+                      They come from all connected neighbours that have them, each piece checked. Run again what was cut short, \
+                      and it goes on where it stopped. It needs a running daemon.")]
+    Fetch(FetchArguments),
     /// Show the attachments on this device, with how many documents name each
     #[command(after_help = "Example:\n  sedge attachment list --json")]
     List,
@@ -372,9 +379,58 @@ pub(super) struct AddArguments {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct GetArguments {
-    /// The attachment's id, as its token has it
+pub(super) struct FetchArguments {
+    /// The attachment's id, or its token as a document has it
+    #[arg(value_name = "ID|TOKEN")]
+    pub(super) attachment: AttachmentName,
+    #[command(flatten)]
+    pub(super) wait: Wait,
+}
+
+/// How long a fetch waits.
+#[derive(Debug, Args)]
+pub(super) struct Wait {
+    /// Wait so many seconds for a neighbour that has it
+    #[arg(long = "wait", value_name = "SECONDS", default_value_t = FETCH_WAIT.as_secs(), value_parser = clap::value_parser!(u64).range(0..=3_600))]
+    pub(super) seconds: u64,
+}
+
+/// An attachment as a person names it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AttachmentName {
     pub(super) id: BlobId,
+    /// How many bytes it has, where that was told.
+    pub(super) len: Option<u64>,
+}
+
+impl FromStr for AttachmentName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim_start().starts_with('{') {
+            return match parse_json(text) {
+                Ok(Value::Attachment(token)) => Ok(Self {
+                    id: token.blob().id,
+                    len: Some(token.len),
+                }),
+                _ => Err(
+                    "it is no token; one is what `sedge attachment add` prints, and a document has"
+                        .to_owned(),
+                ),
+            };
+        }
+        let id = text.parse::<BlobId>().map_err(|error| error.to_string())?;
+        Ok(Self { id, len: None })
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct GetArguments {
+    /// The attachment's id, or its token as a document has it
+    #[arg(value_name = "ID|TOKEN")]
+    pub(super) attachment: AttachmentName,
+    #[command(flatten)]
+    pub(super) wait: Wait,
     /// The file to write, - for standard output [default: standard output]
     #[arg(long, short, value_name = "FILE", conflicts_with = "range")]
     pub(super) output: Option<PathBuf>,

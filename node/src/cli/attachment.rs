@@ -1,7 +1,10 @@
 //! `sedge attachment`: files beside documents.
 
 use super::access::Access;
-use super::args::{AddArguments, AttachmentCommand, CollectArguments, GetArguments};
+use super::args::{
+    AddArguments, AttachmentCommand, AttachmentName, CollectArguments, FetchArguments,
+    GetArguments, Wait,
+};
 use super::import::bar;
 use super::limits::ATTACHMENT_PIECES_QUEUED_MAX;
 use super::{CliError, Done, output};
@@ -10,7 +13,9 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use indicatif::ProgressBar;
 use sedge::api::ClientError;
-use sedge::api::wire::{AttachmentStatus, CollectRequest, CollectResponse, ListResponse};
+use sedge::api::wire::{
+    AttachmentStatus, CollectRequest, CollectResponse, FetchRequest, FetchStatus, ListResponse,
+};
 use sedge::{BlobId, NodeError, StateFolder, Value, check_metadata};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -33,6 +38,7 @@ pub(super) async fn run(
     match command {
         AttachmentCommand::Add(arguments) => add(state, arguments).await,
         AttachmentCommand::Get(arguments) => get(state, arguments, json).await,
+        AttachmentCommand::Fetch(arguments) => fetch(state, &arguments, json).await,
         AttachmentCommand::List => list(state, json).await,
         AttachmentCommand::Collect(arguments) => collect(state, &arguments, json).await,
     }?;
@@ -108,10 +114,64 @@ async fn put(
     }
 }
 
+async fn fetch(
+    state: &StateFolder,
+    arguments: &FetchArguments,
+    json: bool,
+) -> Result<(), CliError> {
+    let access = Access::open(state).await?;
+    let status = bring(&access, arguments.attachment, &arguments.wait).await?;
+    match (json, status.peers) {
+        (true, _) => output::json(&status),
+        (false, 0) => output::line(&format!("{} bytes, all here already", status.len)),
+        (false, peers) => output::line(&format!(
+            "{} bytes are here now, fetched from {}",
+            status.len,
+            output::count(peers as u64, "neighbour")
+        )),
+    }
+}
+
+/// Sees to it that the bytes are here: a daemon fetches what is missing.
+async fn bring(
+    access: &Access,
+    AttachmentName { id, len }: AttachmentName,
+    wait: &Wait,
+) -> Result<FetchStatus, CliError> {
+    let client = match access {
+        Access::Daemon(client) => client,
+        Access::Offline(offline) => {
+            let stat = offline.attachments().stat(id).await?;
+            let len = stat.ok_or(NodeError::NoMesh(id))?.len;
+            return Ok(FetchStatus {
+                id: id.to_string(),
+                len,
+                bytes: len,
+                peers: 0,
+            });
+        }
+    };
+    let request = FetchRequest {
+        len,
+        wait_seconds: Some(wait.seconds),
+    };
+    let progress = bar(Some(0));
+    let shown = progress.clone();
+    let fetched = client.fetch_attachment(id, &request, move |status| {
+        shown.set_length(status.len);
+        shown.set_position(status.bytes);
+    });
+    let fetched = fetched.await;
+    progress.finish_and_clear();
+    Ok(fetched?)
+}
+
 async fn get(state: &StateFolder, arguments: GetArguments, json: bool) -> Result<(), CliError> {
     let access = Access::open(state).await?;
-    let id = arguments.id;
-    let len = len(&access, id).await?;
+    let id = arguments.attachment.id;
+    let len = bring(&access, arguments.attachment, &arguments.wait)
+        .await?
+        .len;
     let path = arguments.output.filter(|path| path != Path::new("-"));
     let Some(path) = path else {
         let range = arguments.range.clone().unwrap_or(0..len);
@@ -232,13 +292,6 @@ fn check(id: BlobId, hasher: &blake3::Hasher) -> Result<(), CliError> {
         false => Err(CliError::Failed(format!(
             "what came is not attachment {id}, and was not kept; run the command again"
         ))),
-    }
-}
-
-async fn len(access: &Access, id: BlobId) -> Result<u64, CliError> {
-    match access {
-        Access::Daemon(client) => Ok(client.attachment_len(id).await?),
-        Access::Offline(offline) => Ok(offline.attachments().get(id, 0..0).await?.len),
     }
 }
 
