@@ -258,11 +258,11 @@ pub const FETCH_STALLED_MS: u64 = 60_000;
 /// How often a fetch begins again because chunks that it had brought are gone from the store.
 pub const FETCH_REPEATS_MAX: u32 = 3;
 
-/// Fetches that run at once; more wait for their turn.
+/// Fetches that bring chunks at once; more wait for their turn. Those for which nobody has any yet need none.
 pub const FETCHES_MAX: usize = 4;
 
 /// Fetches that run or wait; more are refused.
-pub const FETCHES_WAITING_MAX: usize = 256;
+pub const FETCHES_WAITING_MAX: usize = 64;
 
 /// Blob streams that are served at once, each with a chunk in memory.
 pub const BLOB_STREAMS_MAX: usize = 64;

@@ -237,6 +237,8 @@ impl Fetch {
             }
             (Owed::Held, BlobAnswer::NotHere) => {
                 neighbour.tells(ChunkSet::none(self.blob.chunks()), now);
+                // Others may need the stream more, until it is asked again.
+                effects.push(FetchEffect::Close(peer.clone()));
             }
             (Owed::Chunk(index), BlobAnswer::NotHere) => {
                 neighbour.lacks(index, now);

@@ -186,7 +186,7 @@ struct Service {
     calls: Calls,
     peers: watch::Receiver<Vec<PeerStatus>>,
     offences: mpsc::Sender<Offence>,
-    /// Fetches that may run at once.
+    /// Fetches that may bring chunks at once.
     turns: Arc<Semaphore>,
     serving: JoinSet<()>,
     /// Whom the tasks serve.
@@ -256,8 +256,9 @@ impl Service {
             peers: self.peers.clone(),
             offences: self.offences.clone(),
             state: Arc::clone(&state),
+            turns: Arc::clone(&self.turns),
         };
-        let task = self.fetching.spawn(task.run(Arc::clone(&self.turns)));
+        let task = self.fetching.spawn(task.run());
         self.fetched.insert(task.id(), (blob, state));
         Ok(Fetching::new(watched))
     }

@@ -142,6 +142,36 @@ async fn a_fetch_waits_for_somebody_who_has_it() {
     }
 }
 
+/// Goal: fetches that nobody can serve don't keep others from theirs, and too many are refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_who_wait_block_nobody() {
+    let (mut one, _, blob) = holder(1, Duration::ZERO, |_| true);
+    let (mut third, blobs) = fetcher(3);
+    let address = one.start(ANY, &[]).await;
+    third.start(ANY, &[address]).await;
+    let fetcher = third.handle().fetcher();
+    let mut waiting = Vec::new();
+    for number in 0..63 {
+        let unknown = Blob {
+            id: [number; 32],
+            len: 1,
+        };
+        waiting.push(fetcher.fetch(unknown, LIMIT).await.unwrap());
+    }
+    fetch(&third, blob, LIMIT).await.unwrap();
+    assert_eq!(blobs.content(blob), Some(content()));
+    let unknown = |id| Blob { id, len: 1 };
+    let mut last = Ok(());
+    for number in 63..66 {
+        let refused = fetcher.fetch(unknown([number; 32]), LIMIT).await;
+        last = refused.map(|fetching| waiting.push(fetching));
+    }
+    assert_eq!(last, Err(FetchError::TooMany));
+    drop(waiting);
+    one.stop().await;
+    third.stop().await;
+}
+
 /// Goal: who gives wrong chunks is cut off, and the blob comes whole from the honest neighbour.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_liar_is_cut_off() {

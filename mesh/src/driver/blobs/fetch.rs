@@ -9,7 +9,7 @@ use std::{
 use libp2p::PeerId;
 use libp2p_stream::Control;
 use tokio::{
-    sync::{Semaphore, mpsc, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     task::JoinSet,
     time::Instant,
 };
@@ -21,7 +21,8 @@ use super::{
 };
 use crate::{
     blob::{
-        Blob, BlobRequest, Chunk, ChunkSet, Fetch, FetchEffect, FetchEvent, FetchFailure, Taken,
+        Blob, BlobAnswer, BlobRequest, Chunk, ChunkSet, Fetch, FetchEffect, FetchEvent,
+        FetchFailure, Taken,
     },
     driver::PeerStatus,
     limits::BLOB_ANSWERS_QUEUED_MAX,
@@ -38,18 +39,16 @@ pub(super) struct FetchTask {
     pub peers: watch::Receiver<Vec<PeerStatus>>,
     pub offences: mpsc::Sender<Offence>,
     pub state: Arc<watch::Sender<FetchState>>,
+    /// Fetches that may bring chunks at once.
+    pub turns: Arc<Semaphore>,
 }
 
 impl FetchTask {
-    /// Runs the fetch when it is its turn, until it ends or nobody waits for it any more.
-    pub async fn run(self, turns: Arc<Semaphore>) {
+    /// Runs the fetch until it ends or nobody waits for it any more.
+    pub async fn run(self) {
         let state = Arc::clone(&self.state);
-        let work = async {
-            let _turn = turns.acquire().await.map_err(|_| FetchError::Stopped)?;
-            self.fetch().await
-        };
         tokio::select! {
-            outcome = work => state.send_modify(|state| state.outcome = Some(outcome)),
+            outcome = self.fetch() => state.send_modify(|state| state.outcome = Some(outcome)),
             () = state.closed() => {}
         }
     }
@@ -69,6 +68,7 @@ impl FetchTask {
             connected: BTreeSet::new(),
             store: JoinSet::new(),
             started: Instant::now(),
+            turn: None,
             task: self,
         };
         running.run(effects, answers).await
@@ -91,6 +91,8 @@ struct Running {
     /// Calls under way, as many as the core has chunks in flight at most.
     store: JoinSet<FromStore>,
     started: Instant,
+    /// Taken when somebody has chunks: a fetch that only waits keeps none from bringing theirs.
+    turn: Option<OwnedSemaphorePermit>,
     task: FetchTask,
 }
 
@@ -117,7 +119,10 @@ impl Running {
             let wake = self.core.wake_at(self.now());
             let wake = wake.map(|at| self.started + Duration::from_millis(at.0));
             events = tokio::select! {
-                Some(event) = answers.recv() => self.on_link(event),
+                Some(event) = answers.recv() => {
+                    self.take_turn(&event).await?;
+                    self.on_link(event)
+                }
                 Some(done) = self.store.join_next() => self.on_store(done),
                 changed = self.task.peers.changed() => match changed {
                     Ok(()) => self.neighbours(),
@@ -147,6 +152,15 @@ impl Running {
         let came = self.connected.difference(&before);
         events.extend(came.map(|peer| FetchEvent::Connected(PeerKey::from(*peer))));
         events
+    }
+
+    async fn take_turn(&mut self, (_, _, event): &LinkEvent) -> Result<(), FetchError> {
+        let has_chunks = matches!(event, FromLink::Answer(BlobAnswer::Held(_)));
+        if has_chunks && self.turn.is_none() {
+            let turn = Arc::clone(&self.task.turns).acquire_owned().await;
+            self.turn = Some(turn.map_err(|_| FetchError::Stopped)?);
+        }
+        Ok(())
     }
 
     fn on_link(&mut self, (peer, id, event): LinkEvent) -> Vec<FetchEvent> {
