@@ -20,9 +20,10 @@ use sedge_identity::{
 };
 use sedge_mesh::limits::{ANSWER_BYTES_MAX, DELTA_BYTES_MAX, PART_EVIDENCE_BYTES_MAX};
 use sedge_mesh::{
-    ChangeHash, Changes, ChangesLimits, CloseCode, CollectionName, Cursor, DocumentKey, FeedId,
-    FeedPage, FeedPosition, Hello, Interest, MemoryReplica, Message, NamedCertificate, Offered,
-    PartLimits, Piece, Replica, Sequence, Wanted, encode_frame,
+    Blob, BlobAnswer, BlobRequest, ChangeHash, Changes, ChangesLimits, Chunk, CloseCode,
+    CollectionName, Cursor, DocumentKey, FeedId, FeedPage, FeedPosition, Hello, Interest,
+    MemoryReplica, Message, NamedCertificate, Offered, PartLimits, Piece, Replica, Sequence,
+    Wanted, encode_frame,
 };
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -34,6 +35,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 const INPUT_BYTES_MAX: usize = 4 << 10;
 
 fn main() -> Outcome<()> {
+    write("blob", blobs())?;
     write("certificate", certificates()?)?;
     write("change", programs())?;
     write("delta", deltas()?)?;
@@ -184,6 +186,29 @@ fn delta(births: &[(u32, &str)], changes: &[Vec<u8>]) -> Vec<u8> {
         changes: changes.to_vec(),
     };
     delta.encode_to_vec()
+}
+
+/// Every message of a blob stream, and a neighbour that comes, tells that it has all, and gives two chunks.
+fn blobs() -> Vec<(String, Vec<u8>)> {
+    let (id, len) = ([1; 32], 9);
+    let chunk = |index: u8| {
+        let (bytes, proof) = (Bytes::from(vec![index]), Bytes::new());
+        BlobAnswer::Chunk(index.into(), Chunk { bytes, proof })
+    };
+    let body = |frame: Bytes| frame[4..].to_vec();
+    let given = [0, 1].map(|index| body(chunk(index).encode()));
+    let given = given.map(|body| [&[16, body.len() as u8], &body[..]].concat());
+    vec![
+        named("ask", body(BlobRequest::Ask(Blob { id, len }).encode())),
+        named("get", body(BlobRequest::Get(300).encode())),
+        named(
+            "held",
+            body(BlobAnswer::Held(Bytes::from_static(&[255])).encode()),
+        ),
+        named("chunk", body(chunk(5).encode())),
+        named("not_here", body(BlobAnswer::NotHere.encode())),
+        named("fetch", [&[0, 0, 12, 0][..], &given.concat()].concat()),
+    ]
 }
 
 /// Every message, and what a flooded message carries.
