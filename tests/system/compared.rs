@@ -1,16 +1,21 @@
 //! Devices that hold almost the same and have never met: what differs is found without naming what does not.
 
-use crate::harness::{Device, World, wait_until_same};
+use crate::harness::{Device, World, wait_for, wait_until_same};
 use serde_json::json;
 
 /// Documents that both hold, as many as the data set has.
 const SHARED: u64 = 3_376;
 
-/// What the sync stream with the one neighbour has carried, in bytes.
+/// What the sync stream with the one neighbour has carried, in bytes, once that is told and nothing more passes.
 fn carried(device: &Device) -> u64 {
-    let peers = device.finish(["peers", "--json"]).json();
-    let bytes = |way: &str| peers[0][way].as_u64().unwrap();
-    bytes("sentBytes") + bytes("receivedBytes")
+    let mut before = None;
+    wait_for("the neighbour is told, and all is quiet", || {
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        let peers = device.finish(["peers", "--json"]).json();
+        let bytes = |way: &str| peers[0][way].as_u64();
+        let now = bytes("sentBytes")? + bytes("receivedBytes")?;
+        (now > 0 && before.replace(now) == Some(now)).then_some(now)
+    })
 }
 
 /// Goal: a device that was restored from another one's backup, and so has a feed that nobody knows, takes and gives what differs,
