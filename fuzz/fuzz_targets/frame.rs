@@ -111,7 +111,12 @@ impl Peer {
             id: FeedId([1; 16]),
             last: Sequence(0),
         };
-        let (core, _) = Core::new(CoreConfig::new(feed, BTreeSet::new(), Interest::Everything, [7; 32]));
+        let (core, _) = Core::new(CoreConfig::new(
+            feed,
+            BTreeSet::new(),
+            Interest::Everything,
+            [7; 32],
+        ));
         Self {
             core,
             replica: MemoryReplica::new(feed.id),
