@@ -38,6 +38,9 @@ pub use rights::{
 };
 pub use seal::{Evidence, EvidenceError, Sealed, SealedChange};
 #[cfg(feature = "rocksdb")]
+#[doc(hidden)]
+pub use store::measure_upkeep;
+#[cfg(feature = "rocksdb")]
 pub use store::{
     Arrival, Arrived, Arriving, Attachments, BlobError, BlobReader, BlobStat, Bundle, Bundled,
     Check, Checkpoint, CheckpointError, Collected, CollectionStatus, Commit, Committed, Contents,

@@ -75,6 +75,8 @@ pub use evict::Replication;
 pub use execute::{Imported, Outcome};
 pub use log::{Checkpoint, CheckpointError, LogEntry, LogPage, Since};
 pub use observe::{Misfit, Move, Observation, Row, Update};
+#[doc(hidden)]
+pub use reconcile::measure_upkeep;
 pub use reconcile::{ItemEntry, Node, Summary};
 pub use replication::{
     Arrival, Arrived, Arriving, Bundle, Bundled, DeltaPart, Feed, FeedCursor, FeedEntry,

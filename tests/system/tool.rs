@@ -249,7 +249,7 @@ fn status_tells_what_the_device_is_and_holds() {
     ];
     // What was written waits for a daemon, which seals it at its start.
     assert_eq!(resting["withheld"]["unsealed"], 2);
-    let told = keys(&resting).into_iter().filter(|key| key != "withheld");
+    let told = keys(&resting).into_iter().filter(|key| *key != "withheld");
     assert_eq!(told.collect::<Vec<_>>(), expected);
     assert_eq!(
         (&resting["app"], &resting["name"], &resting["running"]),

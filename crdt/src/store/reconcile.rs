@@ -13,6 +13,7 @@
 
 mod check;
 mod item;
+mod measure;
 mod node;
 mod recompute;
 mod summary;
@@ -30,6 +31,8 @@ use node::FANOUT;
 use std::iter;
 
 pub(super) use check::SumCheck;
+#[doc(hidden)]
+pub use measure::measure_upkeep;
 pub use node::Node;
 pub use summary::Summary;
 pub(super) use summary::add_summaries;

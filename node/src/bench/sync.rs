@@ -4,10 +4,17 @@ mod devices;
 mod initial;
 mod known;
 mod live;
+mod upkeep;
 
 use super::figure::{Bound, Figure};
 
 pub(super) const FIGURES: &[Figure] = &[
+    Figure {
+        name: "sync.index_us_per_change",
+        unit: "us",
+        bound: Bound::AtMost(5.0),
+        take: upkeep::us_per_change,
+    },
     Figure {
         name: "sync.unchanged_bytes",
         unit: "bytes",

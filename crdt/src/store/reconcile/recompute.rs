@@ -30,7 +30,7 @@ impl Store {
     /// Puts right what the database keeps of a node of a collection, or of the one at depth 3 that it is in, where that is
     /// not what the documents give. How many items and sums were wrong: none, but for a fault of the program or the disk.
     ///
-    /// All documents of the collection are read, some 3 µs each, and nobody writes meanwhile.
+    /// The states of all documents of the collection are read, and nobody writes meanwhile.
     ///
     /// # Errors
     /// The database fails, or a document's state is damaged.
