@@ -2,7 +2,7 @@
 //!
 //! A text becomes a [`Statement`] ([`Statement::parse`]), parameters are put in ([`Statement::bind`]), and the store
 //! asks it what to do: which documents it means ([`Filter`]), which rows they make ([`Select::rows`]), which documents
-//! to add ([`Insert::documents`]) or what to change in one ([`Update::edits`]). Nothing here reads or writes; the same
+//! to add ([`Insert::take_documents`]) or what to change in one ([`Update::edits`]). Nothing here reads or writes; the same
 //! evaluator serves queries, subscriptions and rules. Whatever the language does not have is an error that points at
 //! its place, never an empty answer.
 

@@ -52,8 +52,8 @@ fn run(text: &str) -> Result<(), QueryError> {
                 assert!(rows == live, "{rows:?} but a live query {live:?}");
             }
         }
-        Statement::Insert(insert) => {
-            for document in insert.documents(&work)? {
+        Statement::Insert(mut insert) => {
+            for document in insert.take_documents(&work)? {
                 assert!(matches!(document, Value::Map(_)));
                 let bytes = document.encode();
                 assert!(Value::decode(&bytes) == Ok(document), "a document is lost");
