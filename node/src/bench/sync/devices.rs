@@ -5,7 +5,7 @@ use super::super::figure::{BenchError, Workplace};
 use super::super::store::CARS;
 use crate::cli::CliError;
 use sedge::StateFolder;
-use sedge::api::wire::{FeedLine, FeedQuery, Peer};
+use sedge::api::wire::{FeedQuery, Peer};
 
 /// Two devices, of which the second dials the first.
 pub(super) struct Devices {
@@ -85,9 +85,8 @@ pub(super) fn newest_arrival_ms(daemon: &Daemon, since: u64) -> Result<f64, Benc
         follow: false,
     };
     let reading = daemon.client.feed(&query, |line| {
-        if let Ok(FeedLine::Change { time_ms, .. }) = serde_json::from_slice(line) {
-            newest = newest.max(Some(time_ms));
-        }
+        let told: serde_json::Value = serde_json::from_slice(line).unwrap_or_default();
+        newest = newest.max(told["timeMs"].as_i64());
         Ok(())
     });
     daemon.runtime.block_on(reading).map_err(CliError::from)?;
