@@ -60,7 +60,10 @@ fn percentile(workplace: &Workplace, hops: usize, per_cent: usize) -> Result<Mea
 async fn edit(first: &Daemon, last: &Daemon) -> Result<Vec<f64>, BenchError> {
     let observing = last.client.observe("SELECT n FROM edits").await;
     let mut observed = observing.map_err(CliError::from)?;
-    shown(&mut observed, -1).await?;
+    let first_result = observed.next().await;
+    first_result
+        .ok_or_else(|| unavailable("the last device has ended its live query"))?
+        .map_err(CliError::from)?;
     let mut times_ms = Vec::with_capacity(WARM_UP + EDITS);
     for number in 0..(WARM_UP + EDITS) as i64 {
         let request = sedge::api::wire::ExecuteRequest {
