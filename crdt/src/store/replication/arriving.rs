@@ -300,7 +300,8 @@ fn seals(
             continue;
         }
         match store.learn(own, name, &chain) {
-            Err(error @ StoreError::Database(_)) => return Err(error),
+            // Not the sender's fault: all of it is asked for again.
+            Err(error @ (StoreError::Database(_) | StoreError::DiskFull)) => return Err(error),
             Err(error) => drop(refused.insert(name, error.to_string())),
             Ok(()) => {}
         }
